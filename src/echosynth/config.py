@@ -1,0 +1,226 @@
+"""The typed parameters: `params.yaml` is read here and nowhere else.
+
+Every section is one frozen model; unknown keys, wrong types and values out of range are refused with the key and what is allowed.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from echosynth.errors import EchosynthError
+
+SourceName = Literal["echonet-dynamic", "echonet-lvh", "tmed2", "camus", "unity"]
+ArmName = Literal["real", "upsampled", "synthetic", "mixed"]
+SubsetSize = Annotated[int, Field(ge=8)] | Literal["all"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: no unknown keys, no silent conversion of types, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class DataParams(Section):
+    """Where the releases are and which of them are used for what."""
+
+    root: str
+    train_sources: list[SourceName] = Field(min_length=1)
+    shift_sources: list[SourceName]
+    max_bad_share: float = Field(ge=0, le=1)
+    id_salt: str
+
+    @model_validator(mode="after")
+    def _no_source_twice(self) -> "DataParams":
+        names = [*self.train_sources, *self.shift_sources]
+        if len(set(names)) < len(names):
+            raise ValueError("a source may be named once only, in data.train_sources or in data.shift_sources")
+        return self
+
+
+class PhantomParams(Section):
+    """The embedded demo data."""
+
+    seed: Seed
+    one_in: float = Field(ge=1)
+    unusable_share: float = Field(ge=0, le=0.5)
+    tinted_share: float = Field(ge=0, le=0.5)
+    difficulty: float = Field(ge=0, le=2)
+
+
+class IngestParams(Section):
+    """From files to small grey pictures."""
+
+    size: int = Field(ge=8, le=1024, multiple_of=8)
+    seed: Seed
+    max_per_patient_view: Positive
+    doppler_share: Fraction
+    workers: int = Field(ge=0)
+
+
+class SplitParams(Section):
+    """Training, validation and test set, and the nested subsets of the training set."""
+
+    seed: Seed
+    validation: Fraction
+    test: Fraction
+    subsets: list[SubsetSize] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _room_for_training(self) -> "SplitParams":
+        if self.validation + self.test >= 1:
+            raise ValueError("split.validation + split.test must leave something to train on: below 1")
+        if len(set(self.subsets)) < len(self.subsets):
+            raise ValueError("split.subsets names a size twice")
+        return self
+
+
+class DiffusionParams(Section):
+    """The generative model, its training and its sampling."""
+
+    seed: Seed
+    timesteps: int = Field(ge=10, le=10_000)
+    schedule: Literal["linear", "cosine"]
+    prediction: Literal["epsilon", "x0", "v"]
+    min_snr_gamma: float = Field(ge=0)
+    unshuffle: Literal[1, 2, 4]
+    channels: list[Positive] = Field(min_length=1)
+    blocks: Positive
+    attention_levels: list[Annotated[int, Field(ge=0)]]
+    dropout: float = Field(ge=0, lt=1)
+    steps: Positive
+    batch_size: Positive
+    learning_rate: float = Field(gt=0, le=1)
+    warmup_steps: int = Field(ge=0)
+    gradient_clip: float = Field(gt=0)
+    ema_decay: float = Field(ge=0, lt=1)
+    label_dropout: float = Field(ge=0, lt=1)
+    augment: float = Field(ge=0, le=1)
+    checkpoint_every: Positive
+    log_every: Positive
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class SampleParams(Section):
+    """The synthetic sets."""
+
+    seed: Seed
+    per_view: Positive
+    evaluations: int = Field(ge=1, le=1000)
+    guidance: float = Field(ge=0)
+    batch_size: Positive
+
+
+class FidelityParams(Section):
+    """Frechet distances."""
+
+    seed: Seed
+    count: int = Field(ge=2)
+    inception_weights: str
+    floor_repeats: Positive
+
+
+class ClassifierParams(Section):
+    """The view classifiers and the sets that they are trained on."""
+
+    arms: list[ArmName] = Field(min_length=1)
+    architectures: list[Literal["resnet18", "densenet121", "vgg16", "inception_v3"]] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
+    budget: Literal["steps", "epochs"]
+    steps: Positive
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: float = Field(gt=0, le=10)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    decay_every: Fraction
+    decay_factor: float = Field(gt=0, le=1)
+    augment: float = Field(ge=0, le=1)
+    evaluations: Positive
+    bootstrap: int = Field(ge=0)
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataParams
+    phantom: PhantomParams
+    ingest: IngestParams
+    split: SplitParams
+    diffusion: DiffusionParams
+    sample: SampleParams
+    fidelity: FidelityParams
+    classifier: ClassifierParams
+
+
+def _sentence(error: dict[str, Any], source: str) -> str:
+    """One pydantic error as a sentence: key, what was found, what is allowed."""
+    # Branches of a union appear as extra parts such as "constrained-int" or "literal['all']": not part of the key.
+    parts = [str(part) for part in error["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part))]
+    key = ".".join(parts) or "the file"
+    if error["type"] == "missing":
+        return f"{source}: {key} is missing"
+    if error["type"] == "extra_forbidden":
+        model = Params.model_fields.get(parts[0]) if len(parts) > 1 else None
+        fields = (model.annotation if model else Params).model_fields  # type: ignore[union-attr]
+        return f"{source}: {key} is no parameter; allowed here: {', '.join(sorted(fields))}"
+    if error["type"] == "value_error":
+        return f"{source}: {error['ctx']['error']}"
+    return f"{source}: {key} = {error['input']!r} is not allowed: {error['msg'].lower()}"
+
+
+def parse_params(content: Any, source: str = "params.yaml") -> Params:
+    """Check a tree of plain values (mappings, lists, numbers, strings).
+
+    Raises:
+        EchosynthError: naming every key that is unknown, missing, of a wrong type or out of range.
+    """
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        sentences = dict.fromkeys(_sentence(dict(item), source) for item in error.errors())
+        raise EchosynthError("; ".join(sentences)) from None
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """PyYAML reads 2e-05 as text (YAML 1.1), but DVC writes floats so (YAML 1.2)."""
+
+
+_Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml12Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path | str) -> Any:
+    """Read a YAML file with the floats of YAML 1.2.
+
+    Raises:
+        EchosynthError: the file is missing or is no YAML.
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Yaml12Loader)  # noqa: S506  (a safe loader)
+    except FileNotFoundError:
+        raise EchosynthError(f"{path} is missing; run from the project's root") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EchosynthError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check the parameters of the project.
+
+    Raises:
+        EchosynthError: see `read_yaml` and `parse_params`.
+    """
+    return parse_params(read_yaml(path), str(path))

@@ -1,0 +1,1 @@
+"""Diffusion: process, network, training, sampling."""

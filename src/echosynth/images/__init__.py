@@ -1,0 +1,1 @@
+"""From files to image sets, splits and subsets."""

@@ -1,0 +1,1 @@
+"""Scores and distances: arrays in, numbers out."""

@@ -1,0 +1,34 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere (logs, CI)."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+LINE_EVERY_SECONDS = 20.0
+
+
+def progress(items: Iterable[T], total: int, what: str, unit: str = "it", start: int = 0) -> Iterator[T]:
+    """Yield `items` while showing how far the work is.
+
+    Args:
+        items: the remaining items.
+        total: number of all items, those before `start` included.
+        what: short text in front of the bar or line.
+        unit: what is counted, such as "images".
+        start: how many were done before (a resumed run).
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, initial=start, desc=what, unit=unit, leave=False)
+        return
+    began = last = time.monotonic()
+    for count, item in enumerate(items, start=start + 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_SECONDS and count < total:
+            rate = (count - start) / (now - began)
+            print(f"{what}: {count} of {total} {unit}, {rate:.1f}/s, {(total - count) / rate:.0f} s left", file=sys.stderr, flush=True)
+            last = now

@@ -1,0 +1,1 @@
+"""Tables and figures of the study in one self-contained page."""
