@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from echosynth.errors import EchosynthError
 
 SourceName = Literal["echonet-dynamic", "echonet-lvh", "tmed2", "camus", "unity"]
-ArmName = Literal["real", "upsampled", "synthetic", "mixed"]
+RealArm = Literal["real", "upsampled"]
+SyntheticArm = Literal["synthetic", "mixed"]
+ArmName = RealArm | SyntheticArm
+Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
 SubsetSize = Annotated[int, Field(ge=8)] | Literal["all"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -121,6 +124,7 @@ class FidelityParams(Section):
 
     seed: Seed
     count: int = Field(ge=2)
+    architecture: Architecture
     inception_weights: str
     floor_repeats: Positive
 
@@ -128,8 +132,9 @@ class FidelityParams(Section):
 class ClassifierParams(Section):
     """The view classifiers and the sets that they are trained on."""
 
-    arms: list[ArmName] = Field(min_length=1)
-    architectures: list[Literal["resnet18", "densenet121", "vgg16", "inception_v3"]] = Field(min_length=1)
+    real_arms: list[RealArm] = Field(min_length=1)
+    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
+    architectures: list[Architecture] = Field(min_length=1)
     seeds: list[Seed] = Field(min_length=1)
     budget: Literal["steps", "epochs"]
     steps: Positive
@@ -143,6 +148,7 @@ class ClassifierParams(Section):
     augment: float = Field(ge=0, le=1)
     evaluations: Positive
     bootstrap: int = Field(ge=0)
+    bootstrap_seed: Seed
     precision: Literal["auto", "fp32", "bf16"]
 
 

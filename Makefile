@@ -1,0 +1,43 @@
+# Echosynth. `make` lists what there is; `make demo` and `make test` do all the set-up that they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast check bench ui clean
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] < (3, 13) else "error: Python 3.11 or 3.12 is needed; name one with make PYTHON=python3.11")'
+	@echo "Installing into $(VENV); this takes a few minutes, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Run the whole study on the embedded demo data (about 15 minutes on 2 cores)
+	@dvc repro
+	@echo "The report: reports/index.html. Every run: make ui"
+
+test: $(READY) check ## Check style and types, then run all tests
+	@python -m pytest
+
+test-fast: $(READY) ## Run the tests that take no more than a few seconds
+	@python -m pytest -m "not slow"
+
+check: $(READY) ## Check style (ruff) and types (mypy)
+	@ruff check --quiet . && ruff format --quiet --check . && mypy --no-error-summary
+
+bench: $(READY) ## Measure ingest, training, sampling and inference on this machine
+	@python -m bench.run
+
+ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
+	@mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000
+
+clean: ## Delete what can be made again, but not DVC's cache nor the tracked runs
+	@rm -rf $(VENV) .resume .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,41 @@
+"""From frames of any size to view probabilities: the path that the command line and the served model share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from echosynth.classify.network import load
+from echosynth.classify.train import predict
+from echosynth.device import pick_device
+from echosynth.images.prepare import prepare
+
+
+class ViewClassifier:
+    """A trained classifier with its preprocessing.
+
+    Args:
+        folder: holds model.safetensors and card.json.
+
+    Raises:
+        EchosynthError: see `echosynth.classify.network.load`.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.network, self.card = load(folder, pick_device())
+
+    def probabilities(
+        self, frames: Sequence[npt.NDArray[np.uint8]], spacing: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of the views for each frame.
+
+        Args:
+            frames: N frames, each (H, W) grey or (H, W, 3) RGB uint8, of any size.
+            spacing: size (x, y) of a pixel in mm, where it is known.
+
+        Returns:
+            (N, 4) float32 in the order of `echosynth.views.VIEWS`.
+        """
+        images = np.stack([prepare(frame, self.card.size, spacing) for frame in frames])
+        return predict(self.network, images)

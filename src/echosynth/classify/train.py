@@ -1,0 +1,124 @@
+"""Training of a view classifier: SGD with a step schedule, as in the study."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from echosynth.classify.arms import TrainingSet
+from echosynth.classify.network import build
+from echosynth.config import ClassifierParams
+from echosynth.device import Precision, autocast, mixed_seed, pick_device, step_generator
+from echosynth.errors import EchosynthError
+from echosynth.images.augment import augment
+from echosynth.images.store import Images
+from echosynth.progress import progress
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What a training leaves behind.
+
+    Attributes:
+        network: in eval mode, on its device.
+        steps: optimisation steps done.
+        seconds: time of the training loop, validation left out; kept out of tracked files.
+    """
+
+    network: nn.Module
+    steps: int
+    seconds: float
+
+
+def to_tensor(images: Images) -> torch.Tensor:
+    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(images)[:, None].float() / 127.5 - 1
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Images, precision: Precision = "fp32", batch_size: int = 256) -> Probabilities:
+    """Class probabilities (N, 4) float32 for images (N, S, S) uint8, with a network in eval mode."""
+    device = next(network.parameters()).device
+    parts = []
+    with autocast(device, precision):
+        for first in range(0, len(images), batch_size):
+            logits = network(to_tensor(images[first : first + batch_size]).to(device)).float()
+            parts.append(logits.softmax(1).cpu().numpy())
+    return np.concatenate(parts).astype(np.float32)
+
+
+def total_steps(params: ClassifierParams, images: int) -> int:
+    """Optimisation steps of a training on so many images."""
+    return params.steps if params.budget == "steps" else params.epochs * math.ceil(images / params.batch_size)
+
+
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> torch.Tensor:
+    """Indices of the images of one step: each pass over the set takes every image once in a new random order."""
+    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
+    passes = range(int(positions[0]) // count, int(positions[-1]) // count + 1)
+    orders = torch.cat([torch.randperm(count, generator=step_generator(seed, 1, number)) for number in passes])
+    return orders[positions - passes.start * count]
+
+
+def train(
+    params: ClassifierParams,
+    architecture: str,
+    seed: int,
+    data: TrainingSet,
+    evaluate: Callable[[nn.Module, int, float], None] = lambda network, step, loss: None,
+) -> TrainedClassifier:
+    """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a choice.
+
+    Args:
+        params: section `classifier` of the parameters.
+        architecture: name of the network.
+        seed: of initial weights, order and augmentation.
+        data: the training images.
+        evaluate: called `params.evaluations` times on the way, the end included, with the network in eval mode, the number of
+            steps done and the mean training loss since the last call.
+
+    Raises:
+        EchosynthError: the loss is not finite.
+    """
+    device = pick_device()
+    torch.manual_seed(mixed_seed(seed, 0))
+    network = build(architecture, data.images.shape[-1]).to(device).train()
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=params.learning_rate, momentum=params.momentum, weight_decay=params.weight_decay
+    )
+    steps = total_steps(params, len(data.images))
+    stops = {round(steps * (i + 1) / params.evaluations) for i in range(params.evaluations)}
+    pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
+    seconds, losses = 0.0, list[float]()
+    for step in progress(range(steps), steps, f"{architecture} training", "steps"):
+        began = time.monotonic()
+        torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
+        pick = batch_indices(len(pixels), params.batch_size, seed, step)
+        x = augment(pixels[pick], params.augment, step_generator(seed, 2, step)).to(device)
+        with autocast(device, params.precision):
+            loss = F.cross_entropy(network(x).float(), labels[pick].to(device))
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise EchosynthError(
+                f"the classifier's loss is {losses[-1]} at step {step}: lower classifier.learning_rate ({params.learning_rate})"
+            )
+        drops = int(step / steps / params.decay_every + 1e-9)
+        for group in optimizer.param_groups:
+            group["lr"] = params.learning_rate * params.decay_factor**drops
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        seconds += time.monotonic() - began
+        if step + 1 in stops:
+            evaluate(network.eval(), step + 1, sum(losses) / len(losses))
+            network.train()
+            losses = []
+    return TrainedClassifier(network.eval(), steps, seconds)

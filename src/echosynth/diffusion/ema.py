@@ -1,0 +1,28 @@
+"""Exponential moving average of the weights, with warm-up."""
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """Average weights. The decay rises as min(decay, (1 + n) / (10 + n)), so that the initial weights are soon forgotten: without
+    warm-up a decay of 0.9999 still holds 37 % of them after 10,000 updates.
+
+    Attributes:
+        weights: name -> average of that parameter, float32.
+        updates: number n of updates so far.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards the network's weights by one step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        averaged = list(self.weights.values())
+        current = [network.state_dict()[name].to(average) for name, average in self.weights.items()]
+        torch._foreach_lerp_(averaged, current, 1 - decay)

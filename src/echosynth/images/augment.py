@@ -1,0 +1,33 @@
+"""Augmentation that keeps an echo an echo: small shifts, rotations, scale and brightness, and never a flip (a view is not mirror-symmetric)."""
+
+import torch
+import torch.nn.functional as F
+
+MAX_SHIFT = 0.15  # of the side, at strength 1
+MAX_ROTATION = 0.35  # radians
+MAX_SCALE = 0.2  # relative
+MAX_BRIGHTNESS = 0.3  # relative
+
+
+def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Change each image a little in its own way.
+
+    Args:
+        images: (B, 1, H, W) in [-1, 1], black is -1.
+        strength: 0 (returned as they are) to 1.
+        generator: source of the draws, on the CPU.
+
+    Returns:
+        (B, 1, H, W) in [-1, 1]; what comes in from outside the picture is black.
+    """
+    if strength == 0:
+        return images
+    draws = (torch.rand(len(images), 5, generator=generator) * 2 - 1).to(images.device) * strength
+    angle, scale = draws[:, 0] * MAX_ROTATION, 1 + draws[:, 1] * MAX_SCALE
+    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
+    shift = draws[:, 2:4] * MAX_SHIFT * 2  # the grid runs from -1 to 1: two units a side
+    matrix = torch.stack([torch.stack([cosine, -sine, shift[:, 0]], 1), torch.stack([sine, cosine, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    light = F.grid_sample((images + 1) / 2, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    light = light * (1 + draws[:, 4] * MAX_BRIGHTNESS).view(-1, 1, 1, 1)
+    return light.clamp(0, 1) * 2 - 1

@@ -1,0 +1,25 @@
+"""Where the pipeline's files are, relative to the project's root: the one place that knows, beside dvc.yaml."""
+
+from pathlib import Path
+
+SOURCES = Path("data/sources")
+SPLIT = Path("data/split")
+ASSIGNMENT = SPLIT / "assignment.csv"
+SYNTHETIC = Path("data/synthetic")
+DIFFUSION = Path("models/diffusion")
+ECHO = Path("models/echo")
+CLASSIFIERS = Path("models/classifiers")
+FINAL = Path("models/final")
+FIDELITY = Path("reports/fidelity")
+COMPARISON = Path("reports/comparison")
+FINAL_SCORES = Path("reports/final")
+
+
+def subset_file(size: int | str) -> Path:
+    """List of the ids of a training subset."""
+    return SPLIT / "subsets" / f"{size}.csv"
+
+
+def classifier_folder(arm: str, size: int | str, architecture: str, seed: int) -> Path:
+    """Folder of one trained classifier."""
+    return CLASSIFIERS / f"{arm}-{size}-{architecture}-{seed}"

@@ -1,0 +1,155 @@
+"""What the report is made of: the outputs of the other stages, read once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.errors import EchosynthError
+from echosynth.files import read_json
+from echosynth.images.store import Images, read_images, read_manifest
+from echosynth.views import VIEWS
+
+ARMS = ("real", "upsampled", "synthetic", "mixed")
+PER_SOURCE = 4  # example images of a view from a source
+PER_SUBSET = 8  # example images of a view, real and synthetic each
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """One diffusion model: its numbers, curve, distances and example images by view."""
+
+    metrics: Json
+    curve: pd.DataFrame
+    fidelity: Json
+    real: dict[str, Images]
+    synthetic: dict[str, Images]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All inputs of the report.
+
+    Attributes:
+        params: the parameters of the run.
+        ingest: report of each source by name, those of the four-class set first.
+        split: data/split/metrics.json.
+        examples: source -> view -> (n, S, S) images, n at most `PER_SOURCE`.
+        diffusion: subset -> model, the smallest subset first.
+        comparison: reports/comparison/metrics.json.
+        final: reports/final/metrics.json.
+    """
+
+    params: Params
+    ingest: dict[str, Json]
+    split: Json
+    examples: dict[str, dict[str, Images]]
+    diffusion: dict[str, Diffusion]
+    comparison: Json
+    final: Json
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Subset -> number of real images, the smallest first."""
+        return dict(sorted(((cell["subset"], cell["real_images"]) for cell in self.comparison["cells"]), key=lambda s: s[1]))
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that were trained, in the order of `ARMS`."""
+        trained = {cell["arm"] for cell in self.comparison["cells"]}
+        return [arm for arm in ARMS if arm in trained]
+
+    @property
+    def architecture(self) -> str:
+        """The architecture that the headline is about: the first one of the parameters."""
+        return self.params.classifier.architectures[0]
+
+    @property
+    def shift_name(self) -> str:
+        """The sources of the domain shift in words."""
+        return " + ".join(self.params.data.shift_sources)
+
+    def cell(self, subset: str, arm: str, architecture: str | None = None) -> Json | None:
+        """Mean over seeds of one arm and subset; None when it was not trained."""
+        wanted = (subset, arm, architecture or self.architecture)
+        cells = self.comparison["cells"]
+        return next((cell for cell in cells if (cell["subset"], cell["arm"], cell["architecture"]) == wanted), None)
+
+    def seeds(self, cell: Json) -> list[Json]:
+        """The single runs behind a cell."""
+        keys = ("subset", "arm", "architecture")
+        return [run for run in self.comparison["runs"] if all(run[key] == cell[key] for key in keys)]
+
+
+def _ids(path: Path) -> set[str]:
+    """Column `id` of a CSV file."""
+    try:
+        return set(pd.read_csv(path)["id"])
+    except FileNotFoundError:
+        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    """A training curve: step, loss, learning_rate, validation_loss."""
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
+
+
+def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Images]:
+    """The first `count` images of each view by id. Ids of real images are hashes, so that this is as good as by lot."""
+    rows = manifest.sort_values("id", kind="stable")
+    picks = {view: rows.loc[rows["view"] == view, "id"].head(count).tolist() for view in VIEWS}
+    return {view: read_images(folder, ids) for view, ids in picks.items() if ids}
+
+
+def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
+    """Real training images of a subset by view, from whichever source."""
+    members = _ids(paths.subset_file(subset))
+    rows = pd.concat(manifests.values(), ignore_index=True)
+    rows = rows[rows["id"].isin(members)]
+    # By the hash behind the source's name, or one source would fill the row.
+    rows = rows.assign(key=rows["id"].str.rsplit("-", n=1).str[-1]).sort_values("key", kind="stable")
+    examples = {}
+    for view in VIEWS:
+        chosen = rows[rows["view"] == view].head(PER_SUBSET)
+        pictures = [read_images(paths.SOURCES / str(row.source), [str(row.id)])[0] for row in chosen.itertuples()]
+        if pictures:
+            examples[view] = np.stack(pictures)
+    return examples
+
+
+def read_inputs(params: Params) -> Inputs:
+    """Read everything from the pipeline's folders below the current one.
+
+    Raises:
+        EchosynthError: naming the first file that is missing or damaged.
+    """
+    sources = [*params.data.train_sources, *params.data.shift_sources]
+    manifests = {source: read_manifest(paths.SOURCES / source) for source in sources}
+    models = {}
+    for subset in map(str, params.split.subsets):
+        made = paths.SYNTHETIC / subset
+        models[subset] = Diffusion(
+            metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
+            curve=_curve(paths.DIFFUSION / subset / "curve.csv"),
+            fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
+            real=_subset_examples(subset, {source: manifests[source] for source in params.data.train_sources}),
+            synthetic=_examples(made, PER_SUBSET, read_manifest(made)),
+        )
+    return Inputs(
+        params=params,
+        ingest={source: read_json(paths.SOURCES / source / "report.json") for source in sources},
+        split=read_json(paths.SPLIT / "metrics.json"),
+        examples={source: _examples(paths.SOURCES / source, PER_SOURCE, manifests[source]) for source in sources},
+        diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
+        comparison=read_json(paths.COMPARISON / "metrics.json"),
+        final=read_json(paths.FINAL_SCORES / "metrics.json"),
+    )

@@ -1,0 +1,116 @@
+"""The page: one HTML file that holds its pictures and loads nothing."""
+
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from echosynth.images.store import Images
+from echosynth.report import figures, tables
+from echosynth.report.inputs import PER_SUBSET, Inputs
+from echosynth.report.words import Headline, count, headline, number
+from echosynth.views import RARE_VIEWS, VIEWS
+
+
+def _strips(inputs: Inputs) -> list[dict[str, object]]:
+    """Real beside synthetic images by view, for each subset."""
+    blocks = []
+    for subset, model in inputs.diffusion.items():
+        rows = [{"view": view, "real": _strip(model.real, view), "synthetic": _strip(model.synthetic, view)} for view in VIEWS]
+        size = count(model.metrics["images"])
+        blocks.append({"title": subset, "size": size, "by_view": model.metrics["by_view"], "rows": rows})
+    return blocks
+
+
+def _strip(examples: dict[str, Images], view: str) -> str | None:
+    return figures.mosaic(examples[view], PER_SUBSET) if view in examples else None
+
+
+def _examples(inputs: Inputs) -> list[dict[str, object]]:
+    """Example images: a row for each view, a cell for each source."""
+    return [
+        {
+            "view": view,
+            "cells": [figures.mosaic(found[view], 2) if view in found else None for found in inputs.examples.values()],
+        }
+        for view in VIEWS
+    ]
+
+
+def _budget(inputs: Inputs) -> str:
+    """How long the arms train."""
+    settings = inputs.params.classifier
+    if settings.budget == "steps":
+        return (
+            f"All arms train the same number of steps ({count(settings.steps)}), so that a larger set does not get more "
+            "optimisation (parameter classifier.budget)."
+        )
+    return (
+        f"All arms train {settings.epochs} epochs, as in the study, so that a larger set gets more steps: see the column steps "
+        "(parameter classifier.budget; `steps` gives every arm the same number)."
+    )
+
+
+def _final_sources(inputs: Inputs) -> list[tables.Table]:
+    found = [tables.sources_of_final(inputs.final["test"], "test set")]
+    return found + ([tables.sources_of_final(inputs.final["shift"], "domain shift")] if inputs.final["shift"] else [])
+
+
+def _basis(inputs: Inputs) -> str:
+    """How many images of the rare views the recalls rest on."""
+    held = inputs.split["by_view"]["validation"]
+    rare = " and ".join(f"{count(held[view])} {view}" for view in RARE_VIEWS)
+    return f"The validation set holds {count(sum(held.values()))} real images, {rare} among them; no patient of it is in the training set."
+
+
+def render(inputs: Inputs) -> str:
+    """The whole page as HTML, a function of the inputs alone."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "count": count}
+    smallest, largest = list(inputs.sizes)[0], list(inputs.sizes)[-1]
+    ends = list(dict.fromkeys([smallest, largest]))
+    missing = [model.fidelity["inception_missing"] for model in inputs.diffusion.values() if model.fidelity["inception_missing"]]
+    told: Headline = headline(inputs)
+    with figures.look():
+        return environment.get_template("page.html").render(
+            headline=told,
+            basis=_basis(inputs),
+            phantom=inputs.params.data.root.rstrip("/").endswith("phantom"),
+            styles=figures.STYLES,
+            arms=inputs.arms,
+            per_view=inputs.params.sample.per_view,
+            views=VIEWS,
+            difference_pictures=figures.difference_pictures(inputs),
+            differences=tables.differences(inputs),
+            data_tables=[tables.by_source(inputs), tables.by_view(inputs)],
+            shift_sets=tables.shift_sets(inputs),
+            subsets=tables.subsets(inputs),
+            left_out=tables.left_out(inputs),
+            sources=[tables.title(source) for source in inputs.examples],
+            examples=_examples(inputs),
+            diffusion_pictures=figures.diffusion_pictures(inputs),
+            models=tables.models(inputs),
+            strips=_strips(inputs),
+            fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
+            inception_missing=missing[0] if missing else "",
+            budget=_budget(inputs),
+            classifier_pictures=figures.classifier_pictures(inputs),
+            comparison=tables.comparison(inputs),
+            seeds=len(inputs.params.classifier.seeds),
+            matrices=[(count(inputs.sizes[subset]), tables.matrices(inputs, subset)) for subset in ends],
+            by_source=[tables.sources_of_cells(inputs, subset) for subset in ends],
+            architecture=inputs.architecture,
+            best=inputs.final["best"],
+            final=tables.final(inputs),
+            final_auprc=tables.final_auprc(inputs),
+            final_matrices=tables.final_matrices(inputs),
+            final_sources=_final_sources(inputs),
+            subset_names=list(inputs.diffusion),
+            parameters=yaml.safe_dump(inputs.params.model_dump(), sort_keys=False, allow_unicode=True),
+        )

@@ -1,0 +1,247 @@
+"""The tables of the report: every cell is text that comes from a number of the inputs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from echosynth.report.inputs import Inputs, Json
+from echosynth.report.words import between, count, number, rare_recall, signed, signed_between, spread, verdict
+from echosynth.sources.registry import SOURCES
+from echosynth.views import VIEWS
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        caption: what it shows.
+        header: names of the columns.
+        rows: cells as text.
+        labels: how many columns from the left are words, not numbers.
+        note: what to know when reading it.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    labels: int = 1
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix: rows are true views, columns predicted ones, both in the order of `VIEWS`."""
+
+    caption: str
+    counts: Sequence[Sequence[int]]
+    shares: Sequence[Sequence[float]]
+
+
+def title(source: str) -> str:
+    """A release's name for people."""
+    return SOURCES[source].title
+
+
+def _counts(by: Json, keys: Iterable[str]) -> list[str]:
+    values = [int(by.get(key, 0)) for key in keys]
+    return [count(value) for value in (*values, sum(values))]
+
+
+def by_source(inputs: Inputs) -> Table:
+    """Split x source, the study's table 3.1."""
+    sources, counts = inputs.params.data.train_sources, inputs.split["by_source"]
+    whole = {source: sum(int(counts[split].get(source, 0)) for split in SPLITS) for source in sources}
+    rows = [[split, *_counts(counts[split], sources)] for split in SPLITS] + [["all", *_counts(whole, sources)]]
+    return Table("Four-class set by split and source (images)", ["split", *map(title, sources), "all"], rows)
+
+
+def by_view(inputs: Inputs) -> Table:
+    """Split x view, the study's table 3.2."""
+    counts = inputs.split["by_view"]
+    whole = {view: sum(int(counts[split].get(view, 0)) for split in SPLITS) for view in VIEWS}
+    total = sum(whole.values())
+    rows = [[split, *_counts(counts[split], VIEWS)] for split in SPLITS] + [["all", *_counts(whole, VIEWS)]]
+    rows.append(["share", *(f"{100 * whole[view] / total:.0f} %" for view in VIEWS), "100 %"])
+    return Table("Four-class set by split and view (images)", ["split", *VIEWS, "all"], rows)
+
+
+def shift_sets(inputs: Inputs) -> Table:
+    """Source x view of the domain shift, the study's table 3.3."""
+    rows = [[title(source), *_counts(views, VIEWS)] for source, views in inputs.split["shift"].items()]
+    return Table("Domain-shift sets by view (images)", ["source", *VIEWS, "all"], rows)
+
+
+def subsets(inputs: Inputs) -> Table:
+    """Nested training subsets by view and source, the study's table 3.4."""
+    sources = inputs.params.data.train_sources
+    ordered = sorted(inputs.split["subsets"].items(), key=lambda item: item[1]["images"])
+    rows = [
+        [name, count(subset["images"]), *_counts(subset["by_view"], VIEWS)[:-1], *_counts(subset["by_source"], sources)[:-1]]
+        for name, subset in ordered
+    ]
+    note = "Each subset is part of the next; shares of view and source are kept."
+    return Table("Training subsets (images)", ["subset", "images", *VIEWS, *map(title, sources)], rows, note=note)
+
+
+def left_out(inputs: Inputs) -> Table:
+    """What ingest left out, by source and reason."""
+    rows = [
+        [title(source), reason, count(int(omitted["count"]))]
+        for source, report in inputs.ingest.items()
+        for reason, omitted in sorted(report["omitted"].items())
+    ]
+    note = "Names of the files stand in data/sources/<source>/report.json." if rows else "Nothing was left out."
+    return Table("Left out by ingest (files or rows)", ["source", "reason", "count"], rows, labels=2, note=note)
+
+
+def fidelity(inputs: Inputs, features: str) -> Table:
+    """Distances of the synthetic sets to real validation images beside the floor, on "echo" or "inception" features."""
+    rows = []
+    for subset, model in inputs.diffusion.items():
+        found = model.fidelity[features]
+        if found is None:
+            continue
+        distance = f"{found['frechet']:.4g} ± {found['frechet_sd']:.2g}"
+        floor = f"{found['floor_frechet']:.4g} ± {found['floor_frechet_sd']:.2g}"
+        kernels = [f"{found[key]:.3g}".replace("-", "−") for key in ("kernel", "floor_kernel")]
+        rows.append([subset, count(model.fidelity["count"]), distance, floor, *kernels])
+    name = {"echo": "features of a network trained on all real training images", "inception": "ImageNet Inception features"}[features]
+    header = ["subset", "n", "Fréchet, synthetic", "Fréchet, real (floor)", "kernel, synthetic", "kernel, real (floor)"]
+    note = (
+        "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; lower is closer. "
+        "The floor is the same for real test images: nearer than that is not to be expected. ± is the standard deviation over draws."
+    )
+    return Table(f"Distance between synthetic and real images on {name}", header, rows, note=note)
+
+
+def models(inputs: Inputs) -> Table:
+    """Size and last losses of each diffusion model."""
+    rows = []
+    for subset, model in inputs.diffusion.items():
+        facts = model.metrics
+        losses = [number(facts["loss"], 4), number(facts["validation_loss"], 4)]
+        rows.append([subset, count(facts["images"]), count(facts["steps"]), count(facts["parameters"]), *losses])
+    header = ["subset", "images", "steps", "weights", "training loss", "validation loss"]
+    return Table("Diffusion models, at the end of training", header, rows)
+
+
+def differences(inputs: Inputs) -> Table:
+    """Every arm against real at every subset."""
+    rows = []
+    for architecture, subset, arm in _keys(inputs):
+        cell = inputs.cell(subset, arm, architecture)
+        if not cell or not (versus := cell["versus_real"]):
+            continue
+        scores: list[str] = []
+        for key, value in (("rare_recall", rare_recall(cell)), ("macro_auprc", cell["macro_auprc"])):
+            bounds = versus[f"{key}_interval"]
+            known = bounds[0] is not None
+            scores += [number(value), signed(versus[key]), signed_between(bounds) if known else "–", verdict(bounds)]
+        rows.append([count(cell["real_images"]), arm, *_named(inputs, architecture), *scores])
+    names = ["difference", "95 % interval", "reading"]
+    header = ["real images", "arm", *_named(inputs, "architecture"), "rare recall", *names, "macro AUPRC", *names]
+    note = (
+        "Rare recall is the mean recall of A2C and PSAX. The interval comes from drawing validation patients with replacement, the same "
+        "patients for both arms; it holds the chance in patients, not that in seeds, which the small dots of the figures show."
+    )
+    return Table("Each arm against real images alone", header, rows, labels=2, note=note)
+
+
+def comparison(inputs: Inputs) -> Table:
+    """Arm x size: all scores on the validation set, mean ± standard deviation over seeds."""
+    rows = []
+    for architecture, subset, arm in _keys(inputs):
+        cell = inputs.cell(subset, arm, architecture)
+        if not cell:
+            continue
+        runs = inputs.seeds(cell)
+        scores = [spread([run[key] for run in runs]) for key in ("macro_auprc", "macro_f1", "loss", "accuracy")]
+        scores += [spread([run["recall"][view] for run in runs], 2) for view in VIEWS]
+        scores += [spread([run["tmed2"] and run["tmed2"][key] for run in runs]) for key in ("macro_auprc", "macro_f1")]
+        sizes = [count(cell[key]) for key in ("images", "synthetic", "steps")]
+        rows.append([count(cell["real_images"]), arm, *_named(inputs, architecture), *scores, *sizes])
+    header = ["real images", "arm", *_named(inputs, "architecture"), "AUPRC", "F1", "loss", "accuracy"]
+    header += [f"recall {view}" for view in VIEWS] + ["TMED-2 AUPRC", "TMED-2 F1", "images", "of them synthetic", "steps"]
+    seeds = len(inputs.params.classifier.seeds)
+    note = f"Mean ± standard deviation over seeds ({seeds}). AUPRC and F1 are macro averages over the views. TMED-2: that source alone."
+    return Table("Validation scores by arm and size", header, rows, labels=2, note=note)
+
+
+def sources_of_cells(inputs: Inputs, subset: str) -> Table:
+    """Scores by source of the arms at one subset."""
+    cells = [cell for arm in inputs.arms if (cell := inputs.cell(subset, arm))]
+    rows = [[cell["arm"], *row] for cell in cells for row in _source_rows(cell["by_source"])]
+    size = count(inputs.sizes[subset])
+    return Table(f"Validation scores by source, {size} real images", ["arm", *SOURCE_HEADER], rows, labels=2)
+
+
+def sources_of_final(scores: Json, name: str) -> Table:
+    """Scores of the final model by source on one set."""
+    return Table(f"Final model by source, {name}", SOURCE_HEADER, _source_rows(scores["by_source"]))
+
+
+def final(inputs: Inputs) -> Table:
+    """Scores of the final model on validation, test and domain-shift images, with intervals."""
+    rows = []
+    for name, scores in _final_sets(inputs):
+        bounds = scores.get("interval", {})
+        cells = [_with(scores[key], bounds.get(key)) for key in ("macro_auprc", "macro_f1")]
+        cells += [number(scores["loss"]), number(scores["accuracy"])]
+        cells += [_with(scores["recall"][view], bounds.get("recall", {}).get(view)) for view in VIEWS]
+        rows.append([name, count(scores["count"]), *cells])
+    header = ["set", "images", "AUPRC", "F1", "loss", "accuracy", *(f"recall {view}" for view in VIEWS)]
+    note = (
+        "In brackets: 95 % interval over patients. The model was chosen by its validation AUPRC, so that its validation score is "
+        "optimistic; test and shift images were scored once. AUPRC is the mean over the views that a set holds."
+    )
+    return Table("Final model", header, rows, note=note)
+
+
+def final_auprc(inputs: Inputs) -> Table:
+    """AUPRC of the final model by view."""
+    rows = [[name, *(number(scores["auprc"][view]) for view in VIEWS)] for name, scores in _final_sets(inputs)]
+    return Table("Final model, AUPRC by view", ["set", *VIEWS], rows, note="– : the set holds no image of this view.")
+
+
+def matrices(inputs: Inputs, subset: str) -> list[Matrix]:
+    """Confusion matrices of the arms at one subset."""
+    cells = [cell for arm in inputs.arms if (cell := inputs.cell(subset, arm))]
+    return [Matrix(cell["arm"], cell["confusion"], cell["confusion_normalised"]) for cell in cells]
+
+
+def final_matrices(inputs: Inputs) -> list[Matrix]:
+    """Confusion matrices of the final model."""
+    return [Matrix(name, scores["confusion"], scores["confusion_normalised"]) for name, scores in _final_sets(inputs)]
+
+
+SOURCE_HEADER = ("source", "images", "accuracy", "AUPRC", "F1", *(f"recall {view}" for view in VIEWS))
+
+
+def _keys(inputs: Inputs) -> list[tuple[str, str, str]]:
+    architectures = inputs.params.classifier.architectures
+    return [(name, subset, arm) for name in architectures for subset in inputs.sizes for arm in inputs.arms]
+
+
+def _named(inputs: Inputs, text: str) -> list[str]:
+    """A column for the architecture, only where there are several."""
+    return [text] if len(inputs.params.classifier.architectures) > 1 else []
+
+
+def _with(value: float | None, bounds: Sequence[float | None] | None) -> str:
+    text = between(bounds)
+    return f"{number(value)} [{text}]" if text else number(value)
+
+
+def _source_rows(by_source: Json) -> list[list[str]]:
+    rows = []
+    for source, scores in by_source.items():
+        values = [number(scores[key]) for key in ("accuracy", "macro_auprc", "macro_f1")]
+        rows.append([title(source), count(scores["count"]), *values, *(number(scores["recall"][view]) for view in VIEWS)])
+    return rows
+
+
+def _final_sets(inputs: Inputs) -> list[tuple[str, Json]]:
+    names = {"validation": "validation", "test": "test", "shift": f"shift ({' + '.join(map(title, inputs.params.data.shift_sources))})"}
+    return [(name, inputs.final[key]) for key, name in names.items() if inputs.final.get(key)]

@@ -1,0 +1,52 @@
+"""States of long work that survive a kill: saved whole, found again by fingerprint, deleted on success."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from echosynth.files import atomic_file, fingerprint, workspace
+
+SOURCE = Path(__file__).parent
+
+
+def code_hash(*rooms: str) -> str:
+    """Hash of the source files of some modules or packages, such as "diffusion" or "device.py": other code must not go on with an old state."""
+    files = [file for room in rooms for file in ([SOURCE / room] if room.endswith(".py") else sorted((SOURCE / room).glob("*.py")))]
+    return fingerprint([file.read_text(encoding="utf-8") for file in files])
+
+
+class ResumeState:
+    """A resumable state on disk, under the workspace's `.resume` folder and outside DVC's outputs.
+
+    The folder's name holds a fingerprint of everything that the result depends on: different parameters, inputs or code never meet, and
+    temporary and queued experiments of DVC find it again (the workspace is the parent repository).
+
+    Args:
+        kind: short name, such as "diffusion".
+        key: what the result depends on; anything that JSON can hold.
+    """
+
+    def __init__(self, kind: str, *key: object) -> None:
+        self.folder = workspace() / ".resume" / f"{kind}-{fingerprint(*key)}"
+        self.path = self.folder / "state.safetensors"
+
+    def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
+        """Replace the state by this one; a kill at any moment leaves the old or the new one."""
+        with atomic_file(self.path) as part:
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
+        """The last saved tensors and facts, or None when there is nothing to go on from."""
+        if not self.path.is_file():
+            return None
+        with safe_open(self.path, framework="pt") as stored:
+            facts = json.loads((stored.metadata() or {})["facts"])
+            return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118  (no mapping)
+
+    def clear(self) -> None:
+        """Forget the state: the work is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""Put all classifiers together and name the best by validation AUPRC."""
+
+import sys
+from itertools import product
+
+import pandas as pd
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.errors import EchosynthError
+from echosynth.files import read_json, write_json
+from echosynth.images.dataset import read_split
+from echosynth.measure.comparison import Run, compare
+from echosynth.stages import stage
+from echosynth.views import VIEWS
+
+
+@stage
+def main(params: Params) -> None:
+    """Read models/classifiers, write reports/comparison."""
+    settings = params.classifier
+    validation = read_split(params.data.train_sources, "validation")
+    arms = [*settings.real_arms, *settings.synthetic_arms]
+    runs = []
+    for architecture, size, arm, seed in product(settings.architectures, params.split.subsets, arms, settings.seeds):
+        folder = paths.classifier_folder(arm, size, architecture, seed)
+        metrics, table = read_json(folder / "metrics.json"), pd.read_csv(folder / "validation.csv")
+        if table["id"].tolist() != validation.ids.tolist():
+            raise EchosynthError(f"{folder / 'validation.csv'} is of another validation set; run `dvc repro`")
+        runs.append(Run(metrics["facts"], metrics["validation"], table[list(VIEWS)].to_numpy()))
+    result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
+    write_json(paths.COMPARISON / "metrics.json", result)
+    for cell in result["cells"]:
+        print(f"{cell['subset']:>6} {cell['arm']:<10} AUPRC {cell['macro_auprc']:.3f} F1 {cell['macro_f1']:.3f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Score the best classifier once on the test set and on the domain shift, and register it."""
+
+import shutil
+import sys
+
+import numpy as np
+
+from echosynth import paths
+from echosynth.classify.network import load
+from echosynth.classify.predict import ViewClassifier
+from echosynth.classify.train import predict
+from echosynth.config import Params
+from echosynth.device import pick_device
+from echosynth.files import atomic_folder, file_hash, read_json, write_json
+from echosynth.images.dataset import read_split
+from echosynth.measure.scores import evaluate, headline
+from echosynth.stages import stage
+from echosynth.track.plots import confusion_figure
+from echosynth.track.registry import register
+from echosynth.track.runs import child_run
+
+
+@stage
+def main(params: Params) -> None:
+    """Read reports/comparison, write models/final and reports/final."""
+    settings = params.classifier
+    best = read_json(paths.COMPARISON / "metrics.json")["best"]
+    folder = paths.classifier_folder(best["arm"], best["subset"], best["architecture"], best["seed"])
+    network, card = load(folder, pick_device())
+    result = {"best": best, "validation": read_json(folder / "metrics.json")["validation"], "shift": None}
+    splits = {"test": params.data.train_sources, "shift": params.data.shift_sources}
+    for split, sources in splits.items():
+        if sources:
+            real = read_split(sources, split)
+            probabilities = predict(network, real.images)
+            result[split] = evaluate(
+                probabilities, real.labels, real.groups, real.sources, settings.bootstrap, settings.bootstrap_seed
+            )
+    with atomic_folder(paths.FINAL) as part:
+        for name in ("model.safetensors", "card.json"):
+            shutil.copyfile(folder / name, part / name)
+    write_json(paths.FINAL_SCORES / "metrics.json", result)
+    scores = {key: value for split in splits if result[split] for key, value in headline(result[split], split).items()}
+    with child_run("final model", "final", {"final": best["arm"], "folder": folder.name}) as run:
+        run.metrics(scores)
+        for split in splits:
+            if result[split]:
+                run.figure(confusion_figure(result[split], f"{split}, {folder.name}"), f"confusion_{split}.png")
+        run.dict(result, "scores.json")
+    data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}
+    # Noise, because an example is stored with the model and no patient's picture may be.
+    example = np.random.default_rng(0).integers(0, 256, (4, 2 * card.size, 3 * card.size), dtype=np.uint8)
+    expected = ViewClassifier(paths.FINAL).probabilities(list(example))
+    version = register(paths.FINAL, scores, example, expected, [paths.FINAL_SCORES / "metrics.json"], data=data)
+    print(f"registered as {version.name}, version {version.version}, challenger", file=sys.stderr)
+    print(f"final model {folder.name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

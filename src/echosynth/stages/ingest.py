@@ -1,0 +1,20 @@
+"""Turn one release into an image set."""
+
+from pathlib import Path
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.images.ingest import ingest
+from echosynth.sources.registry import SOURCES
+from echosynth.stages import stage
+
+
+@stage
+def main(params: Params, source: str) -> None:
+    """Read data.root/<source>, write data/sources/<source>."""
+    report = ingest(SOURCES[source], Path(params.data.root) / source, paths.SOURCES / source, params)
+    print(f"{source}: {report['images']} images; left out: {report['left_out']}")
+
+
+if __name__ == "__main__":
+    main()

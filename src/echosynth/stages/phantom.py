@@ -1,0 +1,19 @@
+"""Write the embedded demo data."""
+
+from pathlib import Path
+
+from echosynth.config import Params
+from echosynth.sources.phantom.release import write_all
+from echosynth.stages import stage
+
+OUT = Path("data/raw/phantom")
+
+
+@stage
+def main(params: Params) -> None:
+    """Simulate the five releases under data/raw/phantom."""
+    write_all(params.phantom, OUT, params.ingest.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Write the report: one page, its main numbers, and tables for `dvc plots`."""
+
+from pathlib import Path
+
+from echosynth.config import Params
+from echosynth.files import atomic_file, write_json
+from echosynth.report.inputs import read_inputs
+from echosynth.report.page import render
+from echosynth.report.summary import flat, plots, summary
+from echosynth.stages import stage
+
+REPORTS = Path("reports")
+
+
+def build(params: Params) -> dict[str, float]:
+    """Write reports/index.html, reports/metrics.json and reports/plots, and return the scores of this execution."""
+    inputs = read_inputs(params)
+    scores = summary(inputs)
+    with atomic_file(REPORTS / "index.html") as part:
+        part.write_text(render(inputs), encoding="utf-8", newline="\n")
+    write_json(REPORTS / "metrics.json", scores)
+    plots(inputs, REPORTS / "plots")
+    return flat(scores)
+
+
+@stage
+def main(params: Params) -> None:
+    """Read what the other stages wrote, write reports/."""
+    build(params)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Divide the four-class set by patient, choose the nested subsets, name the shift set."""
+
+import sys
+
+import pandas as pd
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.files import atomic_folder, write_json
+from echosynth.images.split import nested_subsets, split_groups
+from echosynth.images.store import read_manifest
+from echosynth.stages import stage
+from echosynth.views import VIEWS
+
+
+def counts(manifest: pd.DataFrame, column: str, names: list[str]) -> dict[str, int]:
+    """Number of rows for each of `names`, zeros included."""
+    found = manifest[column].value_counts()
+    return {name: int(found.get(name, 0)) for name in names}
+
+
+@stage
+def main(params: Params) -> None:
+    """Read the manifests under data/sources, write data/split."""
+    settings, train_sources = params.split, list(params.data.train_sources)
+    manifest = pd.concat([read_manifest(paths.SOURCES / source) for source in train_sources], ignore_index=True)
+    shift = {source: read_manifest(paths.SOURCES / source) for source in params.data.shift_sources}
+    manifest["split"] = manifest["id"].map(split_groups(manifest, settings.validation, settings.test, settings.seed))
+    parts = {name: manifest[manifest["split"] == name] for name in ("train", "validation", "test")}
+    subsets = nested_subsets(parts["train"], settings.subsets, settings.seed)
+    assignment = pd.concat([manifest, *(table.assign(split="shift") for table in shift.values())], ignore_index=True)
+    views = list(VIEWS)
+    chosen = {name: parts["train"][parts["train"]["id"].isin(set(ids))] for name, ids in subsets.items()}
+    metrics = {
+        "by_source": {name: counts(part, "source", train_sources) for name, part in parts.items()},
+        "by_view": {name: counts(part, "view", views) for name, part in parts.items()},
+        "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
+        "shift": {source: counts(table, "view", views) for source, table in shift.items()},
+        "subsets": {
+            name: {"images": len(part), "by_view": counts(part, "view", views), "by_source": counts(part, "source", train_sources)}
+            for name, part in chosen.items()
+        },
+    }
+    with atomic_folder(paths.SPLIT) as folder:
+        assignment[["id", "source", "split"]].to_csv(folder / paths.ASSIGNMENT.name, index=False, lineterminator="\n")
+        (folder / "subsets").mkdir()
+        for name, ids in subsets.items():
+            pd.DataFrame({"id": ids}).to_csv(folder / "subsets" / f"{name}.csv", index=False, lineterminator="\n")
+        write_json(folder / "metrics.json", metrics)
+    print(f"split: {metrics['by_view']}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Training and prediction of classifiers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from echosynth.classify.arms import TrainingSet
+from echosynth.classify.network import ClassifierCard, build, load, save
+from echosynth.classify.train import batch_indices, predict, total_steps, train
+from echosynth.config import ClassifierParams, load_params
+from echosynth.errors import EchosynthError
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(**changes: object) -> ClassifierParams:
+    small = {"steps": 12, "batch_size": 16, "evaluations": 2, "precision": "fp32"}
+    return load_params(ROOT / "params.yaml").classifier.model_copy(update=small | changes)
+
+
+def bars(count: int, seed: int) -> TrainingSet:
+    """Noisy pictures with a bright bar at one of four places: easy, but not without training."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    images = rng.integers(0, 90, (count, 32, 32), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, label * 8 : label * 8 + 8] += 100
+    return TrainingSet(images, labels)
+
+
+def test_each_pass_takes_every_image_once_in_a_new_order() -> None:
+    taken = torch.cat([batch_indices(10, 4, 7, step) for step in range(5)])
+    assert sorted(taken[:10].tolist()) == list(range(10))
+    assert sorted(taken[10:].tolist()) == list(range(10))
+    assert taken[:10].tolist() != taken[10:].tolist()
+    assert len(batch_indices(3, 8, 0, 0)) == 8  # a batch larger than the set
+
+
+def test_budget_is_steps_or_epochs() -> None:
+    assert total_steps(settings(budget="steps", steps=5), 1000) == 5
+    assert total_steps(settings(budget="epochs", epochs=25, batch_size=32), 1000) == 25 * 32
+
+
+@pytest.mark.slow
+def test_it_learns_and_the_same_seed_gives_the_same_network() -> None:
+    calls: list[int] = []
+
+    def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
+        assert not network.training
+        calls.append(step)
+
+    first = train(settings(steps=40), "resnet18", 0, bars(64, 0), on_evaluation)
+    again = train(settings(steps=40), "resnet18", 0, bars(64, 0))
+    other = train(settings(steps=40), "resnet18", 1, bars(64, 0))
+    held_out = bars(40, 1)
+    probabilities = predict(first.network, held_out.images)
+    assert calls == [20, 40]
+    assert (probabilities.argmax(1) == held_out.labels).mean() > 0.9
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert np.array_equal(probabilities, predict(again.network, held_out.images))
+    assert not np.array_equal(probabilities, predict(other.network, held_out.images))
+
+
+def test_prediction_does_not_depend_on_the_batch() -> None:
+    torch.manual_seed(0)
+    network, images = build("resnet18", 32).eval(), bars(9, 0).images
+    assert np.allclose(predict(network, images), predict(network, images, batch_size=2), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "size"), [("vgg16", 32), ("densenet121", 32), ("inception_v3", 80)])
+def test_every_architecture_gives_four_logits(architecture: str, size: int) -> None:
+    assert build(architecture, size).eval()(torch.zeros(2, 1, size, size)).shape == (2, 4)
+
+
+def test_images_too_small_for_an_architecture_are_refused() -> None:
+    with pytest.raises(EchosynthError, match=r"inception_v3 needs ingest\.size of at least 80"):
+        build("inception_v3", 32)
+
+
+def test_stored_classifier_predicts_the_same_and_a_foreign_card_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build("resnet18", 32).eval()
+    card = ClassifierCard(
+        size=32, architecture="resnet18", arm="real", subset="all", seed=0, steps=1, training_images={"A2C": 1}, synthetic_images=0,
+        training_hash="00",
+    )  # fmt: skip
+    save(tmp_path, network, card)
+    again, read = load(tmp_path, torch.device("cpu"))
+    assert read == card
+    assert np.array_equal(predict(network, bars(4, 0).images), predict(again, bars(4, 0).images))
+    (tmp_path / "card.json").write_text((tmp_path / "card.json").read_text().replace("resnet18", "densenet121"))
+    with pytest.raises(EchosynthError, match="does not fit its card"):
+        load(tmp_path, torch.device("cpu"))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_parameter_named() -> None:
+    with pytest.raises(EchosynthError, match=r"classifier\.learning_rate"):
+        train(settings(learning_rate=1e30), "resnet18", 0, bars(32, 0))

@@ -1,0 +1,282 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from echosynth.errors import EchosynthError
+from echosynth.track import store
+from echosynth.track.runs import Run, child_run, finish_parent, flat_params
+
+
+def runs_of(stage: str) -> list:
+    """All runs of a stage, the oldest first."""
+    condition = f"tags.`echosynth.stage` = '{stage}'"
+    return list(store.client().search_runs([store.experiment_id()], condition, order_by=["attributes.start_time ASC"]))
+
+
+def script(folder: Path, text: str, **environment: str) -> subprocess.Popen:
+    """Start Python on `text` in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from echosynth.track.runs import *\n" + text],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_stages_of_one_execution_share_one_parent_with_all_parameters(workspace: Path) -> None:
+    for name in ("a", "b"):
+        with child_run(name, "train", {"seed": 1}) as run:
+            run.metrics({"loss": 0.5}, step=3)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finish_parent({"f1": 0.75}, {"split": {"seed": 3}, "extra.key": 5}, [workspace / "params.yaml"])
+
+    (parent,) = runs_of("pipeline")
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "repro"
+    assert parent.data.metrics == {"f1": 0.75}
+    assert parent.data.params == {
+        "split.seed": "3",
+        "split.subsets": '[150, "all"]',
+        "sample.guidance": "1.0",
+        "extra.key": "5",
+    }
+    assert [file.path for file in store.client().list_artifacts(parent.info.run_id)] == ["params.yaml"]
+    children = runs_of("train")
+    assert [child.info.run_name for child in children] == ["a", "b"]
+    for child in children:
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.metrics == {"loss": 0.5}
+        assert child.data.params == {"seed": "1"}
+
+
+def test_finished_execution_keeps_its_row_and_the_next_gets_a_new_one(workspace: Path) -> None:
+    first = finish_parent({"f1": 0.5}, {})
+    with child_run("a", "train"):
+        pass
+    second = finish_parent({"f1": 0.6}, {})
+    assert first != second
+    assert [run.data.metrics["f1"] for run in runs_of("pipeline")] == [0.5, 0.6]
+
+
+def test_other_parameters_are_another_execution(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "same-name")
+    for seed in (1, 2):
+        (workspace / "params.yaml").write_text(f"split:\n  seed: {seed}\n")
+        with pytest.raises(EchosynthError), child_run("a", "train"):
+            raise EchosynthError("stop")
+    assert [run.data.params for run in runs_of("pipeline")] == [{"split.seed": "1"}, {"split.seed": "2"}]
+
+
+def test_failure_is_marked_with_its_sentence_and_mended_by_the_next_attempt(workspace: Path) -> None:
+    with pytest.raises(EchosynthError, match="the disk is full"), child_run("a", "train"):
+        raise EchosynthError("the disk is full")
+    (child,), (parent,) = runs_of("train"), runs_of("pipeline")
+    assert (child.info.status, child.data.tags["error"]) == ("FAILED", "the disk is full")
+    assert (parent.info.status, parent.data.tags["error"]) == ("FAILED", "a: the disk is full")
+
+    with child_run("a", "train"):
+        assert runs_of("pipeline")[0].info.status == "RUNNING"
+    finish_parent({}, {})
+    for run in (*runs_of("train"), *runs_of("pipeline")):
+        assert run.info.run_id in (child.info.run_id, parent.info.run_id)
+        assert run.info.status == "FINISHED"
+        assert "error" not in run.data.tags
+
+
+def test_defect_is_marked_by_its_kind(workspace: Path) -> None:
+    with pytest.raises(ZeroDivisionError), child_run("a", "train"):
+        1 / 0  # noqa: B018
+    assert runs_of("train")[0].data.tags["error"] == "ZeroDivisionError: division by zero"
+
+
+def test_interrupt_is_marked_as_killed(workspace: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), child_run("a", "train"):
+        raise KeyboardInterrupt
+    assert runs_of("train")[0].info.status == "KILLED"
+    assert runs_of("pipeline")[0].info.status == "FAILED"
+
+
+def test_termination_is_marked_as_killed(workspace: Path) -> None:
+    process = script(
+        workspace,
+        "import time\nwith child_run('a', 'train'):\n    print('on', flush=True)\n    time.sleep(300)",
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert runs_of("train")[0].info.status == "KILLED"
+
+
+def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> None:
+    process = script(
+        workspace,
+        "import time\nwith child_run('a', 'train', {'seed': 1}) as run:\n"
+        "    for step in (0, 10, 20): run.metrics({'loss': 1 / (1 + step)}, step)\n"
+        "    run.dataset('set', '0' * 32 + '.dir', 'training')\n"
+        "    print('on', flush=True)\n    time.sleep(300)",
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    process.kill()
+    process.wait()
+    assert runs_of("train")[0].info.status == "RUNNING"
+
+    with child_run("a", "train", {"seed": 1}) as run:  # goes on from a state saved at step 10
+        run.dataset("set", "0" * 32 + ".dir", "training")
+        for step in (10, 20, 30):
+            run.metrics({"loss": 1 / (1 + step)}, step)
+    (child,) = runs_of("train")
+    assert child.info.status == "FINISHED"
+    history = store.client().get_metric_history(child.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(step, 1 / (1 + step)) for step in (0, 10, 20, 30)]
+    assert len(child.inputs.dataset_inputs) == 1
+    assert len(runs_of("pipeline")) == 1
+
+
+def test_child_with_other_parameters_is_not_continued(workspace: Path) -> None:
+    for seed in (1, 2):
+        with pytest.raises(EchosynthError), child_run("a", "train", {"seed": seed}):
+            raise EchosynthError("stop")
+    assert [run.data.params["seed"] for run in runs_of("train")] == ["1", "2"]
+
+
+def test_three_processes_on_a_fresh_store_lose_nothing_and_make_one_parent(bare: Path) -> None:
+    text = "import sys\nwith child_run(f'child {NUMBER}', 'train') as run: run.metrics({'number': NUMBER}, 0)"
+    processes = [script(bare, text.replace("NUMBER", str(number))) for number in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    (parent,) = runs_of("pipeline")
+    children = runs_of("train")
+    assert sorted(child.data.metrics["number"] for child in children) == [0, 1, 2]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+
+
+def test_experiment_in_a_temporary_copy_lands_in_the_parent_repository(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path_factory.mktemp("copy")
+    (copy / "params.yaml").write_text("split:\n  seed: 99\n")
+    (copy / "curve.csv").write_text("step,loss\n")
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    monkeypatch.setenv("DVC_EXP_NAME", "tidy-owl")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123abc")
+    with child_run("a", "train") as run:
+        run.artifact(copy / "curve.csv", "curves")
+    finish_parent({"f1": 1.0}, {})
+    monkeypatch.chdir(workspace)
+    shutil.rmtree(copy)
+
+    (parent,), (child,) = runs_of("pipeline"), runs_of("train")
+    assert parent.info.run_name == "tidy-owl"
+    assert parent.data.params == {"split.seed": "99"}
+    for run in (parent, child):
+        assert run.data.tags["dvc.exp_name"] == "tidy-owl"
+        assert run.data.tags["dvc.baseline_rev"] == "0123abc"
+        assert run.data.tags["echosynth.pipeline"] == "tidy-owl"
+    (file,) = (workspace / "mlartifacts").rglob("curve.csv")
+    assert child.info.run_id in file.parts
+
+
+def test_revision_and_lock_are_noted(workspace: Path) -> None:
+    git(workspace, "init", "-q")
+    (workspace / "dvc.lock").write_text("stages: {}\n")
+    git(workspace, "add", "params.yaml", "dvc.lock")
+    git(workspace, "commit", "-qm", "start")
+    head = git(workspace, "rev-parse", "HEAD").strip()
+    with child_run("a", "train"):
+        pass
+    (workspace / "dvc.lock").write_text("stages: {a: {}}\n")
+    with child_run("b", "train"):
+        pass
+    finish_parent({}, {})
+    (parent,) = runs_of("pipeline")
+    assert parent.info.run_name == f"repro {head[:7]}"
+    first, second = runs_of("train")
+    assert first.data.tags["dvc.baseline_rev"] == head
+    assert (first.data.tags["git.dirty"], second.data.tags["git.dirty"]) == ("false", "true")
+    md5 = subprocess.run(["md5sum", "dvc.lock"], cwd=workspace, capture_output=True, text=True, check=True).stdout[:32]
+    assert parent.data.tags["dvc.lock"] == second.data.tags["dvc.lock"] == md5 != first.data.tags["dvc.lock"]
+
+
+def test_late_work_goes_below_the_finished_execution_even_after_a_commit(workspace: Path) -> None:
+    git(workspace, "init", "-q")
+    parent = finish_parent({}, {})
+    git(workspace, "add", "params.yaml")
+    git(workspace, "commit", "-qm", "results")
+    with pytest.raises(EchosynthError), child_run("register", "register", late=True):
+        raise EchosynthError("stop")
+    assert runs_of("register")[0].data.tags["mlflow.parentRunId"] == parent
+    assert [run.info.status for run in runs_of("pipeline")] == ["FINISHED"]
+
+
+def test_late_work_without_an_execution_stands_by_itself(workspace: Path) -> None:
+    with child_run("register", "register", late=True):
+        pass
+    assert "mlflow.parentRunId" not in runs_of("register")[0].data.tags
+    assert not runs_of("pipeline")
+
+
+def test_artifacts_figures_and_mappings(workspace: Path) -> None:
+    from matplotlib.figure import Figure
+
+    (workspace / "grids").mkdir()
+    (workspace / "grids" / "one.txt").write_text("1")
+    with child_run("a", "train", tags={"arm": "mixed"}) as run:
+        run.artifact(workspace / "grids", "samples")
+        run.figure(Figure(), "plots/confusion.png")
+        run.dict({"a": 1}, "card.json")
+        with pytest.raises(EchosynthError, match="nowhere is missing"):
+            run.artifact(workspace / "nowhere")
+    folder = Path(store.client().download_artifacts(run.id, ""))
+    assert (folder / "samples" / "one.txt").read_text() == "1"
+    assert (folder / "plots" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "card.json").read_text()) == {"a": 1}
+    assert runs_of("train")[0].data.tags["arm"] == "mixed"
+
+
+def test_many_parameters_and_metrics_go_in_whole(workspace: Path) -> None:
+    with child_run("a", "train", {f"p{number}": number for number in range(250)}) as run:
+        run.metrics({f"m{number}": number for number in range(1200)})
+    (child,) = runs_of("train")
+    assert len(child.data.params) == 250
+    assert len(child.data.metrics) == 1200
+
+
+def test_data_set_is_noted_by_its_hash(workspace: Path) -> None:
+    with child_run("a", "train") as run:
+        run.dataset("params", workspace / "params.yaml", "training")
+        run.dataset("by hash", "f" * 32 + ".dir", "test")
+        with pytest.raises(EchosynthError, match="nowhere is missing"):
+            run.dataset("none", workspace / "nowhere", "test")
+    inputs = {item.dataset.name: item for item in runs_of("train")[0].inputs.dataset_inputs}
+    md5 = subprocess.run(["md5sum", "params.yaml"], cwd=workspace, capture_output=True, text=True, check=True).stdout
+    assert inputs["params"].dataset.digest == md5[:32]
+    assert inputs["by hash"].dataset.digest == "f" * 32 + ".dir"
+    assert [(tag.key, tag.value) for tag in inputs["params"].tags] == [("mlflow.data.context", "training")]
+
+
+def test_refusal_of_the_store_is_one_sentence(workspace: Path) -> None:
+    store.connect()
+    with pytest.raises(EchosynthError, match=r"cannot be used: Run .*not found") as caught:
+        Run("0" * 32, "").metrics({"loss": 1.0})
+    assert "\n" not in str(caught.value)
+
+
+def test_flat_params_keep_order_text_and_numbers() -> None:
+    tree = {"a": {"b": 2e-05, "c": "text", "d": {"e": [1, "all"]}}, "f": None}
+    assert flat_params(tree) == {"a.b": "2e-05", "a.c": "text", "a.d.e": '[1, "all"]', "f": "null"}

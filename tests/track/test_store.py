@@ -1,0 +1,111 @@
+import http.server
+import os
+import socket
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from echosynth.errors import EchosynthError
+from echosynth.track import store
+
+
+def test_default_store_is_in_the_workspace_and_not_in_the_working_directory(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "repo").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(bare / "repo"))
+    assert store.tracking_uri() == f"sqlite:///{bare / 'repo' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    assert store.tracking_uri() == "http://elsewhere:5000"
+
+
+def test_experiment_is_made_once_with_artifacts_beside_the_store(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    elsewhere = tmp_path_factory.mktemp("temporary-copy")
+    monkeypatch.chdir(elsewhere)
+    first = store.experiment_id()
+    store._experiments.clear()  # as in another process
+    assert store.experiment_id() == first
+    experiment = store.client().get_experiment(first)
+    assert experiment.name == "echosynth"
+    assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
+    assert not list(elsewhere.iterdir())
+
+
+def test_connecting_leaves_the_environment_alone(workspace: Path) -> None:
+    store.connect()
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_damaged_database_is_one_sentence(bare: Path) -> None:
+    (bare / "mlflow.db").write_bytes(b"no database at all " * 100)
+    with pytest.raises(EchosynthError, match=r"mlflow\.db cannot be used: file is not a database; .* run again$"):
+        store.connect()
+
+
+def test_read_only_database_is_one_sentence(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(  # a mode that holds for the superuser too, under whom tests may run
+        sqlite3, "connect", lambda path, **options: connect(f"file:{path}?mode=ro", uri=True, **options)
+    )
+    with pytest.raises(EchosynthError, match="cannot be used: attempt to write a readonly database;"):
+        store.connect()
+
+
+def test_dead_server_is_one_sentence_without_its_password(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(EchosynthError, match="cannot be used") as caught:
+            store.connect()
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_server_decides_where_its_artifacts_go(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        bodies: list[bytes] = []  # noqa: RUF012
+
+        def do_GET(self) -> None:
+            found = self.path == "/health"
+            self.answer(200 if found else 404, b"OK" if found else b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}')
+
+        def do_POST(self) -> None:
+            self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(200, b'{"experiment_id": "7"}')
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            assert store.experiment_id() == "7"
+        finally:
+            server.shutdown()
+    assert b"echosynth" in Recorder.bodies[0]
+    assert b"artifact_location" not in Recorder.bodies[0]
+
+
+def test_deleted_experiment_is_named_with_the_way_back(workspace: Path) -> None:
+    number = store.experiment_id()
+    store.client().delete_experiment(number)
+    store._experiments.clear()
+    with pytest.raises(EchosynthError, match=f"restore --experiment-id {number}"):
+        store.connect()
+
+
+def test_lock_may_be_taken_again_by_its_holder(bare: Path) -> None:
+    with store.lock(), store.lock():
+        assert (bare / ".resume" / "track.lock").exists()
