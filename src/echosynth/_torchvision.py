@@ -1,10 +1,12 @@
 """Let a torchvision that was built for another torch be imported all the same.
 
-torchvision's wheel on the package index is built for CUDA. Beside a CPU build of torch its compiled operators do not load, and its
-Python code then stops at `operator torchvision::nms does not exist`. None of what this project uses (models, transforms, and the parts
-that timm, pytorch-fid and diffusers import) needs these operators: it is enough that their schemas are known. A good install is not touched.
+torchvision's wheel on the package index is built for CUDA. Beside a CPU build of torch its compiled operators do not
+load, and its Python code then stops at `operator torchvision::nms does not exist`. None of what this project uses
+(models, transforms, and the parts that timm, pytorch-fid and diffusers import) needs these operators: it is enough
+that their schemas are known. A good install is not touched.
 """
 
+import importlib
 import sys
 
 import torch
@@ -15,7 +17,7 @@ _missing: list[torch.library.Library] = []  # a library's schemas live as long a
 def make_importable() -> None:
     """Import torchvision; after the one failure described above, declare the two schemas and import it again."""
     try:
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
@@ -25,4 +27,4 @@ def make_importable() -> None:
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _missing.append(library)
-        import torchvision  # noqa: F401
+        importlib.import_module("torchvision")

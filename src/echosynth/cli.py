@@ -3,61 +3,117 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from echosynth import __version__
 from echosynth.errors import EchosynthError
+
+DISCLAIMER = "Research software, no medical device."
+FRAMES = 32
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
-        prog="echosynth",
-        description="Synthetic echocardiograms for view classification. Research software, no medical device.",
+        prog="echosynth", description=f"Synthetic echocardiograms for view classification. {DISCLAIMER}"
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="name the view of clips", description="Name the view of each clip: DICOM, AVI, MP4, PNG, JPEG, mhd, nii.gz.")
+    predict = commands.add_parser(
+        "predict",
+        help="name the view of cines and stills",
+        description="Name the view of each file (DICOM, AVI, MP4, PNG, JPEG, MetaImage, NIfTI): "
+        "its probabilities are averaged over the frames. The exit status is 1 when a file cannot be read.",
+    )
     predict.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    predict.add_argument("--model", default="challenger", help="alias or version in the registry, or a folder with model.safetensors and card.json (default: challenger)")
+    predict.add_argument(
+        "--model",
+        default="challenger",
+        help="alias or version in the registry, or a folder with model.safetensors and card.json (default: challenger)",
+    )
     predict.add_argument("--json", action="store_true", help="write JSON for machines instead of a table")
-    predict.add_argument("--max-frames", type=int, default=32, metavar="N", help="evenly spaced frames of a cine that are averaged (default: 32)")
+    predict.add_argument(
+        "--max-frames",
+        type=int,
+        default=FRAMES,
+        metavar="N",
+        help=f"average at most N evenly spaced frames of a cine (default: {FRAMES})",
+    )
     return top
+
+
+def resolve_model(model: str) -> Path:
+    """The folder of a stored model.
+
+    Args:
+        model: a folder, a file in it, or else an alias or version in the registry.
+
+    Raises:
+        EchosynthError: there is no such folder, or see `echosynth.track.registry.load_registered`.
+    """
+    path = Path(model)
+    if path.exists():
+        return path if path.is_dir() else path.parent
+    if len(path.parts) > 1:
+        raise EchosynthError(f"--model: there is no {path}; name a folder, or an alias or version in the registry")
+    from echosynth.track.registry import load_registered
+
+    return load_registered(model)
+
+
+def print_table(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
+    """Print what was predicted for people: a line about the model, then a line a file."""
+    from echosynth.views import VIEWS
+
+    print(f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})")
+    width = max(len("file"), *(len(result["file"]) for result in results))
+    print(f"{'file':<{width}}  view  frames  " + "  ".join(f"{view:>5}" for view in VIEWS))
+    for result in results:
+        if "error" in result:
+            print(f"{result['file']:<{width}}  error: {result['error']}")
+        else:
+            shares = "  ".join(f"{result['probabilities'][view]:5.2f}" for view in VIEWS)
+            print(f"{result['file']:<{width}}  {result['view']}  {result['frames']:>6}  {shares}".rstrip())
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """Print the view of each file; exit status 1 when a file could not be read."""
-    from echosynth.classify.clips import predict_clips, resolve_model
-    from echosynth.classify.predict import ViewClassifier
-
     if arguments.max_frames < 1:
         raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
-    classifier = ViewClassifier(resolve_model(arguments.model))
+    from echosynth.classify.clips import predict_clips
+    from echosynth.classify.predict import ViewClassifier
+    from echosynth.files import file_hash
+
+    folder = resolve_model(arguments.model)
+    classifier = ViewClassifier(folder)
+    card = classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
+    # The name alone: where the registry keeps its copies is nobody's business.
+    model = {"name": arguments.model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
     results = predict_clips(classifier, arguments.files, arguments.max_frames)
     if arguments.json:
-        print(json.dumps(results, indent=2))
+        print(json.dumps({"model": model | card, "files": results}, indent=2, ensure_ascii=False))
     else:
-        views = classifier.card.views
-        width = max(len("file"), *(len(str(result["file"])) for result in results))
-        print(f"{'file':<{width}}  view  frames  " + "  ".join(f"{view:>5}" for view in views))
-        for result in results:
-            if "error" in result:
-                print(f"{result['file']:<{width}}  -     {result['error']}")
-            else:
-                shares = "  ".join(f"{result['probabilities'][view]:5.2f}" for view in views)
-                print(f"{result['file']:<{width}}  {result['view']:<4}  {result['frames']:>6}  {shares}")
+        print_table(model | card, results)
+    sys.stdout.flush()  # the next line is to be the last one, wherever the two streams go
+    print(DISCLAIMER, file=sys.stderr)
     return 1 if any("error" in result for result in results) else 0
 
 
-def main() -> None:
-    """Entry point of the command `echosynth`."""
-    arguments = parser().parse_args()
+COMMANDS = {"predict": predict}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the command `echosynth`: takes the words after it, returns the exit status."""
+    parsed = parser().parse_args(arguments)
     try:
-        sys.exit({"predict": predict}[arguments.command](arguments))
+        return COMMANDS[parsed.command](parsed)
     except EchosynthError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

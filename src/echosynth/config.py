@@ -1,6 +1,7 @@
 """The typed parameters: `params.yaml` is read here and nowhere else.
 
-Every section is one frozen model; unknown keys, wrong types and values out of range are refused with the key and what is allowed.
+Every section is one frozen model; unknown keys, wrong types and values out of range are refused with the key and what
+is allowed.
 """
 
 import re
@@ -204,7 +205,9 @@ _Yaml12Loader.yaml_implicit_resolvers = {
 }
 _Yaml12Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"),
+    re.compile(
+        r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
+    ),
     list("-+0123456789."),
 )
 

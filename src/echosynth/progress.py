@@ -30,5 +30,9 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "it", start:
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS and count < total:
             rate = (count - start) / (now - began)
-            print(f"{what}: {count} of {total} {unit}, {rate:.1f}/s, {(total - count) / rate:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {count} of {total} {unit}, {rate:.1f}/s, {(total - count) / rate:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
             last = now

@@ -14,16 +14,21 @@ SOURCE = Path(__file__).parent
 
 
 def code_hash(*rooms: str) -> str:
-    """Hash of the source files of some modules or packages, such as "diffusion" or "device.py": other code must not go on with an old state."""
-    files = [file for room in rooms for file in ([SOURCE / room] if room.endswith(".py") else sorted((SOURCE / room).glob("*.py")))]
+    """Hash of the source files of some modules or packages, such as "diffusion" or "device.py": other code must not go
+    on with an old state."""
+    files = [
+        file
+        for room in rooms
+        for file in ([SOURCE / room] if room.endswith(".py") else sorted((SOURCE / room).glob("*.py")))
+    ]
     return fingerprint([file.read_text(encoding="utf-8") for file in files])
 
 
 class ResumeState:
     """A resumable state on disk, under the workspace's `.resume` folder and outside DVC's outputs.
 
-    The folder's name holds a fingerprint of everything that the result depends on: different parameters, inputs or code never meet, and
-    temporary and queued experiments of DVC find it again (the workspace is the parent repository).
+    The folder's name holds a fingerprint of everything that the result depends on: different parameters, inputs or
+    code never meet, and temporary and queued experiments of DVC find it again (the workspace is the parent repository).
 
     Args:
         kind: short name, such as "diffusion".
@@ -37,7 +42,9 @@ class ResumeState:
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
         """Replace the state by this one; a kill at any moment leaves the old or the new one."""
         with atomic_file(self.path) as part:
-            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)})
+            save_file(
+                {k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)}
+            )
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
         """The last saved tensors and facts, or None when there is nothing to go on from."""

@@ -20,4 +20,6 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise EchosynthError(f"{path} is missing; run `dvc repro` to make it, or `dvc pull` to get it") from None
     except Exception as error:  # safetensors raises its own type for torn files, torch RuntimeError for others' weights
         reason = " ".join(str(error).split())[:200]
-        raise EchosynthError(f"{path} does not fit its card or is damaged ({reason}); make it anew with `dvc repro`") from None
+        raise EchosynthError(
+            f"{path} does not fit its card or is damaged ({reason}); make it anew with `dvc repro`"
+        ) from None

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from echosynth.classify.arms import TrainingSet
-from echosynth.classify.network import ClassifierCard, build, load, save
-from echosynth.classify.train import batch_indices, predict, total_steps, train
+from echosynth.classify.network import ClassifierCard, build, load, predict, save
+from echosynth.classify.train import batch_indices, total_steps, train
 from echosynth.config import ClassifierParams, load_params
 from echosynth.errors import EchosynthError
 
@@ -85,8 +85,8 @@ def test_stored_classifier_predicts_the_same_and_a_foreign_card_is_refused(tmp_p
     torch.manual_seed(0)
     network = build("resnet18", 32).eval()
     card = ClassifierCard(
-        size=32, architecture="resnet18", arm="real", subset="all", seed=0, steps=1, training_images={"A2C": 1}, synthetic_images=0,
-        training_hash="00",
+        size=32, architecture="resnet18", arm="real", subset="all", seed=0, steps=1, training_images={"A2C": 1},
+        synthetic_images=0, training_hash="00",
     )  # fmt: skip
     save(tmp_path, network, card)
     again, read = load(tmp_path, torch.device("cpu"))

@@ -12,8 +12,8 @@ from echosynth.errors import EchosynthError
 def tiny() -> tuple[ViewDenoiser, DiffusionCard]:
     torch.manual_seed(0)
     card = DiffusionCard(
-        size=16, unshuffle=2, channels=(16, 32), blocks=1, attention_levels=(1,), dropout=0.0, timesteps=10, schedule="cosine",
-        prediction="v", training_images=3, training_hash="00", steps=1,
+        size=16, unshuffle=2, channels=(16, 32), blocks=1, attention_levels=(1,), dropout=0.0, timesteps=10,
+        schedule="cosine", prediction="v", training_images=3, training_hash="00", steps=1,
     )  # fmt: skip
     return ViewDenoiser(16, 2, (16, 32), 1, (1,), 0.0).eval(), card
 

@@ -52,7 +52,8 @@ def test_the_true_target_gives_back_the_image(prediction: Prediction) -> None:
 
 
 def test_min_snr_weights_agree_across_predictions() -> None:
-    """The same wrong estimate of the image costs the same, whatever the network predicts: min(SNR, gamma) |x0 error|^2."""
+    """The same wrong estimate of the image costs the same, whatever the network predicts: min(SNR, gamma) |x0
+    error|^2."""
     t = torch.tensor([5, 300, 700, 990])
     generator = torch.Generator().manual_seed(1)
     x0, noise, error = (torch.randn(4, 1, 2, 2, generator=generator, dtype=torch.float64) for _ in range(3))
@@ -61,10 +62,16 @@ def test_min_snr_weights_agree_across_predictions() -> None:
         process = Process("cosine", 1000, prediction, min_snr_gamma=5.0)  # type: ignore[arg-type]
         alpha = torch.from_numpy(process.alpha)[t].view(-1, 1, 1, 1)
         sigma = torch.from_numpy(process.sigma)[t].view(-1, 1, 1, 1)
-        wrong = {"epsilon": noise - alpha / sigma * error, "x0": x0 + error, "v": alpha * noise - sigma * x0 - error / sigma}
+        wrong = {
+            "epsilon": noise - alpha / sigma * error,
+            "x0": x0 + error,
+            "v": alpha * noise - sigma * x0 - error / sigma,
+        }
 
         class Fixed(torch.nn.Module):
-            def forward(self, x: torch.Tensor, t: torch.Tensor, y: torch.Tensor, out: torch.Tensor = wrong[prediction]) -> torch.Tensor:
+            def forward(
+                self, x: torch.Tensor, t: torch.Tensor, y: torch.Tensor, out: torch.Tensor = wrong[prediction]
+            ) -> torch.Tensor:
                 return out
 
         losses.append(process.losses(Fixed(), x0, torch.zeros(4, dtype=torch.long), t, noise))

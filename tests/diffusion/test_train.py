@@ -23,7 +23,14 @@ def _own_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(**changes: object) -> DiffusionParams:
-    small = {"channels": [16, 32], "attention_levels": [1], "batch_size": 8, "log_every": 2, "warmup_steps": 2, "precision": "fp32"}
+    small = {
+        "channels": [16, 32],
+        "attention_levels": [1],
+        "batch_size": 8,
+        "log_every": 2,
+        "warmup_steps": 2,
+        "precision": "fp32",
+    }
     return load_params(ROOT / "params.yaml").diffusion.model_copy(update=small | changes)
 
 
@@ -69,7 +76,8 @@ def test_killed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys; sys.path.insert(0, sys.argv[1])\n"
         "from test_train import run, settings\n"
-        "run(settings(steps=8, checkpoint_every=3), lambda p: os.kill(os.getpid(), signal.SIGKILL) if p['step'] == 6 else None)\n"
+        "stop = lambda p: os.kill(os.getpid(), signal.SIGKILL) if p['step'] == 6 else None\n"
+        "run(settings(steps=8, checkpoint_every=3), stop)\n"
     )
     environment = os.environ | {"DVC_ROOT": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent)], env=environment, check=False)
@@ -93,7 +101,9 @@ def test_it_learns_one_image_of_each_view() -> None:
     from echosynth.diffusion.process import Process
     from echosynth.diffusion.sample import sample_views
 
-    params = settings(steps=250, learning_rate=2e-3, augment=0.0, dropout=0.0, label_dropout=0.0, ema_decay=0.95, batch_size=16)
+    params = settings(
+        steps=250, learning_rate=2e-3, augment=0.0, dropout=0.0, label_dropout=0.0, ema_decay=0.95, batch_size=16
+    )
     levels = np.array([20, 90, 160, 230], np.uint8)
     images = np.broadcast_to(levels[:, None, None], (4, 16, 16)).copy()
     trained = train(params, images, torch.arange(4), images, torch.arange(4), training_state(params, "levels"))

@@ -19,7 +19,13 @@ def runs(skill: dict[tuple[str, int], float]) -> tuple[list[Run], np.ndarray, np
     for (arm, seed), strength in skill.items():
         logits = noise + 0.1 * rng.normal(size=(160, 4)) + strength * np.eye(4)[labels]
         probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        facts: dict[str, Any] = {"arm": arm, "subset": "150", "real_images": 150, "architecture": "resnet18", "seed": seed}
+        facts: dict[str, Any] = {
+            "arm": arm,
+            "subset": "150",
+            "real_images": 150,
+            "architecture": "resnet18",
+            "seed": seed,
+        }
         facts |= {"images": 150, "synthetic": 0, "steps": 10}
         result.append(Run(facts, evaluate(probabilities, labels, groups, sources), probabilities))
     return result, labels, groups

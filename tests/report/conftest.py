@@ -11,6 +11,8 @@ from echosynth import paths
 from echosynth.config import Params, parse_params, read_yaml
 from echosynth.files import read_json, write_json
 from echosynth.images.store import COLUMNS, write_image_set
+from echosynth.report.inputs import read_inputs
+from echosynth.report.page import render
 from echosynth.sources.registry import SOURCES
 from echosynth.views import RARE_VIEWS, VIEWS
 
@@ -59,7 +61,9 @@ def _sources(params: Params, rng: np.random.Generator) -> None:
 def _split(params: Params) -> None:
     views = {"train": {"A2C": 138, "A4C": 582, "PLAX": 728, "PSAX": 108}, "validation": COUNTS, "test": COUNTS}
     sources = {"train": dict(zip(params.data.train_sources, (401, 447, 708), strict=True))}
-    sources |= {split: dict(zip(params.data.train_sources, (50, 56, 88), strict=True)) for split in ("validation", "test")}
+    sources |= {
+        split: dict(zip(params.data.train_sources, (50, 56, 88), strict=True)) for split in ("validation", "test")
+    }
     subsets = {
         name: {
             "images": size,
@@ -79,7 +83,7 @@ def _diffusion(rng: np.random.Generator) -> None:
         loss = 0.05 + 0.5 * np.exp(-steps / 120) + 0.004 * rng.random(len(steps))
         held = np.where(steps % 200 == 0, loss * (1.1 + 0.2 / (index + 1)), np.nan)
         curve = pd.DataFrame({"step": steps, "loss": loss, "learning_rate": 1e-3, "validation_loss": held})
-        facts = {"subset": subset, "images": size, "by_view": {view: size // 4 for view in VIEWS}, "steps": 800}
+        facts = {"subset": subset, "images": size, "by_view": dict.fromkeys(VIEWS, size // 4), "steps": 800}
         losses = {"loss": loss[-1], "validation_loss": held[-1]}
         write_json(paths.DIFFUSION / subset / "metrics.json", facts | {"parameters": 2_345_678} | losses)
         curve.to_csv(paths.DIFFUSION / subset / "curve.csv", index=False)
@@ -87,14 +91,26 @@ def _diffusion(rng: np.random.Generator) -> None:
         ids = [f"synthetic-{subset}-{number:06d}" for number in range(40)]
         images = [_picture(rng, view) for view in views]
         write_image_set(paths.SYNTHETIC / subset, images, _manifest(ids, "synthetic", views, True))
-        echo = {"frechet": 41.25 - 9 * index, "frechet_sd": 1.1, "kernel": 0.031, "floor_frechet": 12.5, "floor_frechet_sd": 0.8}
+        echo = {
+            "frechet": 41.25 - 9 * index,
+            "frechet_sd": 1.1,
+            "kernel": 0.031,
+            "floor_frechet": 12.5,
+            "floor_frechet_sd": 0.8,
+        }
         fidelity = {"subset": subset, "count": 194, "echo": echo | {"floor_kernel": -0.0004}, "inception": None}
         missing = "No Inception distances: the weights are not there."
         write_json(paths.FIDELITY / subset / "metrics.json", fidelity | {"inception_missing": missing})
 
 
 def _by_source(level: float) -> dict[str, Any]:
-    several = {"count": 88, "accuracy": level, "macro_auprc": level, "macro_f1": level, "recall": dict.fromkeys(VIEWS, level)}
+    several = {
+        "count": 88,
+        "accuracy": level,
+        "macro_auprc": level,
+        "macro_f1": level,
+        "recall": dict.fromkeys(VIEWS, level),
+    }
     single = {"macro_auprc": None, "macro_f1": None}
     return {
         "echonet-dynamic": {"count": 50, "accuracy": 0.97} | single | {"recall": dict.fromkeys(VIEWS) | {"A4C": 0.97}},
@@ -103,7 +119,9 @@ def _by_source(level: float) -> dict[str, Any]:
     }
 
 
-def _evaluation(recall: dict[str, float | None], counts: dict[str, int], level: float, by_source: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(
+    recall: dict[str, float | None], counts: dict[str, int], level: float, by_source: dict[str, Any]
+) -> dict[str, Any]:
     matrix = np.zeros((4, 4), int)
     for i, view in enumerate(VIEWS):
         hits = round((recall[view] or 0) * counts.get(view, 0))
@@ -146,12 +164,21 @@ def _comparison(rng: np.random.Generator) -> dict[str, Any]:
                 level = float(0.62 + 0.11 * index + 0.5 * better + noise[4])
                 recall = {view: float(0.9 + noise[i]) for i, view in enumerate(VIEWS)}
                 recall |= {view: float(0.08 + 0.3 * index + better + noise[i]) for i, view in enumerate(RARE_VIEWS)}
-                scores = {"macro_auprc": level, "macro_f1": level - 0.03, "loss": 1.2 - level, "accuracy": 0.8 + 0.1 * level}
+                scores = {
+                    "macro_auprc": level,
+                    "macro_f1": level - 0.03,
+                    "loss": 1.2 - level,
+                    "accuracy": 0.8 + 0.1 * level,
+                }
                 tmed2 = {"macro_auprc": level - 0.02, "macro_f1": level - 0.06}
                 own.append(facts | {"seed": seed} | scores | {"recall": recall, "tmed2": tmed2})
             recall = {view: float(np.mean([run["recall"][view] for run in own])) for view in VIEWS}
             level = float(np.mean([run["macro_auprc"] for run in own]))
-            cell = facts | {"seeds": len(SEEDS)} | _evaluation(recall, {v: 2 * n for v, n in COUNTS.items()}, level, _by_source(level))
+            cell = (
+                facts
+                | {"seeds": len(SEEDS)}
+                | _evaluation(recall, {v: 2 * n for v, n in COUNTS.items()}, level, _by_source(level))
+            )
             sds = {f"{key}_sd": float(np.std([run[key] for run in own], ddof=1)) for key in ("macro_auprc", "macro_f1")}
             cell |= sds | {"tmed2_macro_auprc": level - 0.02, "tmed2_macro_f1": level - 0.06, "versus_real": None}
             if arm != "real":
@@ -182,6 +209,17 @@ def _final(best: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _write_all(params: Params) -> None:
+    """Write a whole pipeline below the current folder."""
+    rng = np.random.default_rng(0)
+    _sources(params, rng)
+    _split(params)
+    _diffusion(rng)
+    comparison = _comparison(rng)
+    write_json(paths.COMPARISON / "metrics.json", comparison)
+    write_json(paths.FINAL_SCORES / "metrics.json", _final(comparison["best"]))
+
+
 @pytest.fixture
 def params() -> Params:
     """The parameters of the demo."""
@@ -192,14 +230,18 @@ def params() -> Params:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Path:
     """The current folder holds a finished fake pipeline."""
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    _sources(params, rng)
-    _split(params)
-    _diffusion(rng)
-    comparison = _comparison(rng)
-    write_json(paths.COMPARISON / "metrics.json", comparison)
-    write_json(paths.FINAL_SCORES / "metrics.json", _final(comparison["best"]))
+    _write_all(params)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of another, equal pipeline."""
+    params = parse_params(read_yaml(ROOT / "params.yaml"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        _write_all(params)
+        return render(read_inputs(params))
 
 
 @pytest.fixture

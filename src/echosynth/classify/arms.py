@@ -44,7 +44,9 @@ def upsampled(real: TrainingSet, seed: int) -> TrainingSet:
     for index, view in enumerate(VIEWS):
         members = np.flatnonzero(real.labels == index)
         if not len(members):
-            raise EchosynthError(f"the upsampled arm cannot copy view {view}: the real set has none; use a larger split.subsets")
+            raise EchosynthError(
+                f"the upsampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
+            )
         shuffled = np.random.default_rng((seed, index)).permutation(members)
         picks.append(np.concatenate([members, np.resize(shuffled, largest - len(members))]))
     order = np.concatenate(picks)
@@ -55,7 +57,8 @@ def training_set(arm: ArmName, real: TrainingSet, synthetic: TrainingSet | None,
     """The set of one arm.
 
     Args:
-        arm: `real` as it is; `upsampled` by copying to the largest view; `synthetic` alone; `mixed`: real and synthetic together.
+        arm: `real` as it is; `upsampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
+            synthetic together.
         real: the real images.
         synthetic: their synthetic set; needed by the last two.
         seed: of the copies.

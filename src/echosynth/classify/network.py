@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import save_file
 from torch import nn
 
 from echosynth import _torchvision
+from echosynth.device import Precision, autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
+from echosynth.images.store import Images
 from echosynth.views import VIEWS
 from echosynth.weights import load_weights
 
@@ -57,7 +61,8 @@ def build(architecture: str, size: int) -> nn.Module:
     """
     if size < SMALLEST[architecture]:
         raise EchosynthError(
-            f"classifier.architectures: {architecture} needs ingest.size of at least {SMALLEST[architecture]}, it is {size}"
+            f"classifier.architectures: {architecture} needs ingest.size of at least "
+            f"{SMALLEST[architecture]}, it is {size}"
         )
     _torchvision.make_importable()
     import timm
@@ -69,7 +74,9 @@ def build(architecture: str, size: int) -> nn.Module:
 
 def save(folder: Path, network: nn.Module, card: ClassifierCard) -> None:
     """Write model.safetensors and card.json into an existing folder."""
-    save_file({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, folder / "model.safetensors"
+    )
     write_json(folder / "card.json", card.model_dump(mode="json"))
 
 
@@ -83,9 +90,27 @@ def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, Classifie
     try:
         card = ClassifierCard.model_validate(read_json(folder / "card.json"))
     except ValidationError as error:
-        raise EchosynthError(f"{folder / 'card.json'} is no card of a classifier ({error.errors()[0]['msg']})") from None
+        raise EchosynthError(
+            f"{folder / 'card.json'} is no card of a classifier ({error.errors()[0]['msg']})"
+        ) from None
     if card.views != VIEWS or card.architecture not in SMALLEST:
-        raise EchosynthError(f"{folder / 'card.json'}: views {card.views} or architecture {card.architecture!r} unknown here")
+        raise EchosynthError(
+            f"{folder / 'card.json'}: views {card.views} or architecture {card.architecture!r} unknown here"
+        )
     network = build(card.architecture, card.size)
     load_weights(network, folder / "model.safetensors")
     return network.eval().to(device), card
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module, images: Images, precision: Precision = "fp32", batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Class probabilities (N, 4) float32 for images (N, S, S) uint8, with a network in eval mode."""
+    device = next(network.parameters()).device
+    parts = []
+    with autocast(device, precision):
+        for first in range(0, len(images), batch_size):
+            logits = network(to_tensor(images[first : first + batch_size]).to(device)).float()
+            parts.append(logits.softmax(1).cpu().numpy())
+    return np.concatenate(parts).astype(np.float32)

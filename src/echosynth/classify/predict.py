@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.classify.network import load
-from echosynth.classify.train import predict
+from echosynth.classify.network import load, predict
 from echosynth.device import pick_device
 from echosynth.images.prepare import prepare
 

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,13 +12,10 @@ from torch import nn
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import build
 from echosynth.config import ClassifierParams
-from echosynth.device import Precision, autocast, mixed_seed, pick_device, step_generator
+from echosynth.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.images.augment import augment
-from echosynth.images.store import Images
 from echosynth.progress import progress
-
-Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,23 +31,6 @@ class TrainedClassifier:
     network: nn.Module
     steps: int
     seconds: float
-
-
-def to_tensor(images: Images) -> torch.Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(images)[:, None].float() / 127.5 - 1
-
-
-@torch.no_grad()
-def predict(network: nn.Module, images: Images, precision: Precision = "fp32", batch_size: int = 256) -> Probabilities:
-    """Class probabilities (N, 4) float32 for images (N, S, S) uint8, with a network in eval mode."""
-    device = next(network.parameters()).device
-    parts = []
-    with autocast(device, precision):
-        for first in range(0, len(images), batch_size):
-            logits = network(to_tensor(images[first : first + batch_size]).to(device)).float()
-            parts.append(logits.softmax(1).cpu().numpy())
-    return np.concatenate(parts).astype(np.float32)
 
 
 def total_steps(params: ClassifierParams, images: int) -> int:
@@ -75,15 +53,16 @@ def train(
     data: TrainingSet,
     evaluate: Callable[[nn.Module, int, float], None] = lambda network, step, loss: None,
 ) -> TrainedClassifier:
-    """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a choice.
+    """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
+    choice.
 
     Args:
         params: section `classifier` of the parameters.
         architecture: name of the network.
         seed: of initial weights, order and augmentation.
         data: the training images.
-        evaluate: called `params.evaluations` times on the way, the end included, with the network in eval mode, the number of
-            steps done and the mean training loss since the last call.
+        evaluate: called `params.evaluations` times on the way, the end included, with the network in eval mode, the
+            number of steps done and the mean training loss since the last call.
 
     Raises:
         EchosynthError: the loss is not finite.
@@ -108,7 +87,8 @@ def train(
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise EchosynthError(
-                f"the classifier's loss is {losses[-1]} at step {step}: lower classifier.learning_rate ({params.learning_rate})"
+                f"the classifier's loss is {losses[-1]} at step {step}: "
+                f"lower classifier.learning_rate ({params.learning_rate})"
             )
         drops = int(step / steps / params.decay_every + 1e-9)
         for group in optimizer.param_groups:

@@ -41,7 +41,8 @@ class DiffusionCard(BaseModel):
 
 
 class ViewDenoiser(nn.Module):
-    """U-Net that sees a (B, 1, S, S) image as (B, u^2, S/u, S/u): for u = 2 a quarter of the arithmetic at the same side.
+    """U-Net that sees a (B, 1, S, S) image as (B, u^2, S/u, S/u): for u = 2 a quarter of the arithmetic at the same
+    side.
 
     Args:
         size: side S of the images in pixels; u times 2^(levels - 1) must divide it.
@@ -73,7 +74,8 @@ class ViewDenoiser(nn.Module):
             )
         if missing := [level for level in attention_levels if level >= len(channels)]:
             raise EchosynthError(
-                f"diffusion.attention_levels names level {missing[0]}, but diffusion.channels has levels 0 to {len(channels) - 1}"
+                f"diffusion.attention_levels names level {missing[0]}, but "
+                f"diffusion.channels has levels 0 to {len(channels) - 1}"
             )
         groups = math.gcd(32, *channels)
         if groups < 4:
@@ -98,13 +100,15 @@ class ViewDenoiser(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Predict for noisy images x (B, 1, S, S), steps t (B,) and labels (B,) (`NULL_LABEL`: no view told); same shape as x."""
+        """Predict for noisy images x (B, 1, S, S), steps t (B,) and labels (B,) (`NULL_LABEL`: no view told); same
+        shape as x."""
         out = self.unet(F.pixel_unshuffle(x, self.unshuffle), t, labels).sample
         return F.pixel_shuffle(out, self.unshuffle)
 
 
 def build(params: DiffusionParams, size: int) -> ViewDenoiser:
-    """The network that the parameters describe, for images of side `size`; weights drawn from torch's global generator."""
+    """The network that the parameters describe, for images of side `size`; weights drawn from torch's global
+    generator."""
     return ViewDenoiser(
         size, params.unshuffle, tuple(params.channels), params.blocks, tuple(params.attention_levels), params.dropout
     )
@@ -126,7 +130,9 @@ def load(folder: Path | str, device: torch.device) -> tuple[ViewDenoiser, Diffus
     try:
         card = DiffusionCard.model_validate(read_json(folder / "card.json"))
     except ValidationError as error:
-        raise EchosynthError(f"{folder / 'card.json'} is no card of a diffusion model ({error.errors()[0]['msg']})") from None
+        raise EchosynthError(
+            f"{folder / 'card.json'} is no card of a diffusion model ({error.errors()[0]['msg']})"
+        ) from None
     network = ViewDenoiser(card.size, card.unshuffle, card.channels, card.blocks, card.attention_levels, card.dropout)
     load_weights(network, folder / "model.safetensors")
     return network.eval().to(device), card

@@ -1,6 +1,7 @@
 """The Gaussian diffusion process: noise schedules, conversions between predictions, the training loss.
 
-Notation: x_t = alpha_t x_0 + sigma_t eps with alpha_t^2 + sigma_t^2 = 1 and t = 0 ... T-1 (Ho et al. 2020, eq. 4, counts from 1);
+Notation: x_t = alpha_t x_0 + sigma_t eps with alpha_t^2 + sigma_t^2 = 1 and t = 0 ... T-1 (Ho et al. 2020, eq. 4,
+    counts from 1);
 v = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022, section 4 and appendix D).
 """
 
@@ -60,7 +61,8 @@ class Process:
         return values.view(-1, *([1] * (like.ndim - 1)))
 
     def noised(self, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """x_t of q(x_t | x_0) (Ho et al. 2020, eq. 4) for images (B, ...), steps t (B,) and standard normal noise (B, ...)."""
+        """x_t of q(x_t | x_0) (Ho et al. 2020, eq. 4) for images (B, ...), steps t (B,) and standard normal noise (B,
+        ...)."""
         return self._at(self.alpha, t, x0) * x0 + self._at(self.sigma, t, x0) * noise
 
     def target(self, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -81,7 +83,8 @@ class Process:
         return alpha * xt - sigma * output
 
     def weight(self, t: torch.Tensor) -> torch.Tensor:
-        """Weight of each image's squared error, (B,): min-SNR (Hang et al. 2023, eq. 9 and its forms for epsilon and v), or 1."""
+        """Weight of each image's squared error, (B,): min-SNR (Hang et al. 2023, eq. 9 and its forms for epsilon and
+        v), or 1."""
         if self.min_snr_gamma == 0:
             return torch.ones_like(t, dtype=torch.float32)
         snr = np.exp(2 * self.log_snr)

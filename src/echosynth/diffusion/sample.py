@@ -15,9 +15,11 @@ Predictor = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 def step_grid(process: Process, evaluations: int) -> npt.NDArray[np.int64]:
-    """Steps at which the network is asked: from T-1 down to 0, quadratically closer towards 0 (Song et al. 2021, appendix D.3).
+    """Steps at which the network is asked: from T-1 down to 0, quadratically closer towards 0 (Song et al. 2021,
+    appendix D.3).
 
-    On Gaussian data even steps in t leave twice this grid's error at 20 evaluations and do not reach the solver's second order.
+    On Gaussian data even steps in t leave twice this grid's error at 20 evaluations and do not reach the solver's
+    second order.
 
     Args:
         process: the noise schedule.
@@ -28,7 +30,8 @@ def step_grid(process: Process, evaluations: int) -> npt.NDArray[np.int64]:
 
 
 def dpm_solver_pp(process: Process, predict_x0: Predictor, noise: torch.Tensor, evaluations: int) -> torch.Tensor:
-    """Solve the probability-flow equation from pure noise to the image with DPM-Solver++ (2M) (Lu et al. 2022b, algorithm 2).
+    """Solve the probability-flow equation from pure noise to the image with DPM-Solver++ (2M) (Lu et al. 2022b,
+    algorithm 2).
 
     Args:
         process: the noise schedule.
@@ -53,7 +56,10 @@ def dpm_solver_pp(process: Process, predict_x0: Predictor, noise: torch.Tensor, 
         if older is not None and index + 2 < len(grid):  # the step before last is of first order, for stability
             ratio = (lambdas[index] - lambdas[index - 1]) / h
             direction = x0 + (x0 - older) / (2 * ratio)
-        x = float(process.sigma[following] / process.sigma[t]) * x - float(process.alpha[following] * np.expm1(-h)) * direction
+        x = (
+            float(process.sigma[following] / process.sigma[t]) * x
+            - float(process.alpha[following] * np.expm1(-h)) * direction
+        )
         older = x0
     raise AssertionError("a grid has at least one step")
 
@@ -89,8 +95,10 @@ def sample_views(
         size: side in pixels.
         seed: of the set.
         evaluations: of the network for an image.
-        guidance: classifier-free guidance w: out = null + w (conditional - null) (Ho & Salimans 2022); 1 needs no second evaluation.
-        batch_size: images at a time; the arithmetic is always done on whole batches of this size, so that the last one is like the others.
+        guidance: classifier-free guidance w: out = null + w (conditional - null) (Ho & Salimans 2022); 1 needs no
+            second evaluation.
+        batch_size: images at a time; the arithmetic is always done on whole batches of this size, so that the last one
+            is like the others.
         precision: see `echosynth.device`.
 
     Yields:

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 
 from echosynth.config import DiffusionParams
-from echosynth.device import autocast, mixed_seed, pick_device, step_generator
+from echosynth.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.network import NULL_LABEL, ViewDenoiser, build
 from echosynth.diffusion.process import Process
@@ -46,17 +46,14 @@ def learning_rate(params: DiffusionParams, step: int) -> float:
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def to_tensor(images: Images) -> torch.Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(images)[:, None].float() / 127.5 - 1
-
-
 def _state(network: ViewDenoiser, ema: Ema, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
     """Weights, averages and the optimizer's moments by name."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"ema.{name}": tensor for name, tensor in ema.weights.items()}
     for name, parameter in network.named_parameters():
-        tensors |= {f"optimizer.{name}.{key}": cast(torch.Tensor, value) for key, value in optimizer.state[parameter].items()}
+        tensors |= {
+            f"optimizer.{name}.{key}": cast(torch.Tensor, value) for key, value in optimizer.state[parameter].items()
+        }
     return tensors
 
 
@@ -68,16 +65,22 @@ def _restore(tensors: dict[str, torch.Tensor], network: ViewDenoiser, ema: Ema, 
         average.copy_(tensors[f"ema.{name}"])
     for name, parameter in network.named_parameters():
         moments = {key: tensors[f"optimizer.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {key: value if key == "step" else value.to(device) for key, value in moments.items()}
+        optimizer.state[parameter] = {
+            key: value if key == "step" else value.to(device) for key, value in moments.items()
+        }
 
 
 def training_state(params: DiffusionParams, data_hash: str) -> ResumeState:
     """Where a training with these parameters on these images keeps its resumable state."""
-    return ResumeState("diffusion", params.model_dump(), data_hash, code_hash("diffusion", "device.py", "images/augment.py"))
+    return ResumeState(
+        "diffusion", params.model_dump(), data_hash, code_hash("diffusion", "device.py", "images/augment.py")
+    )
 
 
 @torch.no_grad()
-def held_out_loss(network: ViewDenoiser, process: Process, params: DiffusionParams, x0: torch.Tensor, labels: torch.Tensor) -> float:
+def held_out_loss(
+    network: ViewDenoiser, process: Process, params: DiffusionParams, x0: torch.Tensor, labels: torch.Tensor
+) -> float:
     """Mean loss on held-out images, always with the same noise and steps, so that points of a curve can be compared."""
     device = next(network.parameters()).device
     generator = step_generator(params.seed, 2)
@@ -107,7 +110,8 @@ def train(
         labels: (N,) int64, index of the view of each.
         validation_images: held-out images for the loss curve; the training does not depend on them.
         validation_labels: their views.
-        state: where the run is saved and found again, see `training_state`; the caller clears it once the result is written.
+        state: where the run is saved and found again, see `training_state`; the caller clears it once the result is
+            written.
         on_point: called with each point of the curve as it is made.
 
     Returns:
@@ -127,7 +131,11 @@ def train(
     if (saved := state.load()) is not None:
         tensors, facts = saved
         _restore(tensors, network, ema, optimizer)
-        first, curve, losses = cast(int, facts["step"]), cast(list[Point], facts["curve"]), cast(list[float], facts["losses"])
+        first, curve, losses = (
+            cast(int, facts["step"]),
+            cast(list[Point], facts["curve"]),
+            cast(list[float], facts["losses"]),
+        )
         ema.updates = first
         print(f"training goes on at step {first} of {params.steps}", file=sys.stderr)
 
@@ -149,7 +157,8 @@ def train(
         if not math.isfinite(losses[-1]):
             raise EchosynthError(
                 f"the diffusion loss is {losses[-1]} at step {step}: lower diffusion.learning_rate "
-                f"({params.learning_rate}) or diffusion.gradient_clip ({params.gradient_clip}), or set diffusion.precision to fp32"
+                f"({params.learning_rate}) or diffusion.gradient_clip ({params.gradient_clip}), "
+                "or set diffusion.precision to fp32"
             )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(params, step)
@@ -161,7 +170,11 @@ def train(
 
         done = step + 1
         if done % params.log_every == 0 or done == params.steps:
-            point = {"step": float(done), "loss": sum(losses) / len(losses), "learning_rate": learning_rate(params, step)}
+            point = {
+                "step": float(done),
+                "loss": sum(losses) / len(losses),
+                "learning_rate": learning_rate(params, step),
+            }
             if done % (5 * params.log_every) == 0 or done == params.steps:
                 point["validation_loss"] = held_out_loss(network, process, params, held_out, validation_labels)
             losses = []
@@ -171,4 +184,3 @@ def train(
             state.save(_state(network, ema, optimizer), {"step": done, "curve": curve, "losses": losses})
     seconds = time.monotonic() - began
     return Trained(ema.weights, curve, (params.steps - first) * params.batch_size / max(seconds, 1e-9))
-

@@ -1,4 +1,5 @@
-"""Augmentation that keeps an echo an echo: small shifts, rotations, scale and brightness, and never a flip (a view is not mirror-symmetric)."""
+"""Augmentation that keeps an echo an echo: small shifts, rotations, scale and brightness, and never a flip (a view is
+not mirror-symmetric)."""
 
 import torch
 import torch.nn.functional as F

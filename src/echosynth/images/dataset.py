@@ -13,7 +13,7 @@ import pandas as pd
 from echosynth import paths
 from echosynth.errors import EchosynthError
 from echosynth.images.store import Images, read_image_set
-from echosynth.views import VIEW_INDEX
+from echosynth.views import VIEW_INDEX, VIEWS
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class LabelledImages:
     groups: npt.NDArray[Any]
     sources: npt.NDArray[Any]
     ids: npt.NDArray[Any]
+
+    def by_view(self) -> dict[str, int]:
+        """Number of images of each view."""
+        return {view: int((self.labels == index).sum()) for index, view in enumerate(VIEWS)}
 
     def hash(self) -> str:
         """32 hex digits that identify pictures and labels in their order."""

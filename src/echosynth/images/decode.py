@@ -1,7 +1,7 @@
 """From a file to 8-bit frames, the right way up: DICOM, AVI and MP4, PNG and JPEG, MetaImage and NIfTI.
 
-Grey levels are taken as they are written (8 bit) or scaled by what the header says (more bits, windows); never by what a single picture
-happens to hold, which would make pictures of one patient differ.
+Grey levels are taken as they are written (8 bit) or scaled by what the header says (more bits, windows); never by what
+a single picture happens to hold, which would make pictures of one patient differ.
 """
 
 import math
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# FFmpeg writes about every torn frame to stderr by itself; the errors raised here say which file it was. Read once by OpenCV.
+# FFmpeg writes about every torn frame to stderr by itself; the errors raised here say which file it was. Read once by
+# OpenCV.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -107,7 +108,9 @@ def _read_volume(path: Path, choose: ChooseRange) -> Clip:
         raise EchosynthError(f"{path} holds values from {array.min()} to {array.max()}; 0 to 255 are expected")
     frames = np.clip(np.rint(array), 0, 255).astype(np.uint8)
     chosen = choose(len(frames))
-    return Clip(frames[chosen.start : chosen.stop], _spacing(*image.GetSpacing()[:2]), chosen.start, len(frames))
+    return Clip(
+        frames[chosen.start : chosen.stop : chosen.step], _spacing(*image.GetSpacing()[:2]), chosen.start, len(frames)
+    )
 
 
 def _spacing(x: float, y: float) -> tuple[float, float] | None:
@@ -136,7 +139,9 @@ def _seek(video: Any, index: int) -> bool:
 
 
 def _count_frames(path: Path) -> int:
-    """Frames that can be read. The header's count is believed when there is a last frame and none after it; else all are decoded."""
+    """Frames that can be read. The header's count is believed when there is a last frame and none after it; else all
+    are decoded.
+    """
     video = _open_video(path)
     promised = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     if promised > 0 and _seek(video, promised - 1) and video.grab() and not video.grab():
@@ -164,6 +169,8 @@ def _read_video(path: Path, choose: ChooseRange) -> Clip:
         if not done:
             raise EchosynthError(f"{path}: frame {index} of {total} cannot be decoded; copy it again")
         frames.append(_rgb(frame))
+        for _ in range(chosen.step - 1):
+            video.grab()
     return Clip(np.stack(frames), None, chosen.start, total)
 
 
@@ -177,12 +184,15 @@ def _read(path: Path, choose: ChooseRange) -> Clip:
         raise EchosynthError(f"{path} is missing")
     if not path.stat().st_size:
         raise EchosynthError(f"{path} is empty; copy it again")
-    kind = _kind(path)
-    if kind in VIDEO_SUFFIXES:
-        return _read_video(path, choose)
-    if kind in PICTURE_SUFFIXES:
-        return _read_picture(path, kind, choose)
-    return _read_volume(path, choose) if kind in VOLUME_SUFFIXES else _read_dicom(path, choose)
+    try:
+        kind = _kind(path)
+        if kind in VIDEO_SUFFIXES:
+            return _read_video(path, choose)
+        if kind in PICTURE_SUFFIXES:
+            return _read_picture(path, kind, choose)
+        return _read_volume(path, choose) if kind in VOLUME_SUFFIXES else _read_dicom(path, choose)
+    except OSError as error:
+        raise EchosynthError(f"{path} cannot be read ({error.strerror}); check its permissions and its disk") from None
 
 
 def read_frame(path: Path | str, choose: Choose = lambda total: 0) -> Clip:
@@ -210,5 +220,12 @@ def read_frame(path: Path | str, choose: Choose = lambda total: 0) -> Clip:
 
 
 def read_clip(path: Path | str, max_frames: int | None = None) -> Clip:
-    """Read all frames of a file, or its first `max_frames`. See `read_frame`."""
-    return _read(Path(path), lambda total: range(total if max_frames is None else min(total, max_frames)))
+    """Read all frames of a file, or at most `max_frames` of them (1 or more), evenly spaced over all of it. See
+    `read_frame`.
+    """
+
+    def chosen(total: int) -> range:
+        step = 1 if max_frames is None else math.ceil(total / max_frames)
+        return range((total - 1) % step // 2, total, step)  # as much is left out before the first as after the last
+
+    return _read(Path(path), chosen)

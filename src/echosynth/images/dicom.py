@@ -18,7 +18,8 @@ Frames = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 # Codes of PS3.3 C.8.5.5: spatial format "2D", data type "tissue", unit "cm".
 FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
-# Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the picture.
+# Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the
+# picture.
 SLACK = 0.01
 
 
@@ -39,8 +40,8 @@ def _explained(path: Path) -> Iterator[None]:
 def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | None, str]:
     """Box (left, top, right, bottom; the last two excluded) of the tissue picture, its spacing in mm, and a note.
 
-    The largest 2-D tissue region counts. One that sticks out of the picture belongs to another size of it, as some servers shrink
-    pictures and leave the header as it was: then neither box nor spacing can be trusted.
+    The largest 2-D tissue region counts. One that sticks out of the picture belongs to another size of it, as some
+    servers shrink pictures and leave the header as it was: then neither box nor spacing can be trusted.
     """
     rows, columns = int(header.Rows), int(header.Columns)
     boxes: list[tuple[int, Box, Any]] = []
@@ -69,8 +70,8 @@ def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | 
 def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
     """Grey levels or colours of any depth as uint8: by the colour table, the window, or the stored bits.
 
-    8-bit pictures are display values already and stay as they are. Deeper grey ones pass the modality transform (PS3.3 C.11.1) and
-    the linear window (C.11.2.1.2.1) of the header.
+    8-bit pictures are display values already and stay as they are. Deeper grey ones pass the modality transform (PS3.3
+    C.11.1) and the linear window (C.11.2.1.2.1) of the header.
     """
     photometric = str(header.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
@@ -87,10 +88,12 @@ def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
         low = -(2 ** (bits - 1)) if int(header.get("PixelRepresentation", 0)) else 0
         scaled = (pixels.astype(np.float64) - low) / (2**bits - 1)
     grey = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-    return 255 - grey if photometric == "MONOCHROME1" else grey
+    return np.asarray(255 - grey if photometric == "MONOCHROME1" else grey, np.uint8)
 
 
-def read_dicom(path: Path, choose: Callable[[int], range]) -> tuple[Frames, tuple[float, float] | None, range, int, str]:
+def read_dicom(
+    path: Path, choose: Callable[[int], range]
+) -> tuple[Frames, tuple[float, float] | None, range, int, str]:
     """Decode some frames of a DICOM file; the others are not decoded.
 
     Args:
@@ -98,7 +101,8 @@ def read_dicom(path: Path, choose: Callable[[int], range]) -> tuple[Frames, tupl
         choose: gets the number of frames and returns which to decode.
 
     Returns:
-        frames (T, H, W) grey or (T, H, W, 3) RGB uint8; spacing (x, y) in mm or None; the chosen frames; all frames; a note.
+        frames (T, H, W) grey or (T, H, W, 3) RGB uint8; spacing (x, y) in mm or None; the chosen frames; all frames;
+        a note.
 
     Raises:
         EchosynthError: the file is no DICOM picture or is damaged.

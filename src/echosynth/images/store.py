@@ -1,12 +1,14 @@
 """Image sets: `images.zip` (stored PNGs with fixed dates) + `manifest.csv`, the same for real and synthetic sets.
 
-One ZIP instead of thousands of files: DVC hashes, copies and checks it five to ten times faster. The same pictures give the same bytes.
+One ZIP instead of thousands of files: DVC hashes, copies and checks it five to ten times faster. The same pictures
+give the same bytes.
 """
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from echosynth.errors import EchosynthError
-from echosynth.files import atomic_folder
+from echosynth.files import atomic_folder, write_json
 from echosynth.views import VIEWS
 
 Images = npt.NDArray[np.uint8]
@@ -57,7 +59,9 @@ def check_manifest(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in manifest]
     extra = [column for column in manifest if column not in COLUMNS]
     if missing or extra:
-        raise EchosynthError(f"{where}: wrong columns (missing: {missing}, unknown: {extra}); run `dvc repro` to make it anew")
+        raise EchosynthError(
+            f"{where}: wrong columns (missing: {missing}, unknown: {extra}); run `dvc repro` to make it anew"
+        )
     try:
         manifest = manifest[list(COLUMNS)].fillna({"official_split": ""}).astype(COLUMNS)
     except (ValueError, TypeError) as error:
@@ -85,23 +89,46 @@ def read_manifest(folder: Path | str) -> pd.DataFrame:
     return check_manifest(pd.read_csv(path, dtype={"official_split": "str", "group": "str"}), str(path))
 
 
+def write_image_stream(
+    folder: Path | str,
+    rows: Iterable[tuple[dict[str, Any], Images]],
+    extra: Callable[[], Mapping[str, object]] = dict,
+) -> None:
+    """Write an image set whole or not at all, picture by picture, so that memory does not grow with the set.
+
+    Args:
+        folder: where; replaced when it is there.
+        rows: a row of the manifest (see `COLUMNS`) and its grey picture (side, side) uint8.
+        extra: asked after the last picture: name of a JSON file to lie beside the manifest -> its content.
+
+    Raises:
+        EchosynthError: a row does not fit `COLUMNS`, or a picture cannot be encoded.
+    """
+    written: list[dict[str, Any]] = []
+    with atomic_folder(folder) as part:
+        with zipfile.ZipFile(part / "images.zip", "w", zipfile.ZIP_STORED) as archive:
+            for row, image in rows:
+                done, encoded = cv2.imencode(".png", image)
+                if not done:
+                    raise EchosynthError(f"cannot encode picture {row['id']} of {folder} as PNG")
+                archive.writestr(zipfile.ZipInfo(f"{row['id']}.png", FIXED_DATE), encoded.tobytes())
+                written.append(row)
+        manifest = check_manifest(pd.DataFrame(written, columns=list(COLUMNS)), f"manifest for {folder}")
+        manifest.to_csv(part / "manifest.csv", index=False, lineterminator="\n")
+        for name, content in extra().items():
+            write_json(part / name, content)
+
+
 def write_image_set(folder: Path | str, images: Iterable[Images], manifest: pd.DataFrame) -> None:
-    """Write an image set whole or not at all.
+    """Write an image set whose manifest is known beforehand, whole or not at all.
 
     Args:
         folder: where; replaced when it is there.
         images: grey pictures (side, side) uint8, one for each row of the manifest, in its order. Taken one by one.
         manifest: see `COLUMNS`.
     """
-    manifest = check_manifest(manifest, f"manifest for {folder}")
-    with atomic_folder(folder) as part:
-        with zipfile.ZipFile(part / "images.zip", "w", zipfile.ZIP_STORED) as archive:
-            for name, image in zip(manifest["id"], images, strict=True):
-                done, encoded = cv2.imencode(".png", image)
-                if not done:
-                    raise EchosynthError(f"cannot encode picture {name} of {folder} as PNG")
-                archive.writestr(zipfile.ZipInfo(f"{name}.png", FIXED_DATE), encoded.tobytes())
-        manifest.to_csv(part / "manifest.csv", index=False, lineterminator="\n")
+    rows = check_manifest(manifest, f"manifest for {folder}").to_dict("records")
+    write_image_stream(folder, zip(({str(k): v for k, v in row.items()} for row in rows), images, strict=True))
 
 
 def read_images(folder: Path | str, ids: Sequence[str]) -> Images:

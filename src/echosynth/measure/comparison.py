@@ -64,7 +64,9 @@ def _by_source(runs: list[Run]) -> dict[str, Any]:
     return result
 
 
-def _difference(mine: dict[str, Floats], real: dict[str, Floats], point: dict[str, Floats], real_point: dict[str, Floats]) -> dict[str, Any]:
+def _difference(
+    mine: dict[str, Floats], real: dict[str, Floats], point: dict[str, Floats], real_point: dict[str, Floats]
+) -> dict[str, Any]:
     """Difference to the real arm: the draws are of the same patients, so that they are subtracted pair by pair."""
     result: dict[str, Any] = {}
     for key in ("macro_auprc", "rare_recall"):
@@ -84,8 +86,8 @@ def compare(runs: list[Run], labels: Ints, groups: npt.NDArray[Any], draws: int,
         seed: of the bootstrap.
 
     Returns:
-        `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and the difference to the real arm of the same subset;
-        `best`: the row with the largest macro AUPRC.
+        `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and the difference to the real
+        arm of the same subset; `best`: the row with the largest macro AUPRC.
     """
     cells: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
@@ -98,18 +100,32 @@ def compare(runs: list[Run], labels: Ints, groups: npt.NDArray[Any], draws: int,
     for key, members in cells.items():
         rows = [row(run) for run in members]
         counts = np.sum([run.scores["confusion"] for run in members], axis=0)
-        cell = {name: members[0].facts[name] for name in ("arm", "subset", "real_images", "architecture", "images", "synthetic", "steps")}
-        cell |= {"seeds": len(members), "recall": {view: _mean([item["recall"][view] for item in rows]) for view in VIEWS}}
+        cell = {
+            name: members[0].facts[name]
+            for name in ("arm", "subset", "real_images", "architecture", "images", "synthetic", "steps")
+        }
+        cell |= {
+            "seeds": len(members),
+            "recall": {view: _mean([item["recall"][view] for item in rows]) for view in VIEWS},
+        }
         cell |= {name: _mean([item[name] for item in rows]) for name in ("macro_auprc", "macro_f1", "loss", "accuracy")}
-        cell |= {f"{name}_sd": float(np.std([item[name] for item in rows], ddof=min(1, len(rows) - 1))) for name in ("macro_auprc", "macro_f1")}
-        cell |= {f"tmed2_{name}": _mean([item["tmed2"] and item["tmed2"][name] for item in rows]) for name in ("macro_auprc", "macro_f1")}
+        cell |= {
+            f"{name}_sd": float(np.std([item[name] for item in rows], ddof=min(1, len(rows) - 1)))
+            for name in ("macro_auprc", "macro_f1")
+        }
+        cell |= {
+            f"tmed2_{name}": _mean([item["tmed2"] and item["tmed2"][name] for item in rows])
+            for name in ("macro_auprc", "macro_f1")
+        }
         cell |= {"confusion": counts.tolist(), "by_source": _by_source(members)}
         cell["confusion_normalised"] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).round(6).tolist()
         real = (key[0], key[1], "real")
         cell["versus_real"] = None
         if draws:
             by_view = dict(zip(VIEWS, map(interval, samples[key]["recall"].T), strict=True))
-            cell["interval"] = {name: interval(samples[key][name]) for name in ("macro_auprc", "macro_f1")} | {"recall": by_view}
+            cell["interval"] = {name: interval(samples[key][name]) for name in ("macro_auprc", "macro_f1")} | {
+                "recall": by_view
+            }
             if key != real and real in cells:
                 cell["versus_real"] = _difference(samples[key], samples[real], points[key], points[real])
         result.append(cell)

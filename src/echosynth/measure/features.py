@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.classify.train import to_tensor
-from echosynth.device import pick_device
+from echosynth.device import pick_device, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.images.store import Images
 from echosynth.measure.frechet import Features
@@ -54,7 +53,9 @@ def load_inception(weights: Path) -> nn.Module:
         network: nn.Module = inception.InceptionV3([block]).eval().to(pick_device())
     except (RuntimeError, UnpicklingError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise EchosynthError(f"fidelity.inception_weights: {weights} holds no Inception weights of pytorch-fid ({reason})") from None
+        raise EchosynthError(
+            f"fidelity.inception_weights: {weights} holds no Inception weights of pytorch-fid ({reason})"
+        ) from None
     finally:
         inception.load_state_dict_from_url = download
     return network

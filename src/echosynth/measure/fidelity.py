@@ -1,4 +1,5 @@
-"""How close a synthetic set is to held-out real images, beside the floor that real images themselves reach at the same size."""
+"""How close a synthetic set is to held-out real images, beside the floor that real images themselves reach at the same
+size."""
 
 from typing import Any
 
@@ -35,8 +36,9 @@ def fidelity(
 ) -> dict[str, Any]:
     """Distances of a synthetic set from the validation images, and of other real images from them.
 
-    Both are drawn with the validation set's own mixture of views: a balanced set would be far from an imbalanced one even if each of its
-    images were perfect. Small sets bias the Frechet distance upwards, so both use the same n; the kernel distance is unbiased.
+    Both are drawn with the validation set's own mixture of views: a balanced set would be far from an imbalanced one
+    even if each of its images were perfect. Small sets bias the Frechet distance upwards, so both use the same n; the
+    kernel distance is unbiased.
 
     Args:
         synthetic: (N, D) features of the synthetic set.
@@ -50,7 +52,8 @@ def fidelity(
         seed: of the draws.
 
     Returns:
-        count n, frechet, frechet_sd, kernel, floor_frechet, floor_frechet_sd, floor_kernel: means and standard deviations over the draws.
+        count n, frechet, frechet_sd, kernel, floor_frechet, floor_frechet_sd, floor_kernel: means and standard
+        deviations over the draws.
     """
     n = min(count, len(validation), len(other_real))
     rows = []
@@ -62,7 +65,12 @@ def fidelity(
         fake = synthetic[matched_draw(synthetic_labels, wanted, rng)]
         floor = other_real[matched_draw(other_labels, wanted, rng)]
         rows.append(
-            [frechet_distance(fake, real), kernel_distance(fake, real), frechet_distance(floor, real), kernel_distance(floor, real)]
+            [
+                frechet_distance(fake, real),
+                kernel_distance(fake, real),
+                frechet_distance(floor, real),
+                kernel_distance(floor, real),
+            ]
         )
     mean, sd = np.mean(rows, axis=0), np.std(rows, axis=0)
     return {

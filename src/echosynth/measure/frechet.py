@@ -16,8 +16,9 @@ def _root(matrix: Features) -> Features:
 def frechet_distance(a: Features, b: Features) -> float:
     """Frechet distance between Gaussians fitted to two sets (Dowson & Landau 1982; FID: Heusel et al. 2017, eq. 6).
 
-    |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2); the trace of the root is the sum of the roots of the eigenvalues of a
-    symmetric matrix, so that no imaginary part can appear. It is biased upwards for small sets: compare with a floor at the same size.
+    |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2); the trace of the root is the sum of the roots of the
+    eigenvalues of a symmetric matrix, so that no imaginary part can appear. It is biased upwards for small sets:
+    compare with a floor at the same size.
 
     Args:
         a: (N, D) features, N of 2 or more.

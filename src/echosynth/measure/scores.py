@@ -12,7 +12,8 @@ Ints = npt.NDArray[np.int64]
 
 
 def average_precision(truth: npt.NDArray[np.bool_], score: npt.NDArray[Any], weights: Floats) -> Floats:
-    """Average precision AP = sum over thresholds of (R_n - R_{n-1}) P_n, for many weightings of the same images at once.
+    """Average precision AP = sum over thresholds of (R_n - R_{n-1}) P_n, for many weightings of the same images at
+    once.
 
     Args:
         truth: (N,) whether the image shows the class.
@@ -49,7 +50,8 @@ def confusion(labels: Ints, predicted: Ints, weights: Floats) -> Floats:
 
 
 def macro_f1(matrices: Floats) -> Floats:
-    """Macro F1 (R,) of confusion matrices (R, 4, 4); views neither present nor predicted are left out, as in the study."""
+    """Macro F1 (R,) of confusion matrices (R, 4, 4); views neither present nor predicted are left out, as in the
+    study."""
     true, present, called = np.einsum("rii->ri", matrices), matrices.sum(2), matrices.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         result: Floats = np.nanmean(2 * true / (present + called), axis=1)
@@ -101,14 +103,17 @@ def evaluate(
         seed: of the bootstrap; equal seeds draw equal patients, so that classifiers can be compared in pairs.
 
     Returns:
-        count, loss (cross-entropy), accuracy, macro_auprc, macro_f1, auprc and recall by view (None where absent), confusion (counts) and
-        confusion_normalised (rows sum to 1), by_source, and interval (95 %) with draws.
+        count, loss (cross-entropy), accuracy, macro_auprc, macro_f1, auprc and recall by view (None where absent),
+        confusion (counts) and confusion_normalised (rows sum to 1), by_source, and interval (95 %) with draws.
     """
     ones = np.ones((1, len(labels)))
     predicted = probabilities.argmax(1).astype(np.int64)
     matrix = confusion(labels, predicted, ones)
     present = matrix[0].sum(1)
-    auprc = [average_precision(labels == i, probabilities[:, i], ones)[0] if present[i] else np.nan for i in range(len(VIEWS))]
+    auprc = [
+        average_precision(labels == i, probabilities[:, i], ones)[0] if present[i] else np.nan
+        for i in range(len(VIEWS))
+    ]
     true_class = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     result: dict[str, Any] = {
         "count": len(labels),
@@ -145,6 +150,9 @@ def evaluate(
 
 
 def headline(scores: dict[str, Any], prefix: str) -> dict[str, float]:
-    """The scores that make columns of a table of runs, such as "test_macro_auprc" and "test_recall_A2C"; absent views are left out."""
-    flat: dict[str, float] = {f"{prefix}_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss", "accuracy")}
+    """The scores that make columns of a table of runs, such as "test_macro_auprc" and "test_recall_A2C"; absent views
+    are left out."""
+    flat: dict[str, float] = {
+        f"{prefix}_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss", "accuracy")
+    }
     return flat | {f"{prefix}_recall_{view}": value for view, value in scores["recall"].items() if value is not None}

@@ -11,6 +11,7 @@ from echosynth import paths
 from echosynth.config import Params
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json
+from echosynth.images.dataset import read_labelled
 from echosynth.images.store import Images, read_images, read_manifest
 from echosynth.views import VIEWS
 
@@ -57,7 +58,9 @@ class Inputs:
     @property
     def sizes(self) -> dict[str, int]:
         """Subset -> number of real images, the smallest first."""
-        return dict(sorted(((cell["subset"], cell["real_images"]) for cell in self.comparison["cells"]), key=lambda s: s[1]))
+        return dict(
+            sorted(((cell["subset"], cell["real_images"]) for cell in self.comparison["cells"]), key=lambda s: s[1])
+        )
 
     @property
     def arms(self) -> list[str]:
@@ -69,11 +72,6 @@ class Inputs:
     def architecture(self) -> str:
         """The architecture that the headline is about: the first one of the parameters."""
         return self.params.classifier.architectures[0]
-
-    @property
-    def shift_name(self) -> str:
-        """The sources of the domain shift in words."""
-        return " + ".join(self.params.data.shift_sources)
 
     def cell(self, subset: str, arm: str, architecture: str | None = None) -> Json | None:
         """Mean over seeds of one arm and subset; None when it was not trained."""
@@ -87,16 +85,8 @@ class Inputs:
         return [run for run in self.comparison["runs"] if all(run[key] == cell[key] for key in keys)]
 
 
-def _ids(path: Path) -> set[str]:
-    """Column `id` of a CSV file."""
-    try:
-        return set(pd.read_csv(path)["id"])
-    except FileNotFoundError:
-        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
-
-
-def _curve(path: Path) -> pd.DataFrame:
-    """A training curve: step, loss, learning_rate, validation_loss."""
+def _table(path: Path) -> pd.DataFrame:
+    """A CSV file of another stage."""
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
@@ -111,19 +101,14 @@ def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Ima
 
 
 def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
-    """Real training images of a subset by view, from whichever source."""
-    members = _ids(paths.subset_file(subset))
+    """The first `PER_SUBSET` real training images of each view of a subset, whatever their source."""
     rows = pd.concat(manifests.values(), ignore_index=True)
-    rows = rows[rows["id"].isin(members)]
-    # By the hash behind the source's name, or one source would fill the row.
+    rows = rows[rows["id"].isin(_table(paths.subset_file(subset))["id"])]
+    # Ordered by the hash that follows the source's name, or one source would fill the row.
     rows = rows.assign(key=rows["id"].str.rsplit("-", n=1).str[-1]).sort_values("key", kind="stable")
-    examples = {}
-    for view in VIEWS:
-        chosen = rows[rows["view"] == view].head(PER_SUBSET)
-        pictures = [read_images(paths.SOURCES / str(row.source), [str(row.id)])[0] for row in chosen.itertuples()]
-        if pictures:
-            examples[view] = np.stack(pictures)
-    return examples
+    chosen = rows.groupby("view").head(PER_SUBSET)["id"].tolist()
+    found = read_labelled([paths.SOURCES / source for source in manifests], chosen)
+    return {VIEWS[label]: found.images[found.labels == label] for label in np.unique(found.labels)}
 
 
 def read_inputs(params: Params) -> Inputs:
@@ -139,7 +124,7 @@ def read_inputs(params: Params) -> Inputs:
         made = paths.SYNTHETIC / subset
         models[subset] = Diffusion(
             metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
-            curve=_curve(paths.DIFFUSION / subset / "curve.csv"),
+            curve=_table(paths.DIFFUSION / subset / "curve.csv"),
             fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
             real=_subset_examples(subset, {source: manifests[source] for source in params.data.train_sources}),
             synthetic=_examples(made, PER_SUBSET, read_manifest(made)),

@@ -7,8 +7,10 @@ import yaml
 
 from echosynth.images.store import Images
 from echosynth.report import figures, tables
+from echosynth.report.drawing import STYLES, look, mosaic
 from echosynth.report.inputs import PER_SUBSET, Inputs
-from echosynth.report.words import Headline, count, headline, number
+from echosynth.report.words import count, headline, listing, number
+from echosynth.sources.registry import SOURCES
 from echosynth.views import RARE_VIEWS, VIEWS
 
 
@@ -16,14 +18,17 @@ def _strips(inputs: Inputs) -> list[dict[str, object]]:
     """Real beside synthetic images by view, for each subset."""
     blocks = []
     for subset, model in inputs.diffusion.items():
-        rows = [{"view": view, "real": _strip(model.real, view), "synthetic": _strip(model.synthetic, view)} for view in VIEWS]
+        rows = [
+            {"view": view, "real": _strip(model.real, view), "synthetic": _strip(model.synthetic, view)}
+            for view in VIEWS
+        ]
         size = count(model.metrics["images"])
         blocks.append({"title": subset, "size": size, "by_view": model.metrics["by_view"], "rows": rows})
     return blocks
 
 
 def _strip(examples: dict[str, Images], view: str) -> str | None:
-    return figures.mosaic(examples[view], PER_SUBSET) if view in examples else None
+    return mosaic(examples[view], PER_SUBSET) if view in examples else None
 
 
 def _examples(inputs: Inputs) -> list[dict[str, object]]:
@@ -31,7 +36,7 @@ def _examples(inputs: Inputs) -> list[dict[str, object]]:
     return [
         {
             "view": view,
-            "cells": [figures.mosaic(found[view], 2) if view in found else None for found in inputs.examples.values()],
+            "cells": [mosaic(found[view], 2) if view in found else None for found in inputs.examples.values()],
         }
         for view in VIEWS
     ]
@@ -42,12 +47,12 @@ def _budget(inputs: Inputs) -> str:
     settings = inputs.params.classifier
     if settings.budget == "steps":
         return (
-            f"All arms train the same number of steps ({count(settings.steps)}), so that a larger set does not get more "
-            "optimisation (parameter classifier.budget)."
+            f"All arms train the same number of steps ({count(settings.steps)}), so that a larger set does not get "
+            "more optimisation (parameter classifier.budget)."
         )
     return (
-        f"All arms train {settings.epochs} epochs, as in the study, so that a larger set gets more steps: see the column steps "
-        "(parameter classifier.budget; `steps` gives every arm the same number)."
+        f"All arms train {settings.epochs} epochs, as in the study, so that a larger set gets more steps: see the "
+        "column steps (parameter classifier.budget; `steps` gives every arm the same number)."
     )
 
 
@@ -60,7 +65,30 @@ def _basis(inputs: Inputs) -> str:
     """How many images of the rare views the recalls rest on."""
     held = inputs.split["by_view"]["validation"]
     rare = " and ".join(f"{count(held[view])} {view}" for view in RARE_VIEWS)
-    return f"The validation set holds {count(sum(held.values()))} real images, {rare} among them; no patient of it is in the training set."
+    total = count(sum(held.values()))
+    return (
+        f"The validation set holds {total} real images, {rare} among them. No patient of it (no cine or file, where a "
+        "source names no patients) is in the training set."
+    )
+
+
+def _confounding(inputs: Inputs) -> str:
+    """Which sources give the view away."""
+    sources = [SOURCES[name] for name in inputs.params.data.train_sources]
+    single = [f"{source.title} holds only {source.views[0]}" for source in sources if len(source.views) == 1]
+    if not single:
+        return "Every source holds several views."
+    facts = single
+    for source in sources:
+        elsewhere = {view for other in sources if other is not source for view in other.views}
+        if len(source.views) > 1 and (own := [view for view in source.views if view not in elsewhere]):
+            facts = [*facts, f"{listing(own)} come only from {source.title}"]
+    text = (
+        f"View and source are confounded: {listing(facts)}. A classifier that "
+        "recognises the source gets part of its score for nothing."
+    )
+    several = [source.title for source in sources if len(source.views) > 1]
+    return f"{text} The scores within {listing(several)} are free of that." if several else text
 
 
 def render(inputs: Inputs) -> str:
@@ -70,19 +98,23 @@ def render(inputs: Inputs) -> str:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        keep_trailing_newline=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "count": count}
-    smallest, largest = list(inputs.sizes)[0], list(inputs.sizes)[-1]
-    ends = list(dict.fromkeys([smallest, largest]))
-    missing = [model.fidelity["inception_missing"] for model in inputs.diffusion.values() if model.fidelity["inception_missing"]]
-    told: Headline = headline(inputs)
-    with figures.look():
+    ends = list(inputs.sizes)
+    ends = ends if len(ends) < 3 else [ends[0], ends[-1]]
+    missing = [
+        model.fidelity["inception_missing"]
+        for model in inputs.diffusion.values()
+        if model.fidelity["inception_missing"]
+    ]
+    with look():
         return environment.get_template("page.html").render(
-            headline=told,
+            headline=headline(inputs),
             basis=_basis(inputs),
             phantom=inputs.params.data.root.rstrip("/").endswith("phantom"),
-            styles=figures.STYLES,
+            styles=STYLES,
             arms=inputs.arms,
             per_view=inputs.params.sample.per_view,
             views=VIEWS,
@@ -102,15 +134,15 @@ def render(inputs: Inputs) -> str:
             budget=_budget(inputs),
             classifier_pictures=figures.classifier_pictures(inputs),
             comparison=tables.comparison(inputs),
+            training_sets=tables.training_sets(inputs),
+            confounding=_confounding(inputs),
             seeds=len(inputs.params.classifier.seeds),
             matrices=[(count(inputs.sizes[subset]), tables.matrices(inputs, subset)) for subset in ends],
             by_source=[tables.sources_of_cells(inputs, subset) for subset in ends],
             architecture=inputs.architecture,
             best=inputs.final["best"],
             final=tables.final(inputs),
-            final_auprc=tables.final_auprc(inputs),
             final_matrices=tables.final_matrices(inputs),
             final_sources=_final_sources(inputs),
-            subset_names=list(inputs.diffusion),
             parameters=yaml.safe_dump(inputs.params.model_dump(), sort_keys=False, allow_unicode=True),
         )

@@ -22,15 +22,18 @@ def _scores(evaluation: Tree | None) -> dict[str, float]:
     if evaluation is None:
         return {}
     names = ("macro_auprc", "macro_f1", "loss", "accuracy")
-    return _known({name: evaluation[name] for name in names} | {f"recall_{view}": evaluation["recall"][view] for view in VIEWS})
+    return _known(
+        {name: evaluation[name] for name in names} | {f"recall_{view}": evaluation["recall"][view] for view in VIEWS}
+    )
 
 
 def summary(inputs: Inputs) -> Tree:
     """The numbers by which executions are compared.
 
     Returns:
-        best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in front unless
-        it is the first one of the parameters; fid_echo, fid_echo_floor (and fid_inception where it is known): by subset. All floats.
+        best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
+        front unless it is the first one of the parameters; fid_echo, fid_echo_floor (and fid_inception where it is
+        known): by subset. All floats.
     """
     best = inputs.final["best"]
     auprc: dict[str, float] = {}

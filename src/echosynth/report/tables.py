@@ -1,12 +1,13 @@
 """The tables of the report: every cell is text that comes from a number of the inputs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from echosynth.report.inputs import Inputs, Json
 from echosynth.report.words import between, count, number, rare_recall, signed, signed_between, spread, verdict
 from echosynth.sources.registry import SOURCES
-from echosynth.views import VIEWS
+from echosynth.views import RARE_VIEWS, VIEWS
 
 SPLITS = ("train", "validation", "test")
 
@@ -44,7 +45,7 @@ def title(source: str) -> str:
     return SOURCES[source].title
 
 
-def _counts(by: Json, keys: Iterable[str]) -> list[str]:
+def _counts(by: Mapping[Any, int], keys: Iterable[str]) -> list[str]:
     values = [int(by.get(key, 0)) for key in keys]
     return [count(value) for value in (*values, sum(values))]
 
@@ -78,7 +79,12 @@ def subsets(inputs: Inputs) -> Table:
     sources = inputs.params.data.train_sources
     ordered = sorted(inputs.split["subsets"].items(), key=lambda item: item[1]["images"])
     rows = [
-        [name, count(subset["images"]), *_counts(subset["by_view"], VIEWS)[:-1], *_counts(subset["by_source"], sources)[:-1]]
+        [
+            name,
+            count(subset["images"]),
+            *_counts(subset["by_view"], VIEWS)[:-1],
+            *_counts(subset["by_source"], sources)[:-1],
+        ]
         for name, subset in ordered
     ]
     note = "Each subset is part of the next; shares of view and source are kept."
@@ -92,7 +98,7 @@ def left_out(inputs: Inputs) -> Table:
         for source, report in inputs.ingest.items()
         for reason, omitted in sorted(report["omitted"].items())
     ]
-    note = "Names of the files stand in data/sources/<source>/report.json." if rows else "Nothing was left out."
+    note = "Names, hashed, stand in data/sources/<source>/report.json." if rows else "Nothing was left out."
     return Table("Left out by ingest (files or rows)", ["source", "reason", "count"], rows, labels=2, note=note)
 
 
@@ -107,11 +113,15 @@ def fidelity(inputs: Inputs, features: str) -> Table:
         floor = f"{found['floor_frechet']:.4g} ± {found['floor_frechet_sd']:.2g}"
         kernels = [f"{found[key]:.3g}".replace("-", "−") for key in ("kernel", "floor_kernel")]
         rows.append([subset, count(model.fidelity["count"]), distance, floor, *kernels])
-    name = {"echo": "features of a network trained on all real training images", "inception": "ImageNet Inception features"}[features]
+    name = {
+        "echo": "features of a network trained on all real training images",
+        "inception": "ImageNet Inception features",
+    }[features]
     header = ["subset", "n", "Fréchet, synthetic", "Fréchet, real (floor)", "kernel, synthetic", "kernel, real (floor)"]
     note = (
-        "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; lower is closer. "
-        "The floor is the same for real test images: nearer than that is not to be expected. ± is the standard deviation over draws."
+        "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; "
+        "lower is closer. The floor is the same for real test images: nearer than that is not to be expected. "
+        "± is the standard deviation over draws."
     )
     return Table(f"Distance between synthetic and real images on {name}", header, rows, note=note)
 
@@ -143,8 +153,9 @@ def differences(inputs: Inputs) -> Table:
     names = ["difference", "95 % interval", "reading"]
     header = ["real images", "arm", *_named(inputs, "architecture"), "rare recall", *names, "macro AUPRC", *names]
     note = (
-        "Rare recall is the mean recall of A2C and PSAX. The interval comes from drawing validation patients with replacement, the same "
-        "patients for both arms; it holds the chance in patients, not that in seeds, which the small dots of the figures show."
+        f"Rare recall is the mean recall of {' and '.join(RARE_VIEWS)}. The interval comes from drawing validation "
+        "patients with replacement, the same patients for both arms; it holds the chance in patients, not that in "
+        "seeds, which the small dots of the figures below show."
     )
     return Table("Each arm against real images alone", header, rows, labels=2, note=note)
 
@@ -160,13 +171,26 @@ def comparison(inputs: Inputs) -> Table:
         scores = [spread([run[key] for run in runs]) for key in ("macro_auprc", "macro_f1", "loss", "accuracy")]
         scores += [spread([run["recall"][view] for run in runs], 2) for view in VIEWS]
         scores += [spread([run["tmed2"] and run["tmed2"][key] for run in runs]) for key in ("macro_auprc", "macro_f1")]
-        sizes = [count(cell[key]) for key in ("images", "synthetic", "steps")]
-        rows.append([count(cell["real_images"]), arm, *_named(inputs, architecture), *scores, *sizes])
+        rows.append([count(cell["real_images"]), arm, *_named(inputs, architecture), *scores])
     header = ["real images", "arm", *_named(inputs, "architecture"), "AUPRC", "F1", "loss", "accuracy"]
-    header += [f"recall {view}" for view in VIEWS] + ["TMED-2 AUPRC", "TMED-2 F1", "images", "of them synthetic", "steps"]
+    header += [f"recall {view}" for view in VIEWS] + ["TMED-2 AUPRC", "TMED-2 F1"]
     seeds = len(inputs.params.classifier.seeds)
-    note = f"Mean ± standard deviation over seeds ({seeds}). AUPRC and F1 are macro averages over the views. TMED-2: that source alone."
+    note = (
+        f"Mean ± standard deviation over seeds ({seeds}). AUPRC and F1 are macro averages over the views. "
+        "TMED-2: that source alone."
+    )
     return Table("Validation scores by arm and size", header, rows, labels=2, note=note)
+
+
+def training_sets(inputs: Inputs) -> Table:
+    """What each arm was trained on, and for how long."""
+    rows = []
+    for architecture, subset, arm in _keys(inputs):
+        if cell := inputs.cell(subset, arm, architecture):
+            sizes = [count(cell[key]) for key in ("images", "synthetic", "steps")]
+            rows.append([count(cell["real_images"]), arm, *_named(inputs, architecture), *sizes])
+    header = ["real images", "arm", *_named(inputs, "architecture"), "training images", "of them synthetic", "steps"]
+    return Table("What the classifiers were trained on", header, rows, labels=2)
 
 
 def sources_of_cells(inputs: Inputs, subset: str) -> Table:
@@ -183,26 +207,26 @@ def sources_of_final(scores: Json, name: str) -> Table:
 
 
 def final(inputs: Inputs) -> Table:
-    """Scores of the final model on validation, test and domain-shift images, with intervals."""
-    rows = []
-    for name, scores in _final_sets(inputs):
-        bounds = scores.get("interval", {})
-        cells = [_with(scores[key], bounds.get(key)) for key in ("macro_auprc", "macro_f1")]
-        cells += [number(scores["loss"]), number(scores["accuracy"])]
-        cells += [_with(scores["recall"][view], bounds.get("recall", {}).get(view)) for view in VIEWS]
-        rows.append([name, count(scores["count"]), *cells])
-    header = ["set", "images", "AUPRC", "F1", "loss", "accuracy", *(f"recall {view}" for view in VIEWS)]
+    """Scores of the final model on validation, test and domain-shift images, with intervals: a row for each score."""
+    sets = _final_sets(inputs)
+    bounds = [scores.get("interval", {}) for _, scores in sets]
+    rows = [["images", *(count(scores["count"]) for _, scores in sets)]]
+    for key, name in (("macro_auprc", "macro AUPRC"), ("macro_f1", "macro F1")):
+        rows.append([name, *(_with(s[key], b.get(key)) for (_, s), b in zip(sets, bounds, strict=True))])
+    for key in ("accuracy", "loss"):
+        rows.append([key, *(number(scores[key]) for _, scores in sets)])
+    for view in VIEWS:
+        cells = [
+            _with(s["recall"][view], b.get("recall", {}).get(view)) for (_, s), b in zip(sets, bounds, strict=True)
+        ]
+        rows.append([f"recall {view}", *cells])
+    rows += [[f"AUPRC {view}", *(number(scores["auprc"][view]) for _, scores in sets)] for view in VIEWS]
     note = (
-        "In brackets: 95 % interval over patients. The model was chosen by its validation AUPRC, so that its validation score is "
-        "optimistic; test and shift images were scored once. AUPRC is the mean over the views that a set holds."
+        "In brackets: 95 % interval over patients. –: the set holds no image of this view; macro AUPRC is the mean "
+        "over the views that a set holds. The model was chosen by its validation AUPRC, so that its validation score "
+        "is optimistic; test and shift images were scored once."
     )
-    return Table("Final model", header, rows, note=note)
-
-
-def final_auprc(inputs: Inputs) -> Table:
-    """AUPRC of the final model by view."""
-    rows = [[name, *(number(scores["auprc"][view]) for view in VIEWS)] for name, scores in _final_sets(inputs)]
-    return Table("Final model, AUPRC by view", ["set", *VIEWS], rows, note="– : the set holds no image of this view.")
+    return Table("Final model", ["score", *(name for name, _ in sets)], rows, note=note)
 
 
 def matrices(inputs: Inputs, subset: str) -> list[Matrix]:
@@ -238,10 +262,16 @@ def _source_rows(by_source: Json) -> list[list[str]]:
     rows = []
     for source, scores in by_source.items():
         values = [number(scores[key]) for key in ("accuracy", "macro_auprc", "macro_f1")]
-        rows.append([title(source), count(scores["count"]), *values, *(number(scores["recall"][view]) for view in VIEWS)])
+        rows.append(
+            [title(source), count(scores["count"]), *values, *(number(scores["recall"][view]) for view in VIEWS)]
+        )
     return rows
 
 
 def _final_sets(inputs: Inputs) -> list[tuple[str, Json]]:
-    names = {"validation": "validation", "test": "test", "shift": f"shift ({' + '.join(map(title, inputs.params.data.shift_sources))})"}
+    names = {
+        "validation": "validation",
+        "test": "test",
+        "shift": f"shift ({' + '.join(map(title, inputs.params.data.shift_sources))})",
+    }
     return [(name, inputs.final[key]) for key, name in names.items() if inputs.final.get(key)]

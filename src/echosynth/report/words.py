@@ -85,7 +85,7 @@ class Headline:
     """The first words of the page.
 
     Attributes:
-        answer: one sentence on the smallest subset: which arms are higher, lower or undecided in recall of the rare views.
+        answer: one sentence on the smallest subset: which arms are higher, lower or undecided in recall of rare views.
         recalls: one sentence with the recall of each rare view in each arm.
         differences: one sentence for each other arm at the smallest subset: its difference to real.
         sizes: the answer for every larger subset.
@@ -127,7 +127,8 @@ def _recalls(inputs: Inputs, subset: str) -> str:
         for cell in cells
     ]
     basis = f"{inputs.architecture}, mean of {plural(cells[0]['seeds'], 'seed')}"
-    return f"With {count(inputs.sizes[subset])} real images, recall of the rare views {RARE} is {', '.join(parts)} ({basis})."
+    opening = f"With {count(inputs.sizes[subset])} real images, recall of the rare views {RARE} is"
+    return f"{opening} {', '.join(parts)} ({basis})."
 
 
 def _difference(cell: Json) -> str:
@@ -142,7 +143,7 @@ def _difference(cell: Json) -> str:
 
 
 def _copies(inputs: Inputs, subset: str) -> str:
-    """Balance alone, which copies give too, is no merit of synthetic images: name the difference to the upsampled arm."""
+    """Balance alone, which copies give too, is no merit of synthetic images: name the difference to upsampled."""
     copies = inputs.cell(subset, "upsampled")
     cells = [cell for arm in ("synthetic", "mixed") if (cell := inputs.cell(subset, arm))]
     if not copies or not cells:
@@ -155,8 +156,8 @@ def _copies(inputs: Inputs, subset: str) -> str:
         auprc = signed(cell["macro_auprc"] - copies["macro_auprc"])
         parts.append(f"{cell['arm']} {signed(gap)} in mean recall of {RARE} and {auprc} in macro AUPRC")
     return (
-        f"Against upsampled, where copies of real images give the same balance without any synthetic image: {'; '.join(parts)} "
-        "(differences of means, no interval computed)."
+        "Against upsampled, where copies of real images give balance without any synthetic image: "
+        f"{'; '.join(parts)} (differences of means, no interval computed)."
     )
 
 

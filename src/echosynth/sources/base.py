@@ -18,7 +18,8 @@ class Record:
         source: name of the release, such as "tmed2".
         path: the media file.
         view: one of `echosynth.views.VIEWS`.
-        group: key of the smallest unit that must not be divided between splits, in the clear; it never leaves this machine's memory.
+        group: key of the smallest unit that must not be divided between splits, in the clear; it never leaves this
+        machine's memory.
         group_kind: what `group` stands for.
         moment: "ED" or "ES" where the release says so, else "".
         official_split: the release's own split where there is one.
@@ -61,7 +62,8 @@ class Source:
         is_video: whether its files are cines.
         licence: terms of use in a few words.
         citation: the paper to cite.
-        list_records: reads a release folder. Raises EchosynthError when a table or folder is missing or has no usable row.
+        list_records: reads a release folder. Raises EchosynthError when a table or folder is missing or has no usable
+        row.
     """
 
     name: str

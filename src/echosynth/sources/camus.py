@@ -1,4 +1,6 @@
-"""CAMUS: end-diastolic and end-systolic stills of two apical views, in the old release (.mhd) or the new one (.nii.gz)."""
+"""CAMUS: end-diastolic and end-systolic stills of two apical views, in the old release (.mhd) or the new one
+(.nii.gz).
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,8 @@ def _new_release_splits(folder: Path) -> dict[str, OfficialSplit | None]:
 def _patients(folder: Path) -> Iterator[tuple[Path, str, str, OfficialSplit | None]]:
     """Patient folder, group key, file suffix and official split.
 
-    The new release holds the same patients as the old one, so the old one is read only where the new one is not there. The
+    The new release holds the same patients as the old one, so the old one is read only where the new one is not
+    there. The
     patient numbers of the old testing/ start again at 1: there the key is folder and number.
     """
     if (folder / "database_nifti").is_dir():
@@ -36,7 +39,9 @@ def _patients(folder: Path) -> Iterator[tuple[Path, str, str, OfficialSplit | No
         return
     halves = [folder / "training", folder / "testing"]
     if not any(half.is_dir() for half in halves):
-        raise EchosynthError(f"{folder} has neither database_nifti/ nor training/ and testing/; put {TITLE} as released there")
+        raise EchosynthError(
+            f"{folder} has neither database_nifti/ nor training/ and testing/; put {TITLE} as released there"
+        )
     for half in halves:
         for patient in sorted(half.glob("patient*")):
             yield patient, f"{half.name}/{patient.name}", ".mhd", official_split(half.name)
@@ -66,6 +71,7 @@ SOURCE = Source(
     views=("A2C", "A4C"),
     is_video=False,
     licence="research use, with citation",
-    citation="Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, TMI 38, 2019",
+    citation="Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, "
+    "IEEE Transactions on Medical Imaging 38, 2019",
     list_records=list_records,
 )

@@ -23,7 +23,8 @@ TITLE = "EchoNet-LVH"
 
 
 def list_records(folder: Path) -> Listing:
-    """List the cines that stand in MeasurementsList.csv (one row a measurement, several a cine) and lie in Batch1/ to Batch4/.
+    """List the cines that stand in MeasurementsList.csv (one row a measurement, several a cine) and lie in Batch1/ to
+    Batch4/.
 
     Raises:
         EchosynthError: the folder, the table or every batch is missing, or nothing usable is found.
@@ -42,7 +43,9 @@ def list_records(folder: Path) -> Listing:
             listing.omit(ROW_WITHOUT_FILE, name or "(no name)")
         else:
             stem = Path(name).stem
-            listing.records.append(Record(NAME, files[name], "PLAX", stem, "file", official_split=official_split(split)))
+            listing.records.append(
+                Record(NAME, files[name], "PLAX", stem, "file", official_split=official_split(split))
+            )
     for name in sorted(files.keys() - splits.keys()):
         listing.omit(FILE_WITHOUT_ROW, name)
     return finished(listing, folder)
@@ -54,6 +57,7 @@ SOURCE = Source(
     views=("PLAX",),
     is_video=True,
     licence="research use only, no redistribution, no derived works",
-    citation="Duffy et al., High-throughput precision phenotyping of left ventricular hypertrophy, JAMA Cardiology 7, 2022",
+    citation="Duffy et al., High-throughput precision phenotyping of left ventricular hypertrophy, "
+    "JAMA Cardiology 7, 2022",
     list_records=list_records,
 )

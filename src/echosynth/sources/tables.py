@@ -52,7 +52,7 @@ def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
         raise EchosynthError(f"{path} has no rows; copy it from the release again")
     table = table[[found[name.lower()] for name in columns]].set_axis(columns, axis=1)
     # A row with fewer cells than columns still gives NaN.
-    return table.fillna("").apply(lambda column: column.str.strip())
+    return pd.DataFrame({name: table[name].fillna("").str.strip() for name in columns})
 
 
 def require_folder(folder: Path, title: str) -> Path:
@@ -62,9 +62,13 @@ def require_folder(folder: Path, title: str) -> Path:
         EchosynthError: it is missing or empty.
     """
     if not folder.is_dir():
-        raise EchosynthError(f"{folder} is missing; put {title} there or take it out of the sources under data in params.yaml")
+        raise EchosynthError(
+            f"{folder} is missing; put {title} there or take it out of the sources under data in params.yaml"
+        )
     if not any(folder.iterdir()):
-        raise EchosynthError(f"{folder} is empty; put {title} there or take it out of the sources under data in params.yaml")
+        raise EchosynthError(
+            f"{folder} is empty; put {title} there or take it out of the sources under data in params.yaml"
+        )
     return folder
 
 

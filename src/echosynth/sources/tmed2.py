@@ -22,7 +22,8 @@ NAME = "tmed2"
 TITLE = "TMED-2"
 FILE_NAME = re.compile(r"^(\d+)s(\d+)_(\d+)\.png$", re.IGNORECASE)
 LABELLED_FOLDERS = ("view_and_diagnosis_labeled_set", "view_labeled_set")
-# The release has nine fold tables that divide the patients in nine ways; the first fold of the largest is taken as "the" split.
+# The release has nine fold tables that divide the patients in nine ways; the first fold of the largest is taken as
+# "the" split.
 FOLD_TABLE = Path("DEV479") / "TMED2_fold0_labeledpart.csv"
 
 
@@ -36,7 +37,8 @@ def _official_splits(root: Path) -> dict[str, OfficialSplit | None]:
 
 
 def list_records(folder: Path) -> Listing:
-    """List the stills of the four views that stand in labels_per_image.csv; files are looked up by name in the labelled sets.
+    """List the stills of the four views that stand in labels_per_image.csv; files are looked up by name in the
+    labelled sets.
 
     A4CorA2CorOther, a mixture that holds true A4C and A2C, and Not_Provided are left out.
 
@@ -63,7 +65,9 @@ def list_records(folder: Path) -> Listing:
         elif name not in files:
             listing.omit(ROW_WITHOUT_FILE, name)
         else:
-            listing.records.append(Record(NAME, files[name], view, match[1], "patient", official_split=splits.get(name)))
+            listing.records.append(
+                Record(NAME, files[name], view, match[1], "patient", official_split=splits.get(name))
+            )
         seen.add(name)
     for name in sorted(files.keys() - seen):
         listing.omit(FILE_WITHOUT_ROW, name)
@@ -76,6 +80,7 @@ SOURCE = Source(
     views=VIEWS,
     is_video=False,
     licence="research use only, no redistribution",
-    citation="Huang et al., TMED 2: A dataset for semi-supervised classification of echocardiograms, DataPerf at ICML, 2022",
+    citation="Huang et al., TMED 2: A dataset for semi-supervised classification of echocardiograms, "
+    "DataPerf at ICML, 2022",
     list_records=list_records,
 )

@@ -1,4 +1,6 @@
-"""Unity: sparse stills of many cines, `<class>-<64 hex digits of the cine>-<frame>.png`, with the views in a table of its own."""
+"""Unity: sparse stills of many cines, `<class>-<64 hex digits of the cine>-<frame>.png`, with the views in a table of
+its own.
+"""
 
 import json
 import re
@@ -35,7 +37,9 @@ def _released_names(path: Path) -> list[str]:
 
 
 def _official_splits(folder: Path) -> dict[str, OfficialSplit | None]:
-    """Cine -> split; a cine is in the split of its first listed image. The lists are the leakage guard of the release."""
+    """Cine -> split; a cine is in the split of its first listed image. The lists are the leakage guard of the
+    release.
+    """
     splits: dict[str, OfficialSplit | None] = {}
     for word in ("train", "tune", "ival"):
         lists = [folder / "labels" / f"labels-{word}{suffix}" for suffix in (".txt", ".json")]

@@ -10,7 +10,8 @@ from echosynth.errors import EchosynthError
 def stage(function: Callable[..., None]) -> Callable[[], None]:
     """Make a stage's command out of a function of the parameters and the words on the command line.
 
-    All of params.yaml is checked before anything else. An EchosynthError is one sentence on the terminal and exit status 1.
+    All of params.yaml is checked before anything else. An EchosynthError is one sentence on the terminal and exit
+    status 1.
     """
 
     def command() -> None:

@@ -9,8 +9,8 @@ from torch import nn
 
 from echosynth import paths
 from echosynth.classify.arms import TrainingSet, training_set
-from echosynth.classify.network import ClassifierCard, save
-from echosynth.classify.train import predict, train
+from echosynth.classify.network import ClassifierCard, predict, save
+from echosynth.classify.train import train
 from echosynth.config import ArmName, Params
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import read_labelled, read_split, read_subset
@@ -34,24 +34,40 @@ def main(params: Params, arm: ArmName, size: str, architecture: str, seed: str) 
     data = training_set(arm, TrainingSet(subset.images, subset.labels), synthetic, int(seed))
     facts: dict[str, Any] = {"arm": arm, "subset": size, "architecture": architecture, "seed": int(seed)}
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
-    with child_run(f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings.model_dump(), **facts}, tags) as run:
+    with child_run(
+        f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings.model_dump(), **facts}, tags
+    ) as run:
         run.dataset(f"subset-{size}", paths.subset_file(size), "training")
         if synthetic:
             run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "training")
         curve: list[dict[str, float]] = []
 
         def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
-            scores = evaluate(predict(network, validation.images), validation.labels, validation.groups, validation.sources)
-            point = {"training_loss": loss} | {f"validation_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
+            scores = evaluate(
+                predict(network, validation.images), validation.labels, validation.groups, validation.sources
+            )
+            point = {"training_loss": loss} | {
+                f"validation_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")
+            }
             curve.append({"step": step, **point})
             run.metrics(point, step)
 
         trained = train(settings, architecture, int(seed), data, on_evaluation)
         probabilities = predict(trained.network, validation.images)
         scores = evaluate(
-            probabilities, validation.labels, validation.groups, validation.sources, settings.bootstrap, settings.bootstrap_seed
+            probabilities,
+            validation.labels,
+            validation.groups,
+            validation.sources,
+            settings.bootstrap,
+            settings.bootstrap_seed,
         )
-        facts |= {"real_images": len(subset.ids), "images": len(data.images), "synthetic": data.synthetic, "steps": trained.steps}
+        facts |= {
+            "real_images": len(subset.ids),
+            "images": len(data.images),
+            "synthetic": data.synthetic,
+            "steps": trained.steps,
+        }
         card = ClassifierCard(
             size=params.ingest.size,
             architecture=architecture,
@@ -75,7 +91,10 @@ def main(params: Params, arm: ArmName, size: str, architecture: str, seed: str) 
         run.figure(confusion_figure(scores, f"Validation, {architecture}, {arm}, {size} real images"), "confusion.png")
         run.dict(scores, "scores.json")
     rare = cast(dict[str, float], scores["recall"])
-    print(f"{folder.name}: AUPRC {scores['macro_auprc']:.3f}, recall A2C {rare['A2C']:.2f} PSAX {rare['PSAX']:.2f}", file=sys.stderr)
+    print(
+        f"{folder.name}: AUPRC {scores['macro_auprc']:.3f}, recall A2C {rare['A2C']:.2f} PSAX {rare['PSAX']:.2f}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

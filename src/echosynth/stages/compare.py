@@ -31,7 +31,10 @@ def main(params: Params) -> None:
     result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
     write_json(paths.COMPARISON / "metrics.json", result)
     for cell in result["cells"]:
-        print(f"{cell['subset']:>6} {cell['arm']:<10} AUPRC {cell['macro_auprc']:.3f} F1 {cell['macro_f1']:.3f}", file=sys.stderr)
+        print(
+            f"{cell['subset']:>6} {cell['arm']:<10} AUPRC {cell['macro_auprc']:.3f} F1 {cell['macro_f1']:.3f}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

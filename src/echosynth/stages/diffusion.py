@@ -6,7 +6,6 @@ import pandas as pd
 import torch
 
 from echosynth import paths
-from echosynth.classify.arms import TrainingSet
 from echosynth.config import Params
 from echosynth.diffusion.network import DiffusionCard, build, save
 from echosynth.diffusion.train import Point, train, training_state
@@ -23,7 +22,7 @@ def main(params: Params, size: str) -> None:
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
     state = training_state(settings, real.hash())
-    facts = {"subset": size, "images": len(real.ids), "by_view": TrainingSet(real.images, real.labels).by_view()}
+    facts = {"subset": size, "images": len(real.ids), "by_view": real.by_view()}
     with child_run(f"diffusion {size}", "diffusion", {"diffusion": settings.model_dump(), "subset": size}) as run:
         run.dataset(f"subset-{size}", paths.subset_file(size), "training")
 

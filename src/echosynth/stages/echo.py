@@ -15,8 +15,7 @@ def main(params: Params) -> None:
     """Read the training set, write models/echo."""
     settings, architecture = params.classifier, params.fidelity.architecture
     real = read_split(params.data.train_sources, "train")
-    data = TrainingSet(real.images, real.labels)
-    trained = train(settings, architecture, params.fidelity.seed, data)
+    trained = train(settings, architecture, params.fidelity.seed, TrainingSet(real.images, real.labels))
     card = ClassifierCard(
         size=params.ingest.size,
         architecture=architecture,
@@ -24,7 +23,7 @@ def main(params: Params) -> None:
         subset="train",
         seed=params.fidelity.seed,
         steps=trained.steps,
-        training_images=data.by_view(),
+        training_images=real.by_view(),
         synthetic_images=0,
         training_hash=real.hash(),
     )

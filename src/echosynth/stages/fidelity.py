@@ -25,8 +25,17 @@ def distances(
     settings: FidelityParams,
 ) -> dict[str, float]:
     """Distances on one kind of features."""
-    sides = [item for side in (synthetic, validation, other) for item in (features(side.images), side.labels)]
-    return fidelity(*sides, count=settings.count, repeats=settings.floor_repeats, seed=settings.seed)  # type: ignore[arg-type]
+    return fidelity(
+        features(synthetic.images),
+        synthetic.labels,
+        features(validation.images),
+        validation.labels,
+        features(other.images),
+        other.labels,
+        settings.count,
+        settings.floor_repeats,
+        settings.seed,
+    )
 
 
 @stage
@@ -35,7 +44,8 @@ def main(params: Params, size: str) -> None:
     settings = params.fidelity
     synthetic = read_labelled([paths.SYNTHETIC / size])
     validation = read_split(params.data.train_sources, "validation")
-    # The echo network has seen the training images, so the floor needs real images that it has not seen. No choice depends on it.
+    # The echo network has seen the training images, so the floor needs real images that it has not seen. No choice
+    # depends on it.
     other = read_split(params.data.train_sources, "test")
     echo, _ = load(paths.ECHO, pick_device())
     result = distances(lambda images: echo_features(echo, images), synthetic, validation, other, settings)
@@ -47,7 +57,7 @@ def main(params: Params, size: str) -> None:
         own.pop("count")
         metrics |= {"inception": own, "inception_missing": None}
     else:
-        missing = f"No Inception distances: {weights} is not there; take that file from pytorch-fid's release and put it there."
+        missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
         metrics |= {"inception": None, "inception_missing": missing}
         print(missing, file=sys.stderr)
     write_json(paths.FIDELITY / size / "metrics.json", metrics)

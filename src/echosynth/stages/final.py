@@ -6,9 +6,8 @@ import sys
 import numpy as np
 
 from echosynth import paths
-from echosynth.classify.network import load
+from echosynth.classify.network import load, predict
 from echosynth.classify.predict import ViewClassifier
-from echosynth.classify.train import predict
 from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import atomic_folder, file_hash, read_json, write_json

@@ -8,6 +8,7 @@ from echosynth.report.inputs import read_inputs
 from echosynth.report.page import render
 from echosynth.report.summary import flat, plots, summary
 from echosynth.stages import stage
+from echosynth.track.runs import finish_parent
 
 REPORTS = Path("reports")
 
@@ -25,8 +26,10 @@ def build(params: Params) -> dict[str, float]:
 
 @stage
 def main(params: Params) -> None:
-    """Read what the other stages wrote, write reports/."""
-    build(params)
+    """Read what the other stages wrote, write reports/, and complete the execution's row in MLflow."""
+    scores = build(params)
+    finish_parent(scores, params.model_dump(), [REPORTS / "index.html", REPORTS / "metrics.json"])
+    print(f"the report: {REPORTS / 'index.html'}")
 
 
 if __name__ == "__main__":

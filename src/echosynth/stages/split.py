@@ -37,7 +37,11 @@ def main(params: Params) -> None:
         "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
         "shift": {source: counts(table, "view", views) for source, table in shift.items()},
         "subsets": {
-            name: {"images": len(part), "by_view": counts(part, "view", views), "by_source": counts(part, "source", train_sources)}
+            name: {
+                "images": len(part),
+                "by_view": counts(part, "view", views),
+                "by_source": counts(part, "source", train_sources),
+            }
             for name, part in chosen.items()
         },
     }

@@ -31,8 +31,8 @@ def test_chambers_are_darker_than_walls(source: str) -> None:
     picture = recording.picture(0.0, 0)
     blood = picture[recording.chamber("LV", 0.0) > 0].mean()
     wall = picture[recording.chamber("myocardium", 0.0) > 0].mean()
-    assert picture.shape == (STYLES[source].sizes[0][1], STYLES[source].sizes[0][0]) or source != "camus"  # type: ignore[index]
-    assert wall > blood + 30
+    assert picture.shape[::-1] in STYLES[source].sizes  # type: ignore[index]
+    assert wall > blood + 25
 
 
 def test_the_heart_beats_in_the_picture(small_params: PhantomParams) -> None:
@@ -45,12 +45,12 @@ def test_the_heart_beats_in_the_picture(small_params: PhantomParams) -> None:
 
 
 def test_the_shifted_sources_look_different() -> None:
-    """Same view, mean patient and textbook plane: CAMUS is finer and brighter, Unity is coarser and harder."""
+    """Same view, mean patient and textbook plane: CAMUS is brighter and has finer speckle, Unity is harder."""
     easy = PhantomParams(seed=1, one_in=20.0, unusable_share=0.0, tinted_share=0.0, difficulty=0.0)
-    level, fine = {}, {}
+    level, contrast = {}, {}
     for source in ("tmed2", "camus", "unity"):
         recording = draw_recording(easy, source, 0, 0, "A4C")  # type: ignore[arg-type]
         wall = recording.picture(0.0, 0)[recording.chamber("myocardium", 0.0) > 0].astype(float)
-        level[source], fine[source] = wall.mean(), wall.std() / wall.mean()
-    assert level["camus"] > level["tmed2"] + 10 > level["unity"] + 20
-    assert fine["camus"] < fine["tmed2"] < fine["unity"]
+        level[source], contrast[source] = wall.mean(), wall.std() / wall.mean()
+    assert level["camus"] > 1.5 * max(level["tmed2"], level["unity"])
+    assert contrast["camus"] < contrast["tmed2"] < contrast["unity"]

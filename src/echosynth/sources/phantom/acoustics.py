@@ -1,7 +1,8 @@
 """From echogenicity to grey values, in beam coordinates: scatterers, point spread, attenuation, noise, compression.
 
-Arrays are (depth samples, beams). The envelope of many unresolved scatterers is Rayleigh distributed (Burckhardt, IEEE Trans. Sonics
-Ultrason. 1978; Wagner et al., ibid. 1983): fully developed speckle, mean / standard deviation = 1.91.
+Arrays are (depth samples, beams). The envelope of many unresolved scatterers is Rayleigh distributed (Burckhardt,
+IEEE Trans. Sonics Ultrason. 1978; Wagner et al., ibid. 1983): fully developed speckle, with a ratio of mean to standard
+deviation of 1.91.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ class PointSpread:
     rayleigh: float
 
     def lateral_width(self, depths: Field) -> Field:
-        """Standard deviation across the beam in mm at each depth: a Gaussian beam, w(r) = w0 sqrt(1 + ((r - f) / r0)^2)."""
+        """Standard deviation across the beam in mm at each depth: a Gaussian beam, w(r) = w0 sqrt(1 + ((r - f) /
+        r0)^2)."""
         return np.asarray(self.lateral * np.sqrt(1 + ((depths - self.focus) / self.rayleigh) ** 2))
 
 
@@ -101,7 +103,7 @@ def decibels(amplitude: Field) -> Field:
 
 def amplitude(level: Field) -> Field:
     """The amplitude of a level in dB."""
-    return np.exp(level * np.float32(np.log(10) / 20))
+    return np.asarray(np.exp(level * np.float32(np.log(10) / 20)))
 
 
 def compress(envelope: Field, dynamic_range: float, gain: float, gamma: float = 1.0) -> npt.NDArray[np.uint8]:

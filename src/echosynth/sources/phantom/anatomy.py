@@ -1,8 +1,9 @@
 """The heart of one patient, and how it moves.
 
-Heart coordinates in mm: z runs along the long axis of the left ventricle, from the apex (0) to the mitral plane and on to the
-atria. In the xy plane, angles run as on a short-axis picture: 0 lateral, 60 anterior, 120 anteroseptal, 180 inferoseptal,
-240 inferior, 300 inferolateral (the walls of the standard 16 segments, Cerqueira et al., Circulation 2002).
+Heart coordinates in mm: z runs along the long axis of the left ventricle, from the apex (0) to the mitral plane and
+on to the atria. In the xy plane, angles run as on a short-axis picture: 0 lateral, 60 anterior, 120 anteroseptal, 180
+inferoseptal, 240 inferior, 300 inferolateral (the walls of the standard segments, Cerqueira et al.,
+Circulation 2002).
 """
 
 from dataclasses import dataclass
@@ -104,8 +105,8 @@ def _polar(distance: float, angle: float, z: float) -> Vector:
 def heart_at(anatomy: Anatomy, phase: float) -> Heart:
     """The heart at a phase of the cycle (0 end diastole, `END_SYSTOLE` end systole, 1 end diastole again).
 
-    The cavity's volume is EDV (1 - EF c) with contraction c: the long axis shortens by `shortening` c (the base moves, the apex
-    rests), the radius takes the rest. The wall thickens so that its volume stays.
+    The cavity's volume is EDV (1 - EF c) with contraction c: the long axis shortens by `shortening` c (the base
+    moves, the apex rests), the radius takes the rest. The wall thickens so that its volume stays.
     """
     a, moving = anatomy, contraction(phase)
     stretch = 1 - a.shortening * moving
@@ -141,7 +142,8 @@ def heart_at(anatomy: Anatomy, phase: float) -> Heart:
             (25 * right_atrium, 23 * right_atrium, 25 * right_atrium),
         ),
         aorta=Cylinder(root, axis, a.aorta),  # type: ignore[arg-type]
-        # The heart lies slanted in the chest: its parasternal long axis cuts the descending aorta across, behind the left atrium.
+        # The heart lies slanted in the chest: its parasternal long axis cuts the descending aorta across, behind the
+        # left atrium.
         descending_aorta=Cylinder(
             _polar(-(shell + 22), OUTFLOW, base + 10), _polar(0.87, OUTFLOW - np.pi / 2, 0.5), 0.85 * a.aorta
         ),

@@ -1,8 +1,8 @@
-"""CAMUS, old release: ED and ES stills and short sequences of two apical views, as MetaImage with anisotropic pixels."""
+"""CAMUS, old release: ED and ES stills and short sequences of two apical views, as anisotropic MetaImage."""
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,7 +14,7 @@ from echosynth.sources.phantom.plan import CAMUS_PATIENTS, planner, scaled
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.scan import Picture
 
-NAME = "camus"
+NAME: Final = "camus"
 VIEWS = {"2CH": "A2C", "4CH": "A4C"}
 LABELS = {"LV": 1, "myocardium": 2, "LA": 3}
 REVERSED = 0.15  # share of sequences that run from ES to ED
@@ -68,7 +68,7 @@ def _write(params: PhantomParams, root: Path, task: tuple[int, str, int]) -> lis
             for moment, index in moments.items():
                 _save(folder / f"{name}_{code}_{moment}_gt.mhd", [outlines(recording, float(phases[index]))], recording)
         largest, smallest = (ventricle_volume(recording.anatomy, phase) for phase in (0.0, END_SYSTOLE))
-        info = {"ED": moments["ED"] + 1, "ES": moments["ES"] + 1, "NbFrame": count}
+        info: dict[str, str | int] = {"ED": moments["ED"] + 1, "ES": moments["ES"] + 1, "NbFrame": count}
         info |= {"Sex": "FM"[identity % 2], "Age": 30 + (identity * 37) % 56, "ImageQuality": _quality(recording)}
         if part == "training":
             ejection = 100 * (largest - smallest) / largest

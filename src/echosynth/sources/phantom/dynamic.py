@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,14 @@ from echosynth.sources.phantom.plan import Item, digest, planner, split_names, v
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.screen import cine_phases, extremes, frames
 
-NAME = "echonet-dynamic"
+NAME: Final = "echonet-dynamic"
 SPLITS = {"TRAIN": 7465.0, "VAL": 1288.0, "TEST": 1277.0}
 CHORDS = 20
 
 
 def tracing(recording: Recording, phase: float) -> list[tuple[float, float, float, float]]:
-    """Long axis and `CHORDS` chords across the LV as X1, Y1, X2, Y2 in pixels; empty when the LV is hardly in the picture."""
+    """Long axis and `CHORDS` chords across the LV as X1, Y1, X2, Y2 in pixels; empty when the LV is hardly in the
+    picture."""
     rows, columns = np.nonzero(recording.chamber("LV", phase))
     if len(rows) < 100:
         return []

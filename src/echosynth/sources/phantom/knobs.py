@@ -1,6 +1,7 @@
 """The constants that set how much patients, recordings and pictures vary: calibrate here.
 
-A spread is the standard deviation at `phantom.difficulty` 1; it is multiplied by the difficulty (0: everybody is the mean patient).
+A spread is the standard deviation at `phantom.difficulty` 1; it is multiplied by the difficulty (0: everybody is the
+mean patient).
 """
 
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class ProbeError:
 
 
 PROBE: Final[dict[str, ProbeError]] = {
-    "A2C": ProbeError(rotation=14.0, tilt=7.0, rock=8.0, shift=7.0, slide=5.0),
-    "A4C": ProbeError(rotation=14.0, tilt=7.0, rock=8.0, shift=7.0, slide=5.0),
+    "A2C": ProbeError(rotation=14.0, tilt=5.5, rock=8.0, shift=7.0, slide=5.0),
+    "A4C": ProbeError(rotation=14.0, tilt=5.5, rock=8.0, shift=7.0, slide=5.0),
     "PLAX": ProbeError(rotation=12.0, tilt=6.0, rock=8.0, shift=10.0, slide=5.0),
     "PSAX": ProbeError(rotation=16.0, tilt=10.0, rock=8.0, shift=8.0, slide=7.0),
     "other": ProbeError(rotation=25.0, tilt=12.0, rock=10.0, shift=10.0, slide=10.0),

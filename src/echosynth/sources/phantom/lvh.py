@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from echosynth.sources.phantom.plan import Item, digest, planner, split_names, v
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.screen import cine_phases, extremes, frames
 
-NAME = "echonet-lvh"
+NAME: Final = "echonet-lvh"
 BATCHES = 4
 SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
 SAME_PATIENT = 0.15

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice, repeat
 from typing import Final, Literal
 
 import numpy as np
@@ -63,8 +64,9 @@ def video_items(params: PhantomParams, source: SourceName, view: str, shared: fl
     usable = scaled(STUDY[source][view], params.one_in)
     unusable = round(usable * params.unusable_share / (1 - params.unusable_share))
     tinted = min(usable, round((usable + unusable) * params.tinted_share))
-    kinds: list[Kind] = ["tinted"] * tinted + ["usable"] * (usable - tinted)
-    kinds += [UNUSABLE[number % len(UNUSABLE)] for number in range(unusable)]
+    good: tuple[Kind, Kind] = ("tinted", "usable")
+    kinds: list[Kind] = [*repeat(good[0], tinted), *repeat(good[1], usable - tinted)]
+    kinds += islice(cycle(UNUSABLE), unusable)
     order = rng.permutation(len(kinds))
     items: list[Item] = []
     for place in order:

@@ -16,7 +16,8 @@ APICAL = ("A2C", "A4C", "other")
 
 @dataclass(frozen=True)
 class Probe:
-    """A phased array: the apex of the sector (mm) and unit vectors down the middle beam and towards the picture's right."""
+    """A phased array: the apex of the sector (mm) and unit vectors down the middle beam and towards the picture's
+    right."""
 
     origin: Vec
     axial: Vec
@@ -56,8 +57,9 @@ def ideal_probe(view: str, anatomy: Anatomy, level: float = 0.65) -> Probe:
         level: for PSAX, height of the cut as a share of the LV's length (0 apex, 1 mitral plane).
 
     Returns:
-        A2C and A4C look from the apex along z, 60 degrees of rotation apart. PLAX and PSAX look from the anteroseptal side, PLAX
-        with the long axis lying in the picture (base on the right), PSAX with the long axis at right angles to it.
+        A2C and A4C look from the apex along z, 60 degrees of rotation apart. PLAX and PSAX look from the anteroseptal
+        side, PLAX with the long axis lying in the picture (base on the right), PSAX with the long axis at right angles
+        to it.
     """
     z = np.array([0.0, 0.0, 1.0])
     front = np.array([np.cos(OUTFLOW), np.sin(OUTFLOW), 0.0])
@@ -85,13 +87,14 @@ def _rocked(probe: Probe, degrees: float) -> Probe:
 
 
 def draw_probe(rng: Rng, view: str, anatomy: Anatomy, difficulty: float) -> Probe:
-    """A hand-held probe: the ideal one, missed by `knobs.PROBE` times the difficulty.
+    """A hand-held probe: the ideal one, missed by `knobs.PROBE` times the difficulty (two standard deviations at most).
 
-    Errors of rotation blend A2C and A4C; tilt and shift foreshorten the ventricle or open the aortic root (five chambers).
+    Errors of rotation blend A2C and A4C; tilt and shift foreshorten the ventricle or open the aortic root (five
+    chambers).
     """
     level = float(np.clip(0.62 + 0.12 * difficulty * rng.standard_normal(), 0.3, 0.85))
     probe, error = ideal_probe(view, anatomy, level), PROBE[view]
-    rotation, tilt, rock, right, slide = difficulty * rng.standard_normal(5)
+    rotation, tilt, rock, right, slide = difficulty * np.clip(rng.standard_normal(5), -2, 2)
     normal: Vec = np.cross(probe.axial, probe.lateral)
     origin = probe.origin + error.shift * right * probe.lateral + error.slide * slide * normal
     if view in APICAL:

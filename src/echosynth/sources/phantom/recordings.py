@@ -1,4 +1,4 @@
-"""A recording: one patient seen from one hand-held view with one machine; it gives pictures for any phase of the cycle."""
+"""A recording: one patient seen from one hand-held view with one machine; it gives pictures at any phase."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,7 +61,8 @@ class Recording:
         return tissue_map(heart_at(self.anatomy, phase), points, depths, self.anatomy.cover)
 
     def beams(self, phase: float, number: int) -> Picture:
-        """Grey values (D, B) uint8 in beam coordinates at a phase of the cycle; `number` of the frame seeds the noise."""
+        """Grey values (D, B) uint8 in beam coordinates at a phase of the cycle; `number` of the frame seeds the
+        noise."""
         depths, _, _, kernels = self._grid
         settings, style = self.settings, self.style
         turn = DECORRELATION * contraction(phase)

@@ -37,7 +37,8 @@ def write_release(params: PhantomParams, source: str, root: Path, workers: int =
 
     Returns:
         The truth, a row a picture or video file: source, file (below the release's folder), view (one of
-        `echosynth.views.VIEWS` or "other"), kind (usable, tinted, doppler, split, odd), patient (number within the source).
+        `echosynth.views.VIEWS` or "other"), kind (usable, tinted, doppler, split, odd), patient (number within the
+        source).
 
     Raises:
         EchosynthError: no such source, or the folder cannot be written.
@@ -53,7 +54,8 @@ def write_release(params: PhantomParams, source: str, root: Path, workers: int =
 def write_all(params: PhantomParams, root: Path | str, workers: int = 0) -> None:
     """Write the phantoms of all five releases and phantom-truth.csv into `root`, whole or not at all.
 
-    `phantom-truth.csv` lies outside the release folders: what is pictured is for tests and calibration, not for adapters.
+    `phantom-truth.csv` lies outside the release folders: what is pictured is for tests and calibration, not for
+    adapters.
     """
     with atomic_folder(root) as part:
         rows = [row for source in WRITERS for row in write_release(params, source, part, workers)]

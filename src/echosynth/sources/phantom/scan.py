@@ -43,9 +43,10 @@ class Geometry:
         return (np.arange(1, self.samples + 1, dtype=np.float32) * np.float32(depth / self.samples)).astype(np.float32)
 
     def pixels(self, plane: npt.NDArray[np.float64], depth: float) -> npt.NDArray[np.float64]:
-        """Positions (N, 2) in mm (right of the middle beam, deep) as pixels (x, y) of a picture that is `depth` mm deep."""
+        """Positions (N, 2) in mm (right of the middle beam, deep) as pixels (x, y) of a picture that is `depth` mm
+        deep."""
         scale = self.radius / depth
-        return plane * [scale / self.aspect, scale] + np.array(self.apex)
+        return np.asarray(plane * [scale / self.aspect, scale] + np.array(self.apex))
 
 
 @lru_cache(maxsize=32)
@@ -57,7 +58,7 @@ def _maps(geometry: Geometry) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uin
     sample = np.hypot(x, y) * np.float32(g.samples / g.radius) - 1
     outside = (np.abs(beam - (g.beams - 1) / 2) > (g.beams - 1) / 2) | (sample < 0) | (sample > g.samples - 1)
     beam[outside] = sample[outside] = -10
-    return cv2.convertMaps(beam.astype(np.float32), sample.astype(np.float32), cv2.CV_16SC2)  # type: ignore[no-any-return]
+    return cv2.convertMaps(beam.astype(np.float32), sample.astype(np.float32), cv2.CV_16SC2)
 
 
 def scan_convert(beams: Picture, geometry: Geometry, nearest: bool = False) -> Picture:

@@ -43,8 +43,10 @@ def overlaid(picture: Picture, recording: Recording, phase: float, colour: bool 
         line = np.stack([np.arange(shown) + width // 8, height - 3 - 0.07 * height * trace[:shown]], axis=1)
         cv2.polylines(picture, [line.astype(np.int32)], False, GREEN if colour else grey, unit)
     if "text" in wanted:
-        text = f"{recording.settings.depth / 10:.0f} cm  {recording.style.frequency:.1f} MHz  G{recording.settings.gain:+.0f}"
-        cv2.putText(picture, text, (width // 50, height // 18), cv2.FONT_HERSHEY_SIMPLEX, height / 1100, grey, unit)
+        depth, gain = recording.settings.depth / 10, recording.settings.gain
+        text = f"{depth:.0f} cm  {recording.style.frequency:.1f} MHz  G{gain:+.0f}"
+        place = (width // 50, height // 18)
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, height / 1100, grey, unit)
     return picture
 
 

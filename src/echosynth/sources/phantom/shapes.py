@@ -81,7 +81,8 @@ class Funnel:
 
 
 def around(points: Field, centre: Vector, direction: Vector) -> tuple[Field, Field]:
-    """Distance from the line through `centre` along the unit vector `direction`, and the position along it, both in mm."""
+    """Distance from the line through `centre` along the unit vector `direction`, and the position along it, both in
+    mm."""
     x, y, z = (points[i] - np.float32(centre[i]) for i in range(3))
     u, v, w = (np.float32(part) for part in direction)
     along = u * x + v * y + w * z

@@ -32,7 +32,7 @@ class Tissue:
 
 def _soft(distance: Field, width: float = 1.2) -> Field:
     """Share of a sample inside a surface: 1 well inside, 0 well outside, a ramp of `width` mm between."""
-    return np.clip(np.float32(0.5) - distance / np.float32(width), 0, 1)
+    return np.asarray(np.clip(np.float32(0.5) - distance / np.float32(width), 0, 1))
 
 
 def _paint(level: Field, share: Field, value: Field | float) -> None:

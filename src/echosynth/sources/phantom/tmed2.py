@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from echosynth.sources.phantom.plan import (
 from echosynth.sources.phantom.recordings import draw_recording
 from echosynth.sources.phantom.screen import overlaid
 
-NAME = "tmed2"
+NAME: Final = "tmed2"
 SIDE = 112
 FOLDS = 3
 SETS = {
@@ -61,13 +61,13 @@ def _labels(params: PhantomParams, patients: int, rng: Rng) -> list[list[tuple[s
         for patient, share in enumerate(deal(scaled(count, params.one_in), patients, PER_PATIENT_VIEW, rng)):
             images[patient] += [(view, view)] * share
     labelled = sum(len(of_patient) for of_patient in images)
-    mixtures = {
+    mixtures: dict[str, tuple[float, tuple[str, ...]]] = {
         "A4CorA2CorOther": (OTHER_SHARE, ("A4C", "A2C", "other")),
         "Not_Provided": (UNLABELLED_SHARE, ("A2C", "A4C", "PLAX", "PSAX", "other")),
         "": (STRAY_SHARE, ("A2C", "A4C", "PLAX", "PSAX", "other")),
     }
-    for label, (share, views) in mixtures.items():
-        for _ in range(max(1, round(share * labelled))):
+    for label, (part, views) in mixtures.items():
+        for _ in range(max(1, round(part * labelled))):
             images[int(rng.integers(patients))].append((str(rng.choice(views)), label))
     return images
 
@@ -106,8 +106,11 @@ def _write(params: PhantomParams, root: Path, still: Still) -> None:
 
 
 def _fold_tables(stills: list[Still], fold: int, rng: Rng) -> dict[str, pd.DataFrame]:
-    """The six tables of one fold by path. Patients with diagnoses are divided 60/20/20 into training, validation and test; the
-    other patients' images are for training views only. Smaller development sets move patients to the unlabelled part."""
+    """The six tables of one fold by path.
+
+    Patients with diagnoses are divided 60/20/20 into training, validation and test; the other patients' images are for
+    training views only. Smaller development sets move patients to the unlabelled part.
+    """
     diagnosed = sorted({still.item.patient for still in stills if still.diagnosis != "Not_Provided"})
     order = [diagnosed[place] for place in rng.permutation(len(diagnosed))]
     train, validation, _ = parts(len(order), [0.6, 0.2, 0.2])
@@ -136,7 +139,7 @@ def _fold_tables(stills: list[Still], fold: int, rng: Rng) -> dict[str, pd.DataF
 
 
 def write_tmed2(params: PhantomParams, root: Path, workers: int) -> list[dict[str, Any]]:
-    """Write images, labels_per_image.csv and the fold tables into the folder `root`; return the truth, a row an image."""
+    """Write images, labels_per_image.csv and the fold tables into the folder `root`; return the truth by image."""
     stills = plan_stills(params)
     for folder in sorted({still.folder for still in stills}):
         (root / folder).mkdir(parents=True)

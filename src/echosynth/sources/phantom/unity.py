@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from echosynth.sources.phantom.plan import STUDY, Item, digest, planner, scaled,
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.screen import overlaid
 
-NAME = "unity"
+NAME: Final = "unity"
 SPLITS = {"train": 0.7, "tune": 0.15, "ival": 0.15}
 PER_CINE, CINES_PER_PATIENT = 3, 4  # at most
 OTHER_SHARE, NO_VIEW_SHARE = 0.05, 0.04  # of the images with a view, on top of them
@@ -46,7 +46,7 @@ def plan_cines(params: PhantomParams) -> list[Cine]:
     rng = planner(params, NAME)
     counts = {view: scaled(count, params.one_in) for view, count in STUDY[NAME].items()}
     total = sum(counts.values())
-    groups = [(view, view.lower(), count) for view, count in counts.items()]
+    groups: list[tuple[str, str | None, int]] = [(view, view.lower(), count) for view, count in counts.items()]
     groups.append(("other", "other", max(1, round(OTHER_SHARE * total))))
     groups.append(("A4C", None, max(1, round(NO_VIEW_SHARE * total))))
     loose: list[tuple[str, str | None, int]] = []

@@ -1,0 +1,1 @@
+"""How fast the parts of the project are on this machine."""

@@ -1,0 +1,43 @@
+"""What a rate depends on: the machine and its software, without anything that names the machine."""
+
+import platform
+import re
+from pathlib import Path
+
+import joblib
+import torch
+
+from echosynth import __version__
+from echosynth.device import computes_bf16, pick_device
+
+Facts = dict[str, str | int]
+
+
+def _cpu() -> str:
+    """Model of the CPU, such as "Intel Xeon Processor"."""
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(encoding="utf-8"), re.M) if path.is_file() else None
+    model = found[1] if found else platform.processor() or platform.machine()
+    return " ".join(re.sub(r"\((R|TM)\)", " ", model, flags=re.I).split())
+
+
+def facts() -> Facts:
+    """CPU, usable cores, GPU where there is one, precision that `auto` stands for, and versions."""
+    device = pick_device()
+    return {
+        "cpu": _cpu(),
+        "cores": joblib.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none",
+        "auto_precision": "bf16" if computes_bf16(device) else "fp32",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "echosynth": __version__,
+    }
+
+
+def file_name(machine: Facts) -> str:
+    """Name for the results of a machine: its GPU, else its CPU and cores, in lower case with hyphens."""
+    text = machine["gpu"] if machine["gpu"] != "none" else f"{machine['cpu']} {machine['cores']} cores"
+    return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")

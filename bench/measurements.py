@@ -1,0 +1,216 @@
+"""The measurements, one function each: the work of a stage at the sizes of params.yaml, on fewer images."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from echosynth.classify import network as classifiers
+from echosynth.classify import train as classification
+from echosynth.classify.arms import TrainingSet
+from echosynth.config import Params, SourceName
+from echosynth.device import Precision, pick_device
+from echosynth.diffusion import network as denoisers
+from echosynth.diffusion import train as diffusion
+from echosynth.diffusion.process import Process
+from echosynth.diffusion.sample import sample_views
+from echosynth.images.ingest import ingest
+from echosynth.images.store import Images
+from echosynth.resume import ResumeState
+from echosynth.sources.phantom.release import write_release
+from echosynth.sources.registry import SOURCES
+from echosynth.views import VIEWS
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much work a measurement does.
+
+    Attributes:
+        repeats: each is done so often; the best time counts, as others only waited for something.
+        videos_one_in: phantom.one_in of the videos that are read; larger means fewer.
+        stills_one_in: the same of the stills.
+        steps: optimisation steps of a training.
+        batch_size: images a step; None: as params.yaml says.
+        sampled: synthetic images.
+        evaluations: of the network for one of them; None: as params.yaml says.
+        classified: images that are classified.
+    """
+
+    repeats: int = 3
+    videos_one_in: float = 100.0
+    stills_one_in: float = 40.0
+    steps: int = 10
+    batch_size: int | None = None
+    sampled: int = 64
+    evaluations: int | None = None
+    classified: int = 1000
+
+
+QUICK = Sizes(1, 2000.0, 2000.0, 1, 4, 4, 2, 8)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One result.
+
+    Attributes:
+        task: what was done.
+        per_second: items of kind `unit` a second, in the best run.
+        unit: images or videos.
+        items: how many were worked on in a run.
+        seconds: time of each run.
+        setting: network and sizes, in words.
+    """
+
+    task: str
+    per_second: float
+    unit: str
+    items: int
+    seconds: tuple[float, ...]
+    setting: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; four digits are more than a measurement is worth."""
+        return asdict(self) | {
+            "per_second": float(f"{self.per_second:.4g}"),
+            "seconds": [float(f"{s:.4g}") for s in self.seconds],
+        }
+
+
+def rate(task: str, unit: str, items: int, setting: str, repeats: int, work: Callable[[], float]) -> Rate:
+    """Do `work` on `items` items `repeats` times; it returns the seconds that count."""
+    seconds = tuple(work() for _ in range(repeats))
+    return Rate(task, items / min(seconds), unit, items, seconds, setting)
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """`work` as a function that returns the seconds that it takes."""
+
+    def run() -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return run
+
+
+def noise_images(count: int, size: int) -> Images:
+    """(count, size, size) uint8: how long training takes does not depend on what is pictured."""
+    return np.random.default_rng(SEED).integers(0, 256, (count, size, size), dtype=np.uint8)
+
+
+def view_labels(count: int) -> torch.Tensor:
+    """(count,) int64: the views in turn."""
+    return torch.arange(count) % len(VIEWS)
+
+
+def measure_ingest(params: Params, sizes: Sizes, source: SourceName) -> Rate:
+    """Read a release of phantoms: decode, choose frames, check colours, prepare, store."""
+    unit = "videos" if SOURCES[source].is_video else "images"
+    one_in = sizes.videos_one_in if unit == "videos" else sizes.stills_one_in
+    with tempfile.TemporaryDirectory(prefix="echosynth-bench-") as temporary:
+        folder = Path(temporary)
+        write_release(params.phantom.model_copy(update={"one_in": one_in}), source, folder, params.ingest.workers)
+        count = len(SOURCES[source].list_records(folder / source).records)
+        return rate(
+            f"ingest {source}",
+            unit,
+            count,
+            f"phantoms, to {params.ingest.size} x {params.ingest.size}",
+            sizes.repeats,
+            timed(lambda: ingest(SOURCES[source], folder / source, folder / "out", params)),
+        )
+
+
+def measure_diffusion_training(params: Params, sizes: Sizes, precision: Precision) -> Rate:
+    """Train the diffusion model of params.yaml for a few steps."""
+    batch_size = sizes.batch_size or params.diffusion.batch_size
+    settings = params.diffusion.model_copy(
+        update={
+            "steps": sizes.steps,
+            "batch_size": batch_size,
+            "precision": precision,
+            "log_every": sizes.steps,
+            "checkpoint_every": sizes.steps,  # that is: never before the end, where none is saved
+        }
+    )
+    size = params.ingest.size
+    images, labels = noise_images(4 * batch_size, size), view_labels(4 * batch_size)
+    count = sizes.steps * batch_size
+
+    def train() -> float:
+        state = ResumeState("bench", "never saved")
+        return count / diffusion.train(settings, images, labels, images[:1], labels[:1], state).images_per_second
+
+    return rate(
+        "diffusion training",
+        "images",
+        count,
+        f"{size} x {size}, channels {settings.channels}, batches of {batch_size}, {precision}",
+        sizes.repeats,
+        train,
+    )
+
+
+def measure_sampling(params: Params, sizes: Sizes, precision: Precision) -> Rate:
+    """Sample from the diffusion model of params.yaml; its weights do not matter."""
+    size, evaluations = params.ingest.size, sizes.evaluations or params.sample.evaluations
+    network = denoisers.build(params.diffusion, size).to(pick_device()).eval()
+    process = Process(params.diffusion.schedule, params.diffusion.timesteps, params.diffusion.prediction)
+    batch_size = min(sizes.sampled, params.sample.batch_size)
+    numbers = range(sizes.sampled // batch_size * batch_size)  # whole batches: a part of one takes as long as a whole
+    guidance = params.sample.guidance
+
+    def sample() -> None:
+        for _ in sample_views(network, process, numbers, size, SEED, evaluations, guidance, batch_size, precision):
+            pass
+
+    setting = f"{size} x {size}, {evaluations} evaluations, batches of {batch_size}, {precision}"
+    return rate("sampling", "images", len(numbers), setting, sizes.repeats, timed(sample))
+
+
+def measure_classifier_training(params: Params, sizes: Sizes, precision: Precision) -> Rate:
+    """Train the first classifier of params.yaml for a few steps."""
+    batch_size = sizes.batch_size or params.classifier.batch_size
+    settings = params.classifier.model_copy(
+        update={
+            "budget": "steps",
+            "steps": sizes.steps,
+            "batch_size": batch_size,
+            "evaluations": 1,
+            "precision": precision,
+        }
+    )
+    size, architecture = params.ingest.size, settings.architectures[0]
+    data = TrainingSet(noise_images(4 * batch_size, size), view_labels(4 * batch_size).numpy())
+    return rate(
+        "classifier training",
+        "images",
+        sizes.steps * batch_size,
+        f"{architecture}, {size} x {size}, batches of {batch_size}, {precision}",
+        sizes.repeats,
+        lambda: classification.train(settings, architecture, SEED, data).seconds,
+    )
+
+
+def measure_classifier_inference(params: Params, sizes: Sizes) -> Rate:
+    """Classify prepared images with the first classifier of params.yaml, in fp32 as everywhere in the project."""
+    size, architecture = params.ingest.size, params.classifier.architectures[0]
+    network = classifiers.build(architecture, size).to(pick_device()).eval()
+    images = noise_images(sizes.classified, size)
+    return rate(
+        "classifier inference",
+        "images",
+        len(images),
+        f"{architecture}, {size} x {size}, fp32",
+        sizes.repeats,
+        timed(lambda: classifiers.predict(network, images)),
+    )

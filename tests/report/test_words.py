@@ -1,0 +1,97 @@
+"""The headline follows the numbers, whichever way they fall."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.files import write_json
+from echosynth.report.inputs import read_inputs
+from echosynth.report.words import Headline, headline, listing, number, signed, spread, verdict
+
+
+def told(comparison: dict[str, Any], params: Params) -> Headline:
+    """The headline for a changed comparison."""
+    write_json(paths.COMPARISON / "metrics.json", comparison)
+    return headline(read_inputs(params))
+
+
+def cell(comparison: dict[str, Any], arm: str, subset: str = "150") -> dict[str, Any]:
+    return next(cell for cell in comparison["cells"] if (cell["arm"], cell["subset"]) == (arm, subset))
+
+
+def test_numbers_as_text() -> None:
+    assert number(0.12345) == "0.123"
+    assert number(-0.5, 2) == "−0.50"
+    assert number(None) == number(float("nan")) == "–"
+    assert (signed(0.25), signed(-0.25), signed(None)) == ("+0.250", "−0.250", "–")
+    assert spread([0.1, 0.3]) == "0.200 ± 0.141"
+    assert spread([0.1]) == "0.100"
+    assert spread([None, None]) == "–"
+    assert listing(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reading"),
+    [
+        ([0.01, 0.2], "higher than real"),
+        ([-0.2, -0.01], "lower than real"),
+        ([-0.1, 0.2], "interval holds 0"),
+        ([0.0, 0.2], "interval holds 0"),
+        ([None, None], "no interval"),
+    ],
+)
+def test_verdict(bounds: list[float | None], reading: str) -> None:
+    assert verdict(bounds) == reading
+
+
+def test_higher_recall_is_called_higher(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    cell(comparison, "synthetic")["versus_real"] |= {"rare_recall": 0.3, "rare_recall_interval": [0.1, 0.5]}
+    first = told(comparison, params)
+    assert "higher than with real images alone for upsampled" in first.answer
+    assert "synthetic (+0.300)" in first.answer
+    assert (
+        "mean recall of A2C / PSAX +0.300 (95 % interval over patients +0.100 to +0.500): higher"
+        in first.differences[1]
+    )
+
+
+def test_lower_recall_is_called_worse(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    cell(comparison, "synthetic")["versus_real"] |= {"rare_recall": -0.3, "rare_recall_interval": [-0.5, -0.1]}
+    first = told(comparison, params)
+    assert "lower than with real images alone for synthetic (−0.300)" in first.answer
+    assert "(95 % interval over patients −0.500 to −0.100): worse" in first.differences[1]
+
+
+def test_an_interval_with_0_is_named(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    for arm in ("upsampled", "synthetic", "mixed"):
+        cell(comparison, arm)["versus_real"] |= {"rare_recall": 0.3, "rare_recall_interval": [-0.1, 0.5]}
+    first = told(comparison, params)
+    assert "higher" not in first.answer
+    assert first.answer.endswith("the interval holds 0, for upsampled (+0.300), synthetic (+0.300) and mixed (+0.300).")
+    assert "+0.500): the interval holds 0;" in first.differences[0]
+
+
+def test_recalls_and_sizes(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    cell(comparison, "real")["recall"] |= {"A2C": 0.0, "PSAX": 0.125}
+    first = told(comparison, params)
+    assert "A2C / PSAX is 0.00 / 0.12 with real images alone" in first.recalls
+    assert "mean of 2 seeds" in first.recalls
+    assert [line.split(",")[0] for line in first.sizes] == ["With 500 real images", "With 1"]
+
+
+def test_synthetic_is_held_against_copies(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    cell(comparison, "upsampled")["recall"] |= {"A2C": 0.9, "PSAX": 0.8}
+    cell(comparison, "synthetic")["recall"] |= {"A2C": 0.5, "PSAX": 0.6}
+    assert "synthetic −0.300 in mean recall" in told(comparison, params).copies
+
+
+def test_without_bootstrap(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    for item in comparison["cells"]:
+        item["versus_real"] = None
+        item.pop("interval")
+    first = told(comparison, params)
+    assert "no comparison with real images was computed" in first.answer
+    assert first.differences == []

@@ -1,0 +1,110 @@
+"""The command line, as a person or a script meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from echosynth import cli
+from echosynth.errors import EchosynthError
+from echosynth.files import file_hash
+from echosynth.views import VIEWS
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> Path:
+    path = tmp_path / "still.png"
+    assert cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8))
+    return path
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = "import sys; from echosynth import cli; cli.parser().format_help(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "mlflow", "pandas", "numpy", "cv2", "timm"} & set(done.stdout.split())
+    assert "argparse" in done.stdout
+
+
+def test_json_for_machines(
+    classifier_folder: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.dcm"
+    status = cli.main(["predict", str(still), str(missing), "--json", "--model", str(classifier_folder)])
+    out, err = capsys.readouterr()
+    content = json.loads(out)
+    assert status == 1
+    assert set(content) == {"model", "files"}
+    assert content["model"] == {
+        "name": str(classifier_folder),
+        "folder": classifier_folder.name,
+        "md5": file_hash(classifier_folder / "model.safetensors"),
+        "architecture": "resnet18",
+        "arm": "mixed",
+        "subset": "150",
+        "seed": 0,
+        "size": 32,
+    }
+    first, second = content["files"]
+    assert list(first) == ["file", "view", "frames", "probabilities"]
+    assert first["file"] == str(still)
+    assert list(first["probabilities"]) == list(VIEWS)
+    assert first["view"] == max(first["probabilities"], key=first["probabilities"].get)
+    assert second == {"file": str(missing), "error": f"{missing} is missing"}
+    assert cli.DISCLAIMER in err
+
+
+def test_table_for_people(
+    classifier_folder: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file of the model names it as well as its folder.
+    model = str(classifier_folder / "model.safetensors")
+    assert cli.main(["predict", str(still), "--model", model]) == 0
+    out, err = capsys.readouterr()
+    said, heading, row = out.splitlines()
+    assert "resnet18" in said and "mixed" in said and classifier_folder.name in said
+    assert heading.split() == ["file", "view", "frames", *VIEWS]
+    file, view, frames, *shares = row.split()
+    assert (file, frames) == (str(still), "1")
+    assert VIEWS[int(np.argmax([float(share) for share in shares]))] == view
+    assert err.splitlines()[-1] == "Research software, no medical device."
+
+    assert cli.main(["predict", str(tmp_path), str(still), "--model", model]) == 1
+    out, _ = capsys.readouterr()
+    assert "is a folder; name the files in it" in out.splitlines()[2]
+    assert view in out.splitlines()[3]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-frames", "0"], "--max-frames is 0; give 1 or more"),
+        (["--model", "no/such/folder"], "there is no no/such/folder"),
+    ],
+)
+def test_wrong_options_get_one_sentence(
+    still: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    assert cli.main(["predict", str(still), *options]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_other_names_are_asked_of_the_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier_folder: Path
+) -> None:
+    def load_registered(name: str) -> Path:
+        if name != "challenger":
+            raise EchosynthError(f"the registry holds no {name}")
+        return classifier_folder
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("echosynth.track.registry.load_registered", load_registered)
+    assert cli.resolve_model("challenger") == classifier_folder
+    with pytest.raises(EchosynthError, match="the registry holds no 7"):
+        cli.resolve_model("7")

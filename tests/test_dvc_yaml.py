@@ -1,0 +1,72 @@
+"""dvc.yaml against the code: DVC follows no imports, so a stage must list every module that its result depends on."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from echosynth.config import Params
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "echosynth"
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# These change how work is started, shown, stored or tracked, not what comes out of it.
+NEUTRAL = ("track/", "stages/__init__.py", "progress.py", "errors.py", "files.py", "paths.py", "config.py", "resume.py")
+# These hold what the whole project agrees on; changing one is a new study anyway.
+SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")
+
+
+def module_file(name: str) -> Path | None:
+    """Source file of a dotted module of the package."""
+    base = PACKAGE.joinpath(*name.split(".")[1:])
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def imports(path: Path) -> frozenset[Path]:
+    """Files of the package that a file imports, inside functions too, but not for type checking alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("echosynth"):
+            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("echosynth")]
+        found |= {file for name in names if (file := module_file(name))}
+    return frozenset(found)
+
+
+def needed(path: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
+    """All files of the package that a file's result depends on."""
+    seen |= {path}
+    for file in imports(path):
+        relative = file.relative_to(PACKAGE).as_posix()
+        if file not in seen and not relative.startswith((*NEUTRAL, *SHARED)) and file.name != "__init__.py":
+            seen = needed(file, seen)
+    return seen
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_lists_every_module_that_it_uses(name: str) -> None:
+    stage = STAGES[name]
+    module = next(word for word in stage["cmd"].split() if word.startswith("echosynth.stages."))
+    listed = [ROOT / dep for dep in stage["deps"] if dep.startswith("src/")]
+    missing = [
+        file.relative_to(ROOT).as_posix()
+        for file in needed(PACKAGE / "stages" / f"{module.rsplit('.', 1)[1]}.py")
+        if not any(file == dep or dep in file.parents for dep in listed)
+    ]
+    assert not missing, f"stage {name} of dvc.yaml lacks dependencies"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_listed_modules_and_parameters_exist_and_every_stage_is_described(name: str) -> None:
+    stage = STAGES[name]
+    assert stage["desc"]
+    assert all((ROOT / dep).exists() for dep in stage["deps"] if dep.startswith("src/"))
+    for key in stage["params"]:
+        section, _, field = key.partition(".")
+        model = Params.model_fields[section].annotation
+        assert not field or field in model.model_fields, key  # type: ignore[union-attr]
