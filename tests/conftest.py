@@ -1,4 +1,4 @@
-"""What many tests need: the demo's parameters, and small media files written by hand."""
+"""What many tests need: the demo's parameters, small media files written by hand, a stored classifier."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from echosynth.config import Params, load_params, parse_params, read_yaml
+from echosynth.views import VIEWS
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,7 +49,7 @@ def write_png() -> Callable[..., Path]:
 
 @pytest.fixture
 def write_avi() -> Callable[..., Path]:
-    """Write an MJPG video of flat frames whose grey level is 20 + 10 times the frame's number, or of the given BGR frames."""
+    """Write an MJPG video of flat frames, grey level 20 + 10 times the frame's number, or of the given BGR frames."""
 
     def write(path: Path, count: int = 8, frames: Sequence[np.ndarray] | None = None, side: int = 112) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,3 +74,33 @@ def write_csv() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained classifier as a training leaves it, with a head large enough to tell any two pictures apart."""
+    import torch
+
+    from echosynth.classify.network import ClassifierCard, build, save
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build("resnet18", 32)
+        with torch.no_grad():
+            # Statistics for the batch norms from pictures of any brightness: with the initial ones, dark pictures look alike.
+            network.train()(torch.randn(64, 1, 32, 32) * 0.3 + torch.linspace(-1, 1, 64)[:, None, None, None])
+            network.get_classifier().weight.mul_(5)
+    folder = tmp_path_factory.mktemp("classifier")
+    card = ClassifierCard(
+        size=32,
+        architecture="resnet18",
+        arm="mixed",
+        subset="150",
+        seed=0,
+        steps=1,
+        training_images=dict.fromkeys(VIEWS, 1),
+        synthetic_images=2,
+        training_hash="0" * 16,
+    )
+    save(folder, network, card)
+    return folder

@@ -45,7 +45,7 @@ def test_dynamic(tmp_path, write_csv, header):
 
 def test_dynamic_without_a_usable_row(tmp_path, write_csv):
     write_csv(tmp_path / "FileList.csv", "FileName,Split", f"{ONE},TRAIN")
-    with pytest.raises(EchosynthError, match="holds no usable image.*row without a file: 1"):
+    with pytest.raises(EchosynthError, match=r"holds no usable image.*row without a file: 1"):
         DYNAMIC(tmp_path)
 
 

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import cv2
+import data_store
+import numpy as np
+import pytest
+from pydicom.data import get_testdata_file
+
+from echosynth.images.colour import coloured_share, is_split, unusable
+from echosynth.images.decode import read_frame
+
+SHARE = 0.01
+
+
+def sector(width: int = 160, height: int = 120, seed: int = 0) -> np.ndarray:
+    """(H, W, 3): speckle in a sector with its apex in the middle of the top."""
+    y, x = np.mgrid[:height, :width]
+    inside = (np.hypot(x - width / 2, y) < 0.95 * height) & (np.abs(x - width / 2) < 0.75 * y + 4)
+    grey = np.random.default_rng(seed).integers(20, 220, (height, width)) * inside
+    return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)
+
+
+def side_by_side(gap: int) -> np.ndarray:
+    half = sector(80, 60)[:, 5:75]
+    pair = np.hstack([half, np.zeros((60, gap, 3), np.uint8), half])
+    return np.vstack([np.zeros_like(pair[:30]), pair, np.zeros_like(pair[:30])])
+
+
+def test_a_plain_sector_is_fine():
+    assert unusable(sector(), SHARE) is None
+    assert unusable(sector()[..., 0], SHARE) is None
+
+
+@pytest.mark.parametrize("tint", [(1, 0.9, 0.7), (0.85, 0.95, 1), (1, 0.8, 0.6)])
+def test_a_uniform_tint_is_fine(tint):
+    frame = (sector() * np.array(tint)).astype(np.uint8)
+    assert (np.ptp(frame, axis=2) > 20).mean() > SHARE / 2
+    assert unusable(frame, SHARE) is None
+
+
+@pytest.mark.parametrize("hue", [(220, 40, 20), (20, 60, 230), (230, 200, 20)])
+def test_a_doppler_jet_is_not_even_on_a_tinted_display(hue):
+    for tint in ((1, 1, 1), (1, 0.9, 0.75)):
+        frame = (sector() * np.array(tint)).astype(np.uint8)
+        cv2.circle(frame, (80, 70), 12, hue, -1)
+        assert unusable(frame, SHARE) == "colour"
+
+
+@pytest.mark.parametrize("palette", [cv2.COLORMAP_JET, cv2.COLORMAP_OCEAN, cv2.COLORMAP_HOT])
+def test_false_colours_are_not(palette):
+    grey = sector()[..., 0]
+    frame = cv2.applyColorMap(grey, palette)[..., ::-1].copy()
+    frame[grey == 0] = 0
+    assert unusable(frame, SHARE) == "colour"
+
+
+def test_the_share_is_that_of_all_pixels():
+    frame = sector()
+    frame[50:62, 70:90] = (230, 30, 30)
+    assert coloured_share(frame) == pytest.approx(12 * 20 / (120 * 160), abs=0.001)
+    assert coloured_share(np.repeat(np.repeat(frame, 5, 0), 5, 1)) == pytest.approx(0.0125, abs=0.002)
+    assert unusable(frame, 0.02) is None
+    assert coloured_share(np.zeros_like(frame)) == 0
+
+
+@pytest.mark.parametrize("gap", [2, 12])
+def test_two_pictures_side_by_side_are_seen(gap):
+    assert unusable(side_by_side(gap), SHARE) == "split picture"
+
+
+def test_a_scale_beside_the_sector_is_no_second_picture():
+    frame = sector()
+    frame[:, 25:] = frame[:, :-25].copy()
+    frame[:, :60] = 0
+    frame[10:100, 2:8] = 200
+    assert not is_split(frame)
+    assert not is_split(np.zeros_like(frame))
+
+
+def real(name: str) -> Path:
+    found = get_testdata_file(name, download=False)
+    return Path(str(found)) if found else Path(data_store.__file__).parent / "data" / name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("color3d_jpeg_baseline.dcm", None),
+        ("JPGLosslessP14SV1_1s_1f_8b.dcm", None),
+        ("examples_ybr_color.dcm", None),
+        ("color-px.dcm", "colour"),
+        ("examples_rgb_color.dcm", "colour"),
+    ],
+)
+def test_real_pictures(name, expected):
+    assert unusable(read_frame(real(name)).frames[0], SHARE) == expected
