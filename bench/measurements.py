@@ -1,5 +1,7 @@
 """The measurements, one function each: the work of a stage at the sizes of params.yaml, on fewer images."""
 
+import contextlib
+import io
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,8 +48,8 @@ class Sizes:
 
     repeats: int = 3
     videos_one_in: float = 100.0
-    stills_one_in: float = 40.0
-    steps: int = 10
+    stills_one_in: float = 20.0
+    steps: int = 8
     batch_size: int | None = None
     sampled: int = 64
     evaluations: int | None = None
@@ -116,7 +118,8 @@ def measure_ingest(params: Params, sizes: Sizes, source: SourceName) -> Rate:
     """Read a release of phantoms: decode, choose frames, check colours, prepare, store."""
     unit = "videos" if SOURCES[source].is_video else "images"
     one_in = sizes.videos_one_in if unit == "videos" else sizes.stills_one_in
-    with tempfile.TemporaryDirectory(prefix="echosynth-bench-") as temporary:
+    quiet = contextlib.redirect_stderr(io.StringIO())  # what is left out of phantoms would be said in every run
+    with tempfile.TemporaryDirectory(prefix="echosynth-bench-") as temporary, quiet:
         folder = Path(temporary)
         write_release(params.phantom.model_copy(update={"one_in": one_in}), source, folder, params.ingest.workers)
         count = len(SOURCES[source].list_records(folder / source).records)

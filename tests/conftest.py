@@ -78,7 +78,7 @@ def write_csv() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained classifier as a training leaves it, with a head large enough to tell any two pictures apart."""
+    """An untrained classifier as a training leaves it, which tells any two pictures apart."""
     import torch
 
     from echosynth.classify.network import ClassifierCard, build, save
@@ -87,9 +87,17 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         network = build("resnet18", 32)
         with torch.no_grad():
-            # Statistics for the batch norms from pictures of any brightness: with the initial ones, dark pictures look alike.
-            network.train()(torch.randn(64, 1, 32, 32) * 0.3 + torch.linspace(-1, 1, 64)[:, None, None, None])
-            network.get_classifier().weight.mul_(5)
+            # The initial residual branches are zero, so that only a corner of the picture would count.
+            for name, weight in network.named_parameters():
+                if "bn" in name or "downsample.1" in name:
+                    weight.uniform_(0.2, 1.0)
+            # A head that tells pictures apart but does not enlarge rounding errors: logits round 0, spread 0.3.
+            network.eval()
+            pictures = torch.randn(64, 1, 32, 32) * 0.3 + torch.linspace(-1, 1, 64)[:, None, None, None]
+            head, logits = network.get_classifier(), network(pictures)
+            head.bias.sub_(logits.mean(0))
+            for parameter in head.parameters():
+                parameter.mul_(0.3 / logits.std(0).mean())
     folder = tmp_path_factory.mktemp("classifier")
     card = ClassifierCard(
         size=32,

@@ -20,6 +20,11 @@ def subset_file(size: int | str) -> Path:
     return SPLIT / "subsets" / f"{size}.csv"
 
 
-def classifier_folder(arm: str, size: int | str, architecture: str, seed: int) -> Path:
-    """Folder of one trained classifier."""
-    return CLASSIFIERS / f"{arm}-{size}-{architecture}-{seed}"
+def cell_folder(arm: str, size: int | str, architecture: str) -> Path:
+    """Folder of the classifiers of one arm, subset and architecture."""
+    return CLASSIFIERS / f"{arm}-{size}-{architecture}"
+
+
+def seed_folder(seed: int) -> str:
+    """Name of the folder of one trained classifier below its `cell_folder`."""
+    return f"seed-{seed}"

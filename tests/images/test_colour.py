@@ -68,6 +68,12 @@ def test_two_pictures_side_by_side_are_seen(gap):
     assert unusable(side_by_side(gap), SHARE) == "split picture"
 
 
+def test_depth_ticks_do_not_fill_the_gap():
+    frame = side_by_side(12)
+    frame[10:110:10, 76] = 200
+    assert is_split(frame)
+
+
 def test_a_scale_beside_the_sector_is_no_second_picture():
     frame = sector()
     frame[:, 25:] = frame[:, :-25].copy()

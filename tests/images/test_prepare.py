@@ -55,9 +55,13 @@ def test_senseless_spacing_is_refused(spacing):
 
 @pytest.mark.parametrize("side", [224, 300, 768])
 def test_what_the_small_picture_cannot_show_does_not_alias(side):
-    # 0.45 periods a source pixel lie far above what 112 pixels can carry.
-    fine = waves(side, 0.45 * side)
-    assert resize(fine, 112).std() < 12 < cv2.resize(waves(768, 342.0), (112, 112), interpolation=cv2.INTER_CUBIC).std()
+    # 0.45 periods a source pixel lie far above what 112 pixels can carry; the input's standard deviation is 71.
+    assert resize(waves(side, 0.45 * side), 112).std() < 20
+
+
+def test_plain_cubic_interpolation_would_alias():
+    fine = waves(768, 0.45 * 768)
+    assert cv2.resize(fine, (112, 112), interpolation=cv2.INTER_CUBIC).std() > 2 * resize(fine, 112).std()
 
 
 @pytest.mark.parametrize("side", [112, 150, 224, 500, 768])

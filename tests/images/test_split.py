@@ -51,9 +51,8 @@ def test_shares_of_every_source_and_view_are_kept_within_half_a_percentage_point
 
 def test_images_a_patient_are_alike_in_all_splits(thesis, splits):
     """Were small groups kept for the small splits, their patients would be other patients."""
-    tmed = thesis[(thesis["source"] == "tmed2").to_numpy()].assign(
-        split=splits[(thesis["source"] == "tmed2").to_numpy()].to_numpy()
-    )
+    table = thesis.assign(split=splits.to_numpy())
+    tmed = table[table["source"] == "tmed2"]
     sizes = tmed.groupby(["split", "group"]).size().groupby("split").mean()
     assert sizes.max() / sizes.min() < 1.15
 

@@ -71,7 +71,11 @@ def train(
     torch.manual_seed(mixed_seed(seed, 0))
     network = build(architecture, data.images.shape[-1]).to(device).train()
     optimizer = torch.optim.SGD(
-        network.parameters(), lr=params.learning_rate, momentum=params.momentum, weight_decay=params.weight_decay
+        network.parameters(),
+        lr=params.learning_rate,
+        momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        fused=True,
     )
     steps = total_steps(params, len(data.images))
     stops = {round(steps * (i + 1) / params.evaluations) for i in range(params.evaluations)}

@@ -11,6 +11,7 @@ from torch import nn
 
 from echosynth import _torchvision
 from echosynth.config import DiffusionParams
+from echosynth.diffusion.process import Prediction, Schedule
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.views import VIEWS
@@ -33,8 +34,8 @@ class DiffusionCard(BaseModel):
     attention_levels: tuple[int, ...]
     dropout: float
     timesteps: int
-    schedule: str
-    prediction: str
+    schedule: Schedule
+    prediction: Prediction
     training_images: int
     training_hash: str
     steps: int

@@ -125,7 +125,7 @@ def train(
     torch.manual_seed(mixed_seed(params.seed, 0))
     network = build(params, images.shape[-1]).to(device).train()
     ema = Ema(network, params.ema_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, weight_decay=0.0, fused=True)
 
     first, curve, losses = 0, cast(list[Point], []), cast(list[float], [])
     if (saved := state.load()) is not None:

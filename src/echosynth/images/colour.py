@@ -4,6 +4,7 @@ A rule on the first frame, from the per-pixel largest difference between colour 
 study.
 """
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,7 +20,7 @@ ENOUGH = 200
 # A stronger cast than this (largest difference between the channels' shares of the sum) is no tint of a display.
 TINT_LIMIT = 0.3
 # Of a split picture: where the gap may lie, how wide it is at least, how wide each half is, all as shares of the width;
-# how alike the widths are; and the share of bright pixels under which a column is empty.
+# how alike the widths are; and the share of visible pixels up to which a column is empty.
 GAP_BETWEEN, GAP_WIDTH, HALF_WIDTH, ALIKE, EMPTY = (0.4, 0.6), 0.01, 0.2, 0.75, 0.01
 
 
@@ -49,11 +50,14 @@ def is_split(frame: Picture) -> bool:
     grey = to_grey(frame)
     width = grey.shape[1]
     filled = (grey > VISIBLE).mean(axis=0) > EMPTY
+    # Depth ticks may stand in the gap: what is narrower than a gap is no picture.
+    narrowest = np.ones((1, max(2, round(GAP_WIDTH * width))), np.uint8)
+    filled = cv2.morphologyEx(filled[None].astype(np.uint8), cv2.MORPH_OPEN, narrowest)[0]
     columns = np.flatnonzero(filled)
     if not len(columns):
         return False
     first, last = int(columns[0]), int(columns[-1])
-    # The widest step between neighbouring filled columns that begins or ends in the middle of the picture.
+    # The widest step between neighbouring filled columns of which the middle lies in the middle of the picture.
     steps = np.diff(columns)
     middle = (columns[:-1] + steps / 2 >= GAP_BETWEEN[0] * width) & (columns[:-1] + steps / 2 <= GAP_BETWEEN[1] * width)
     if not middle.any():

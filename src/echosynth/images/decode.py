@@ -4,8 +4,10 @@ Grey levels are taken as they are written (8 bit) or scaled by what the header s
 a single picture happens to hold, which would make pictures of one patient differ.
 """
 
+import gzip
 import math
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +33,8 @@ VIDEO_SUFFIXES = (".avi", ".mp4")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 VOLUME_SUFFIXES = (".mhd", ".mha", ".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom")
-# A torn file may still open: a whole one ends with these bytes (a JPEG possibly with something small after them).
-PICTURE_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+# Torn files may still open: a whole PNG or JPEG ends with these bytes (a JPEG possibly with something small after).
+PICTURE_ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8\xff": b"\xff\xd9"}
 TAIL = 4096
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -82,16 +84,29 @@ def _rgb(picture: npt.NDArray[Any]) -> Frames:
 
 def _read_picture(path: Path, kind: str, choose: ChooseRange) -> Clip:
     data = path.read_bytes()
+    for start, end in PICTURE_ENDS.items():
+        if data.startswith(start) and end not in data[-TAIL:]:
+            raise EchosynthError(f"{path} is torn: its end is missing; copy it again")
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype not in (np.uint8, np.uint16):
         raise EchosynthError(f"{path} is no {kind[1:].upper()} picture; copy it again")
-    if PICTURE_ENDS[kind] not in data[-TAIL:]:
-        raise EchosynthError(f"{path} is torn: its end is missing; copy it again")
     choose(1)
     return Clip(_rgb(picture)[None], None, 0, 1)
 
 
+def _check_gzip(path: Path) -> None:
+    """Read through the check sums: SimpleITK fills the end of a torn file with zeros and says nothing."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise EchosynthError(f"{path} is torn or no gzip file ({error}); copy it again") from None
+
+
 def _read_volume(path: Path, choose: ChooseRange) -> Clip:
+    if path.suffix == ".gz":
+        _check_gzip(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

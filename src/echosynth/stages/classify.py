@@ -1,7 +1,8 @@
-"""Train one classifier and score it on the real validation images."""
+"""Train the classifiers of one arm, subset and architecture, one a seed, and score them on real validation images."""
 
 import sys
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,88 +14,90 @@ from echosynth.classify.network import ClassifierCard, predict, save
 from echosynth.classify.train import train
 from echosynth.config import ArmName, Params
 from echosynth.files import atomic_folder, write_json
-from echosynth.images.dataset import read_labelled, read_split, read_subset
+from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.scores import evaluate, headline
 from echosynth.stages import stage
 from echosynth.track.plots import confusion_figure
-from echosynth.track.runs import child_run
+from echosynth.track.runs import Run, child_run
 from echosynth.views import VIEWS
 
 
 @stage
-def main(params: Params, arm: ArmName, size: str, architecture: str, seed: str) -> None:
-    """Read a subset (and its synthetic set), write models/classifiers/<arm>-<size>-<architecture>-<seed>."""
-    settings = params.classifier
+def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
+    """Read a subset (and its synthetic set), write models/classifiers/<arm>-<size>-<architecture>."""
     subset = read_subset(params.data.train_sources, size)
     validation = read_split(params.data.train_sources, "validation")
-    synthetic = None
+    real, synthetic = TrainingSet(subset.images, subset.labels), None
     if arm in ("synthetic", "mixed"):
         made = read_labelled([paths.SYNTHETIC / size])
         synthetic = TrainingSet(made.images, made.labels, len(made.ids))
-    data = training_set(arm, TrainingSet(subset.images, subset.labels), synthetic, int(seed))
-    facts: dict[str, Any] = {"arm": arm, "subset": size, "architecture": architecture, "seed": int(seed)}
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
-    with child_run(
-        f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings.model_dump(), **facts}, tags
-    ) as run:
-        run.dataset(f"subset-{size}", paths.subset_file(size), "training")
-        if synthetic:
-            run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "training")
-        curve: list[dict[str, float]] = []
-
-        def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
-            scores = evaluate(
-                predict(network, validation.images), validation.labels, validation.groups, validation.sources
-            )
-            point = {"training_loss": loss} | {
-                f"validation_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")
+    settings = params.classifier.model_dump()
+    with atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
+        for seed in params.classifier.seeds:
+            facts = {
+                "arm": arm,
+                "subset": size,
+                "architecture": architecture,
+                "seed": seed,
+                "real_images": len(real.images),
             }
-            curve.append({"step": step, **point})
-            run.metrics(point, step)
+            data = training_set(arm, real, synthetic, seed)
+            with child_run(
+                f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings, **facts}, tags
+            ) as run:
+                run.dataset(f"subset-{size}", paths.subset_file(size), "training")
+                if synthetic:
+                    run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "training")
+                train_and_score(params, facts, data, subset.hash(), validation, part / paths.seed_folder(seed), run)
 
-        trained = train(settings, architecture, int(seed), data, on_evaluation)
-        probabilities = predict(trained.network, validation.images)
-        scores = evaluate(
-            probabilities,
-            validation.labels,
-            validation.groups,
-            validation.sources,
-            settings.bootstrap,
-            settings.bootstrap_seed,
-        )
-        facts |= {
-            "real_images": len(subset.ids),
-            "images": len(data.images),
-            "synthetic": data.synthetic,
-            "steps": trained.steps,
-        }
-        card = ClassifierCard(
-            size=params.ingest.size,
-            architecture=architecture,
-            arm=arm,
-            subset=size,
-            seed=int(seed),
-            steps=trained.steps,
-            training_images=data.by_view(),
-            synthetic_images=data.synthetic,
-            training_hash=subset.hash(),
-        )
-        folder = paths.classifier_folder(arm, size, architecture, int(seed))
-        with atomic_folder(folder) as part:
-            save(part, trained.network, card)
-            table = pd.DataFrame(np.round(probabilities, 7), columns=list(VIEWS))
-            table.insert(0, "id", validation.ids)
-            table.to_csv(part / "validation.csv", index=False, lineterminator="\n")
-            pd.DataFrame(curve).to_csv(part / "curve.csv", index=False, lineterminator="\n")
-            write_json(part / "metrics.json", {"facts": facts, "validation": scores})
-        run.metrics(headline(scores, "validation") | {"train_seconds": trained.seconds, "images": len(data.images)})
-        run.figure(confusion_figure(scores, f"Validation, {architecture}, {arm}, {size} real images"), "confusion.png")
-        run.dict(scores, "scores.json")
-    rare = cast(dict[str, float], scores["recall"])
-    print(
-        f"{folder.name}: AUPRC {scores['macro_auprc']:.3f}, recall A2C {rare['A2C']:.2f} PSAX {rare['PSAX']:.2f}",
-        file=sys.stderr,
+
+def train_and_score(
+    params: Params,
+    facts: dict[str, Any],
+    data: TrainingSet,
+    data_hash: str,
+    validation: LabelledImages,
+    folder: Path,
+    run: Run,
+) -> None:
+    """Train one classifier, write it with its scores, predictions and curve into `folder`, and log them."""
+    settings = params.classifier
+    curve: list[dict[str, float]] = []
+    truth = validation.labels, validation.groups, validation.sources
+
+    def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
+        scores = evaluate(predict(network, validation.images), *truth)
+        shown = {f"validation_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
+        curve.append({"step": step, "training_loss": loss, **shown})
+        run.metrics({"training_loss": loss, **shown}, step)
+
+    trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation)
+    probabilities = predict(trained.network, validation.images)
+    scores = evaluate(probabilities, *truth, settings.bootstrap, settings.bootstrap_seed)
+    card = ClassifierCard(
+        size=params.ingest.size,
+        steps=trained.steps,
+        training_images=data.by_view(),
+        synthetic_images=data.synthetic,
+        training_hash=data_hash,
+        **{name: facts[name] for name in ("architecture", "arm", "subset", "seed")},
     )
+    folder.mkdir()
+    save(folder, trained.network, card)
+    table = pd.DataFrame(np.round(probabilities, 7), columns=list(VIEWS))
+    table.insert(0, "id", validation.ids)
+    table.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
+    pd.DataFrame(curve).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
+    facts = facts | {"images": len(data.images), "synthetic": data.synthetic, "steps": trained.steps}
+    write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
+
+    name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
+    run.metrics(headline(scores, "validation") | {"train_seconds": trained.seconds, "images": len(data.images)})
+    run.figure(confusion_figure(scores, f"Validation: {name}"), "confusion.png")
+    run.dict(scores, "scores.json")
+    recall = ", ".join(f"{view} {value:.2f}" for view, value in scores["recall"].items() if value is not None)
+    print(f"{name}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)
 
 
 if __name__ == "__main__":

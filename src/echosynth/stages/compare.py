@@ -23,7 +23,7 @@ def main(params: Params) -> None:
     arms = [*settings.real_arms, *settings.synthetic_arms]
     runs = []
     for architecture, size, arm, seed in product(settings.architectures, params.split.subsets, arms, settings.seeds):
-        folder = paths.classifier_folder(arm, size, architecture, seed)
+        folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
         metrics, table = read_json(folder / "metrics.json"), pd.read_csv(folder / "validation.csv")
         if table["id"].tolist() != validation.ids.tolist():
             raise EchosynthError(f"{folder / 'validation.csv'} is of another validation set; run `dvc repro`")

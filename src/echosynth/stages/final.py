@@ -24,7 +24,9 @@ def main(params: Params) -> None:
     """Read reports/comparison, write models/final and reports/final."""
     settings = params.classifier
     best = read_json(paths.COMPARISON / "metrics.json")["best"]
-    folder = paths.classifier_folder(best["arm"], best["subset"], best["architecture"], best["seed"])
+    cell = paths.cell_folder(best["arm"], best["subset"], best["architecture"])
+    folder = cell / paths.seed_folder(best["seed"])
+    name = f"{cell.name}, seed {best['seed']}"
     network, card = load(folder, pick_device())
     result = {"best": best, "validation": read_json(folder / "metrics.json")["validation"], "shift": None}
     splits = {"test": params.data.train_sources, "shift": params.data.shift_sources}
@@ -40,11 +42,11 @@ def main(params: Params) -> None:
             shutil.copyfile(folder / name, part / name)
     write_json(paths.FINAL_SCORES / "metrics.json", result)
     scores = {key: value for split in splits if result[split] for key, value in headline(result[split], split).items()}
-    with child_run("final model", "final", {"final": best["arm"], "folder": folder.name}) as run:
+    with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:
         run.metrics(scores)
         for split in splits:
             if result[split]:
-                run.figure(confusion_figure(result[split], f"{split}, {folder.name}"), f"confusion_{split}.png")
+                run.figure(confusion_figure(result[split], f"{split}, {name}"), f"confusion_{split}.png")
         run.dict(result, "scores.json")
     data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}
     # Noise, because an example is stored with the model and no patient's picture may be.
@@ -52,7 +54,7 @@ def main(params: Params) -> None:
     expected = ViewClassifier(paths.FINAL).probabilities(list(example))
     version = register(paths.FINAL, scores, example, expected, [paths.FINAL_SCORES / "metrics.json"], data=data)
     print(f"registered as {version.name}, version {version.version}, challenger", file=sys.stderr)
-    print(f"final model {folder.name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
+    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
 
 
 if __name__ == "__main__":

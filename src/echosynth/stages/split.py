@@ -22,7 +22,7 @@ def counts(manifest: pd.DataFrame, column: str, names: list[str]) -> dict[str, i
 @stage
 def main(params: Params) -> None:
     """Read the manifests under data/sources, write data/split."""
-    settings, train_sources = params.split, list(params.data.train_sources)
+    settings, train_sources = params.split, [str(source) for source in params.data.train_sources]
     manifest = pd.concat([read_manifest(paths.SOURCES / source) for source in train_sources], ignore_index=True)
     shift = {source: read_manifest(paths.SOURCES / source) for source in params.data.shift_sources}
     manifest["split"] = manifest["id"].map(split_groups(manifest, settings.validation, settings.test, settings.seed))

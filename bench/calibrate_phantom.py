@@ -1,0 +1,74 @@
+"""How hard the phantoms are: real-data arms alone, for several values of `phantom.difficulty`.
+
+    python -m bench.calibrate_phantom 0.7 0.85 1.0
+
+No synthetic image is involved: the difficulty of the demo is set from this table before any generative model is run.
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.machine import facts
+from echosynth.classify.arms import TrainingSet
+from echosynth.classify.network import predict
+from echosynth.classify.train import train
+from echosynth.config import Params, load_params
+from echosynth.files import write_json
+from echosynth.images.dataset import LabelledImages, read_labelled
+from echosynth.images.ingest import ingest
+from echosynth.images.split import nested_subsets, split_groups
+from echosynth.images.store import read_manifest
+from echosynth.measure.scores import evaluate
+from echosynth.sources.phantom.release import write_all
+from echosynth.sources.registry import SOURCES
+
+RESULTS = Path(__file__).parent / "results" / "calibration.json"
+
+
+def scores(params: Params, data: LabelledImages, held_out: LabelledImages, seed: int) -> dict[str, Any]:
+    """Scores of one classifier trained on real images as they are."""
+    training = TrainingSet(data.images, data.labels)
+    network = train(params.classifier, params.classifier.architectures[0], seed, training).network
+    probabilities = predict(network, held_out.images)
+    return evaluate(probabilities, held_out.labels, held_out.groups, held_out.sources)
+
+
+def calibrate(params: Params, folder: Path) -> list[dict[str, Any]]:
+    """One row for each subset: means over the seeds."""
+    write_all(params.phantom, folder / "raw")
+    folders = [folder / source for source in params.data.train_sources]
+    for source, out in zip(params.data.train_sources, folders, strict=True):
+        ingest(SOURCES[source], folder / "raw" / source, out, params)
+    manifest = pd.concat([read_manifest(out) for out in folders], ignore_index=True)
+    split = manifest["id"].map(split_groups(manifest, params.split.validation, params.split.test, params.split.seed))
+    held_out = read_labelled(folders, manifest.loc[split == "validation", "id"].tolist())
+    rows = []
+    for size, ids in nested_subsets(manifest[split == "train"], params.split.subsets, params.split.seed).items():
+        data = read_labelled(folders, ids)
+        runs = [scores(params, data, held_out, seed) for seed in params.classifier.seeds]
+        row: dict[str, Any] = {"difficulty": params.phantom.difficulty, "subset": size, "images": len(ids)}
+        row |= {f"recall_{view}": float(np.mean([run["recall"][view] for run in runs])) for view in ("A2C", "PSAX")}
+        row |= {name: float(np.mean([run[name] for run in runs])) for name in ("macro_auprc", "macro_f1")}
+        row["tmed2_macro_auprc"] = float(np.mean([run["by_source"]["tmed2"]["macro_auprc"] for run in runs]))
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Print the table and store it under bench/results."""
+    base, rows = load_params(), []
+    for difficulty in map(float, sys.argv[1:]):
+        params = base.model_copy(update={"phantom": base.phantom.model_copy(update={"difficulty": difficulty})})
+        with TemporaryDirectory() as folder:
+            rows += calibrate(params, Path(folder))
+        print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
+    write_json(RESULTS, {"machine": facts(), "seeds": len(base.classifier.seeds), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from echosynth.errors import EchosynthError
+from echosynth.images.decode import read_frame
+from echosynth.images.ingest import ingest
+from echosynth.images.prepare import prepare
+from echosynth.images.store import read_image_set
+from echosynth.sources.registry import SOURCES
+from echosynth.views import VIEWS
+
+DYNAMIC, TMED2 = SOURCES["echonet-dynamic"], SOURCES["tmed2"]
+
+
+@pytest.fixture
+def tmed2(tmp_path, write_png, write_csv):
+    """Three patients: the first with five PLAX images, the others with one of each view."""
+    folder = tmp_path / "tmed2"
+    names = [(f"100s1_{index}.png", "PLAX") for index in range(5)]
+    names += [(f"{patient}s1_{index}.png", view) for patient in (200, 300) for index, view in enumerate(VIEWS)]
+    for index, (name, _) in enumerate(names):
+        write_png(folder / "view_labeled_set/labeled" / name, seed=index)
+    write_csv(folder / "labels_per_image.csv", "query_key,view_label", *(f"{n},{v}" for n, v in names), "9s1_1.png,A4C")
+    return folder
+
+
+@pytest.fixture
+def dynamic(tmp_path, write_avi, write_csv):
+    folder = tmp_path / "dynamic"
+    for index in range(8):
+        write_avi(folder / f"Videos/0X{index}.avi", 12)
+    write_csv(folder / "FileList.csv", "FileName,Split", *(f"0X{index},TRAIN" for index in range(8)))
+    return folder
+
+
+def test_stills(tmp_path, tmed2, params_with):
+    params = params_with(ingest={"size": 32, "workers": 1})
+    report = ingest(TMED2, tmed2, tmp_path / "out", params)
+    found = read_image_set(tmp_path / "out")
+    assert found.images.shape == (13, 32, 32)
+    frames = [read_frame(path).frames[0] for path in sorted((tmed2 / "view_labeled_set/labeled").iterdir())]
+    assert np.array_equal(found.images, [prepare(frame, 32) for frame in frames])
+    assert report == json.loads((tmp_path / "out/report.json").read_text())
+    assert report["images"] == 13 and report["left_out"] == 1 and report["enlarged"] == 0
+    assert report["views"] == {"A2C": 2, "A4C": 2, "PLAX": 7, "PSAX": 2}
+    assert report["native_sizes"] == {"112x112": 13}
+    assert report["frames"] == {"fewest": 1, "median": 1.0, "most": 1}
+    assert found.manifest.groupby("group").size().tolist() in ([4, 4, 5], [4, 5, 4], [5, 4, 4])
+    assert set(found.manifest["group_kind"]) == {"patient"} and set(found.manifest["width"]) == {112}
+
+
+def test_no_file_name_or_patient_leaves_the_machine_and_the_salt_matters(tmp_path, tmed2, params_with, capsys):
+    ids = []
+    for salt in ("one", "two"):
+        params = params_with(data={"id_salt": salt}, ingest={"workers": 1})
+        ingest(TMED2, tmed2, tmp_path / salt, params)
+        text = (tmp_path / salt / "manifest.csv").read_text() + (tmp_path / salt / "report.json").read_text()
+        assert "s1_" not in text and ".png" not in text and str(tmp_path) not in text
+        ids.append(set(read_image_set(tmp_path / salt).manifest["id"]))
+    assert not ids[0] & ids[1]
+    # The person at the keyboard sees what to look for.
+    assert "row without a file: 9s1_1.png" in capsys.readouterr().err
+
+
+def test_at_most_so_many_images_of_a_patient_and_view(tmp_path, tmed2, params_with):
+    chosen = []
+    for seed in range(6):
+        params = params_with(ingest={"max_per_patient_view": 2, "workers": 1, "seed": seed})
+        report = ingest(TMED2, tmed2, tmp_path / "out", params)
+        manifest = read_image_set(tmp_path / "out").manifest
+        assert manifest.groupby(["group", "view"]).size().max() == 2 and len(manifest) == 10
+        assert report["omitted"]["more than 2 of one patient and view"]["count"] == 3
+        chosen.append(frozenset(manifest["id"]))
+    assert len(set(chosen)) > 1
+
+
+def test_one_random_frame_of_each_video(tmp_path, dynamic, params_with):
+    params = params_with(ingest={"workers": 1, "size": 32})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params)
+    found = read_image_set(tmp_path / "out")
+    # The grey level of the fixture's frames tells their number.
+    numbers = (found.images.mean(axis=(1, 2)) - 20) / 10
+    assert found.manifest["frame"].to_numpy() == pytest.approx(numbers, abs=0.2)
+    assert found.manifest["frame"].nunique() > 2 and set(found.manifest["frames"]) == {12}
+    assert set(found.manifest["official_split"]) == {"train"} and report["frames"]["most"] == 12
+    # Another video coming or going changes no other choice.
+    (dynamic / "Videos/0X0.avi").unlink()
+    ingest(DYNAMIC, dynamic, tmp_path / "fewer", params)
+    fewer = read_image_set(tmp_path / "fewer").manifest.set_index("id")["frame"]
+    assert len(fewer) == 7 and fewer.equals(found.manifest.set_index("id")["frame"].loc[fewer.index])
+    ingest(DYNAMIC, dynamic, tmp_path / "seed", params_with(ingest={"workers": 1, "size": 32, "seed": 99}))
+    assert not read_image_set(tmp_path / "seed").manifest.set_index("id")["frame"].equals(fewer)
+
+
+def test_the_bytes_do_not_depend_on_the_workers_or_the_place(tmp_path, dynamic, params_with):
+    ingest(DYNAMIC, dynamic, tmp_path / "one", params_with(ingest={"workers": 1}))
+    moved = dynamic.rename(tmp_path / "elsewhere")
+    ingest(DYNAMIC, moved, tmp_path / "two", params_with(ingest={"workers": 2}))
+    for name in ("images.zip", "manifest.csv", "report.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_unusable_recordings_are_left_out_and_counted(tmp_path, dynamic, params_with, write_avi):
+    doppler = np.full((112, 112, 3), 60, np.uint8)
+    doppler[40:70, 40:70] = (20, 20, 240)
+    pair = np.zeros((112, 112, 3), np.uint8)
+    pair[30:80, 5:50] = pair[30:80, 60:105] = 120
+    write_avi(dynamic / "Videos/0X1.avi", frames=[doppler] * 3)
+    write_avi(dynamic / "Videos/0X2.avi", frames=[pair] * 3)
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1}))
+    assert {reason: entry["count"] for reason, entry in report["omitted"].items()} == {"colour": 1, "split picture": 1}
+    assert report["images"] == 6
+
+
+def test_enlarged_pictures_are_counted(tmp_path, dynamic, params_with):
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1, "size": 128}))
+    assert report["enlarged"] == 8
+
+
+def test_a_few_unreadable_files_are_left_out_and_many_stop(tmp_path, dynamic, params_with):
+    torn = dynamic / "Videos/0X3.avi"
+    torn.write_bytes(torn.read_bytes()[:2000])
+    lenient, strict = ({"max_bad_share": share} for share in (0.2, 0.1))
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(data=lenient, ingest={"workers": 1}))
+    assert report["omitted"]["unreadable"]["count"] == 1 and report["images"] == 7
+    with pytest.raises(EchosynthError, match=r"1 of 8 files \(12\.5%\).*data\.max_bad_share = 0\.1.*0X3\.avi is torn"):
+        ingest(DYNAMIC, dynamic, tmp_path / "other", params_with(data=strict, ingest={"workers": 1}))
+    assert not (tmp_path / "other").exists() and not (tmp_path / "other.part").exists()
+
+
+def test_every_kind_of_broken_still_is_counted(tmp_path, tmed2, params_with):
+    folder = tmed2 / "view_labeled_set/labeled"
+    (folder / "100s1_0.png").write_text("not a picture")
+    (folder / "100s1_1.png").write_bytes(b"")
+    picture = np.zeros((9, 9), np.float32)
+    (folder / "100s1_2.png").write_bytes(cv2.imencode(".tiff", picture)[1].tobytes())
+    report = ingest(TMED2, tmed2, tmp_path / "out", params_with(data={"max_bad_share": 0.5}, ingest={"workers": 1}))
+    assert report["omitted"]["unreadable"]["count"] == 3
+
+
+def test_a_view_without_images_is_named(tmp_path, tmed2, params_with):
+    table = tmed2 / "labels_per_image.csv"
+    table.write_text("".join(line + "\n" for line in table.read_text().splitlines() if "PSAX" not in line))
+    with pytest.raises(EchosynthError, match="tmed2: no image of PSAX is left"):
+        ingest(TMED2, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}))
+
+
+def test_a_missing_folder_is_named(tmp_path, params):
+    for source in SOURCES.values():
+        with pytest.raises(EchosynthError, match=f"{source.name} is missing; put"):
+            ingest(source, tmp_path / source.name, tmp_path / "out", params)

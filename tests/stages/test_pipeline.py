@@ -1,0 +1,168 @@
+"""The whole pipeline as its users call it: dvc and mlflow as processes in a toy copy of the project."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+pytestmark = pytest.mark.slow
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def runs(project: Path) -> tuple[list[Run], list[Run]]:
+    """Parents and children in the project's store, the oldest first."""
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("echosynth")
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags], children
+
+
+def lock(project: Path) -> dict[str, Any]:
+    """dvc.lock by stage."""
+    content: dict[str, Any] = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    return content
+
+
+def test_every_part_of_the_study_is_there(finished: Path) -> None:
+    assert "Do synthetic" in (finished / "reports/index.html").read_text()
+    metrics = json.loads((finished / "reports/metrics.json").read_text())
+    final = json.loads((finished / "reports/final/metrics.json").read_text())
+    assert metrics["test"]["macro_auprc"] == pytest.approx(final["test"]["macro_auprc"])
+    comparison = json.loads((finished / "reports/comparison/metrics.json").read_text())
+    assert {cell["arm"] for cell in comparison["cells"]} == {"real", "synthetic"}
+    fidelity = json.loads((finished / "reports/fidelity/60/metrics.json").read_text())
+    assert fidelity["echo"]["frechet"] > fidelity["echo"]["floor_frechet"] > 0
+    assert "pt_inception" in fidelity["inception_missing"]
+
+
+def test_no_patient_is_in_two_splits(finished: Path) -> None:
+    import pandas as pd
+
+    manifest = pd.concat([pd.read_csv(path) for path in (finished / "data/sources").glob("*/manifest.csv")])
+    split = pd.read_csv(finished / "data/split/assignment.csv").merge(manifest[["id", "group"]], on="id")
+    assert set(split["split"]) == {"train", "validation", "test", "shift"}
+    assert split.groupby("group")["split"].nunique().max() == 1
+    subset = set(pd.read_csv(finished / "data/split/subsets/60.csv")["id"])
+    assert subset <= set(split.loc[split["split"] == "train", "id"])
+
+
+def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) -> None:
+    parents, children = runs(finished)
+    parent = parents[0]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["classifier.steps"] == "6"
+    assert 0 <= parent.data.metrics["test.macro_auprc"] <= 1
+    names = {run.info.run_name for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id}
+    wanted = {"diffusion 60", "sample 60", "resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
+    assert wanted <= names
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    by_name = {run.info.run_name: run for run in children}
+    curve = client.get_metric_history(by_name["diffusion 60"].info.run_id, "loss")
+    assert [point.step for point in curve] == [5, 10, 15, 20, 25, 30]
+    classifier = by_name["resnet18 synthetic 60 seed 0"]
+    assert {"confusion.png", "scores.json"} <= {item.path for item in client.list_artifacts(classifier.info.run_id)}
+    assert "samples.png" in {item.path for item in client.list_artifacts(by_name["sample 60"].info.run_id)}
+    inputs = {item.dataset.name for item in classifier.inputs.dataset_inputs}
+    assert inputs == {"subset-60", "synthetic-60"}
+
+
+def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: Path, run: Command) -> None:
+    script = (
+        "import json, numpy as np, mlflow\n"
+        "from echosynth.classify.predict import ViewClassifier\n"
+        "frames = np.random.default_rng(1).integers(0, 256, (3, 70, 90), dtype=np.uint8)\n"
+        f"mlflow.set_tracking_uri('sqlite:///{finished / 'mlflow.db'}')\n"
+        "served = mlflow.pyfunc.load_model('models:/echo-view-classifier@challenger').predict(frames)\n"
+        "local = ViewClassifier('models/final').probabilities(list(frames))\n"
+        "print(json.dumps([np.asarray(served).tolist(), local.tolist()]))\n"
+    )
+    served, local = json.loads(run("python", "-c", script).stdout.strip().splitlines()[-1])
+    assert np.allclose(served, local, atol=1e-6)
+
+
+def test_a_second_call_has_nothing_to_do(finished: Path, run: Command) -> None:
+    before = len(runs(finished)[0])
+    assert "Data and pipelines are up to date." in run("dvc", "repro").stdout
+    assert "up to date" in run("dvc", "status").stdout
+    assert len(runs(finished)[0]) == before
+
+
+def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, run: Command) -> None:
+    before = len(runs(finished)[0])
+    printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout
+    for stage in ("echo", "classify-real@real-60-resnet18", "compare", "final", "report"):
+        assert f"Running stage '{stage}'" in printed
+    for stage in ("phantom", "ingest", "split", "diffusion", "sample"):
+        assert f"Running stage '{stage}" not in printed
+    parents, _ = runs(finished)
+    assert len(parents) == before + 1
+    assert parents[-1].data.tags["dvc.exp_name"] == "longer"
+    assert parents[-1].data.params["classifier.steps"] == "8"
+    assert parents[-1].info.status == "FINISHED"
+    run("git", "checkout", "-q", ".")
+    run("dvc", "checkout", "-q")
+
+
+def test_nothing_is_lost_in_a_temporary_experiment(finished: Path, run: Command) -> None:
+    before = len(runs(finished)[0])
+    run("dvc", "exp", "run", "--temp", "-n", "aside", "-S", "sample.guidance=1.5")
+    parents, children = runs(finished)
+    assert len(parents) == before + 1
+    mine = [child for child in children if child.data.tags["mlflow.parentRunId"] == parents[-1].info.run_id]
+    assert "sample 60" in {child.info.run_name for child in mine}
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    assert all(Path(child.info.artifact_uri.removeprefix("file://")).is_relative_to(finished) for child in mine)
+    assert {item.path for item in client.list_artifacts(parents[-1].info.run_id)} >= {"index.html", "metrics.json"}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("classifier.steps=abc", "classifier.steps = 'abc' is not allowed: input should be a valid integer"),
+        ("sample.per_view=0", "sample.per_view = 0 is not allowed: input should be greater than or equal to 1"),
+        (
+            "diffusion.schedule=square",
+            "diffusion.schedule = 'square' is not allowed: input should be 'linear' or 'cosine'",
+        ),
+        ("split.subsets=[60,100000]", "split.subsets"),
+        ("+classifier.stepz=3", "classifier.stepz is no parameter; allowed here: "),
+    ],
+)
+def test_a_wrong_parameter_stops_with_its_name_before_any_work(
+    finished: Path, run: Command, change: str, sentence: str
+) -> None:
+    done = run("dvc", "exp", "run", "--temp", "-S", change, check=False)
+    assert done.returncode != 0
+    assert sentence in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
+    finished: Path, run: Command, environment: dict[str, str]
+) -> None:
+    before = lock(finished)["diffusion@60"]["outs"]
+    words = ["dvc", "repro", "--force", "--single-item", "diffusion@60"]
+    process = subprocess.Popen(words, cwd=finished, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    states = finished / ".resume"
+    while process.poll() is None and not list(states.glob("diffusion-*/state.safetensors")):
+        time.sleep(0.02)
+    assert process.poll() is None, "the training ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (finished / "models/diffusion/60/model.safetensors").exists()
+    printed = run("dvc", "repro").stdout
+    assert "training goes on at step" in printed
+    assert lock(finished)["diffusion@60"]["outs"] == before
+    assert not list(states.glob("diffusion-*"))
+    assert "up to date" in run("dvc", "status").stdout

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from echosynth.config import load_params, parse_params, read_yaml
+from echosynth.errors import EchosynthError
+
+ROOT = Path(__file__).parents[1]
+
+
+def changed(section: str, **values: object) -> dict:
+    content = read_yaml(ROOT / "params.yaml")
+    content[section] |= values
+    return content
+
+
+def test_the_projects_own_parameters_are_allowed_and_do_not_change():
+    params = load_params(ROOT / "params.yaml")
+    assert params.model_dump() == yaml.safe_load(yaml.safe_dump(params.model_dump()))
+    with pytest.raises(ValidationError, match="frozen"):
+        params.ingest.size = 64
+
+
+@pytest.mark.parametrize("text", ["2e-05", "1E-3", "1.0e-3", ".5", "0.5", "-3e2"])
+def test_floats_are_those_of_yaml_1_2(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(f"x: {text}\n")
+    value = read_yaml(tmp_path / "p.yaml")["x"]
+    assert isinstance(value, float) and value == float(text)
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "0X1E5", "12-05", "1.2.3"])
+def test_what_only_looks_like_a_float_is_not(tmp_path, text):
+    (tmp_path / "p.yaml").write_text(f"x: {text}\n")
+    assert not isinstance(read_yaml(tmp_path / "p.yaml")["x"], float)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "words"),
+    [
+        ("ingest", {"size": "abc"}, r"ingest\.size = 'abc' is not allowed"),
+        ("ingest", {"size": 33}, r"ingest\.size = 33 .*multiple of 8"),
+        ("ingest", {"sise": 32}, r"ingest\.sise is no parameter; allowed here: .*size"),
+        ("split", {"validation": 1.5}, r"split\.validation = 1\.5 .*less than 1"),
+        ("split", {"validation": 0.5, "test": 0.5}, r"split\.validation \+ split\.test"),
+        ("split", {"subsets": [150, "many"]}, r"split\.subsets\.1 = 'many'"),
+        ("split", {"subsets": [150, 150]}, "names a size twice"),
+        ("data", {"train_sources": ["tmed2"], "shift_sources": ["tmed2"]}, "may be named once only"),
+        ("data", {"train_sources": ["tmed3"]}, r"data\.train_sources\.0 = 'tmed3'"),
+    ],
+)
+def test_what_is_not_allowed_is_named(section, values, words):
+    with pytest.raises(EchosynthError, match=f"params.yaml: .*{words}"):
+        parse_params(changed(section, **values))
+
+
+def test_every_mistake_is_named_at_once():
+    content = changed("ingest", size=33, seed=-1)
+    del content["split"]["test"]
+    with pytest.raises(EchosynthError) as error:
+        parse_params(content, "overlay.yaml")
+    said = str(error.value)
+    assert all(f"overlay.yaml: {key}" in said for key in ("ingest.size", "ingest.seed", "split.test is missing"))
+
+
+@pytest.mark.parametrize("content", [None, [], "text"])
+def test_a_file_that_is_no_mapping(content):
+    with pytest.raises(EchosynthError, match="the file"):
+        parse_params(content)
+
+
+def test_missing_and_broken_files_are_named(tmp_path):
+    with pytest.raises(EchosynthError, match=r"p\.yaml is missing"):
+        read_yaml(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("a: [1,\nb: }")
+    with pytest.raises(EchosynthError, match=r"p\.yaml is no valid YAML") as error:
+        read_yaml(tmp_path / "p.yaml")
+    assert "\n" not in str(error.value)

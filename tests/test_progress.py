@@ -1,0 +1,39 @@
+import io
+
+import pytest
+
+from echosynth import progress as module
+from echosynth.progress import progress
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds pass between any two looks at the clock."""
+    now = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+
+
+def test_a_log_gets_a_line_now_and_then(clock, capsys):
+    assert list(progress(range(3, 8), 8, "reading", "files", start=3)) == [3, 4, 5, 6, 7]
+    out, err = capsys.readouterr()
+    assert out == "" and err.splitlines() == [
+        "reading: 5 of 8 files, 0.1/s, 30 s left",
+        "reading: 7 of 8 files, 0.1/s, 10 s left",
+    ]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(module.sys, "stderr", screen)
+    assert list(progress("abc", 3, "reading")) == ["a", "b", "c"]
+    assert "reading" in screen.getvalue()
+
+
+def test_short_work_is_silent(capsys):
+    assert list(progress([1, 2], 2, "reading")) == [1, 2]
+    assert capsys.readouterr().err == ""
