@@ -212,7 +212,8 @@ def ingest(source: Source, folder: Path, out: Path, params: Params) -> dict[str,
         report.check(len(records))
 
     write_image_stream(out, pictures(), lambda: {"report.json": report.content()})
-    for reason, names in sorted(listing.omitted.items()):
-        shown = ", ".join(sorted(names)[:NAMES_SHOWN])
-        print(f"{source.name}: left out {len(names)}, {reason}: {shown}", file=sys.stderr)
+    for reason, count in report.left_out().items():
+        print(f"{source.name}: left out {count}, {reason}", file=sys.stderr)
+    for error in report.errors[:NAMES_SHOWN]:
+        print(f"{source.name}: {error}", file=sys.stderr)
     return report.content()
