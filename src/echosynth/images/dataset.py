@@ -62,7 +62,7 @@ def read_labelled(folders: Iterable[Path], ids: Sequence[str] | None = None) -> 
         raise EchosynthError(f"image {lost} is in none of the image sets any more; run `dvc repro` to split anew")
     return LabelledImages(
         images=np.concatenate([item.images for item in sets if len(item.manifest)]),
-        labels=manifest["view"].map(VIEW_INDEX).to_numpy(np.int64, copy=True),
+        labels=np.array(manifest["view"].map(VIEW_INDEX), dtype=np.int64),
         groups=manifest["group"].to_numpy(str),
         sources=manifest["source"].to_numpy(str),
         ids=manifest["id"].to_numpy(str),
