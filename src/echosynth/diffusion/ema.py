@@ -23,6 +23,5 @@ class Ema:
         """Move the average towards the network's weights by one step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        averaged = list(self.weights.values())
-        current = [network.state_dict()[name].to(average) for name, average in self.weights.items()]
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        state = network.state_dict()
+        torch._foreach_lerp_(list(self.weights.values()), [state[name] for name in self.weights], 1 - decay)
