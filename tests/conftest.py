@@ -22,10 +22,11 @@ def params() -> Params:
 
 @pytest.fixture
 def params_with() -> Callable[..., Params]:
-    """params.yaml with changes: params_with(ingest={"size": 16})."""
+    """params.yaml with changes, for trees of a few files: params_with(ingest={"size": 16})."""
 
     def changed(**sections: dict[str, Any]) -> Params:
         content = read_yaml(ROOT / "params.yaml")
+        content["data"]["max_bad_share"] = 0.2  # of a few files, one is a large share
         for section, values in sections.items():
             content[section] |= values
         return parse_params(content)

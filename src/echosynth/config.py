@@ -5,6 +5,7 @@ is allowed.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,31 @@ Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+# Smallest side in pixels that an architecture can halve as often as it does.
+SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+
+
+def check_levels(size: int, unshuffle: int, channels: Sequence[int], attention_levels: Sequence[int]) -> None:
+    """Check that the diffusion model's U-Net can be built for images of side `size`.
+
+    Raises:
+        ValueError: naming the parameter that does not fit.
+    """
+    factor = unshuffle * 2 ** (len(channels) - 1)
+    if size % factor:
+        raise ValueError(
+            f"ingest.size = {size} cannot be halved through diffusion.unshuffle = {unshuffle} and {len(channels)} "
+            f"diffusion.channels: it must be a multiple of {factor}"
+        )
+    if missing := [level for level in attention_levels if level >= len(channels)]:
+        raise ValueError(
+            f"diffusion.attention_levels names level {missing[0]}, but diffusion.channels has levels 0 to "
+            f"{len(channels) - 1}"
+        )
+    if any(width % 4 for width in channels):
+        raise ValueError(f"diffusion.channels = {list(channels)} must all be multiples of 4 (better of 32)")
+
+
 class Section(BaseModel):
     """A part of params.yaml: no unknown keys, no silent conversion of types, no change after reading."""
 
@@ -37,7 +63,7 @@ class DataParams(Section):
     train_sources: list[SourceName] = Field(min_length=1)
     shift_sources: list[SourceName]
     max_bad_share: float = Field(ge=0, le=1)
-    id_salt: str
+    salt_file: str
 
     @model_validator(mode="after")
     def _no_source_twice(self) -> "DataParams":
@@ -120,23 +146,9 @@ class SampleParams(Section):
     batch_size: Positive
 
 
-class FidelityParams(Section):
-    """Frechet distances."""
+class TrainingParams(Section):
+    """How a classifier is trained."""
 
-    seed: Seed
-    count: int = Field(ge=2)
-    architecture: Architecture
-    inception_weights: str
-    floor_repeats: Positive
-
-
-class ClassifierParams(Section):
-    """The view classifiers and the sets that they are trained on."""
-
-    real_arms: list[RealArm] = Field(min_length=1)
-    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
-    architectures: list[Architecture] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
     budget: Literal["steps", "epochs"]
     steps: Positive
     epochs: Positive
@@ -147,10 +159,30 @@ class ClassifierParams(Section):
     decay_every: Fraction
     decay_factor: float = Field(gt=0, le=1)
     augment: float = Field(ge=0, le=1)
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class ClassifierParams(TrainingParams):
+    """The view classifiers and the sets that they are trained on."""
+
+    real_arms: list[RealArm] = Field(min_length=1)
+    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
+    architectures: list[Architecture] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed
-    precision: Literal["auto", "fp32", "bf16"]
+
+
+class FidelityParams(Section):
+    """Frechet distances, and the network whose features they are measured on."""
+
+    seed: Seed
+    count: int = Field(ge=2)
+    architecture: Architecture
+    training: TrainingParams
+    inception_weights: str
+    floor_repeats: Positive
 
 
 class Params(Section):
@@ -165,6 +197,21 @@ class Params(Section):
     fidelity: FidelityParams
     classifier: ClassifierParams
 
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Params":
+        model = self.diffusion
+        check_levels(self.ingest.size, model.unshuffle, model.channels, model.attention_levels)
+        for key, names in (
+            ("classifier.architectures", self.classifier.architectures),
+            ("fidelity.architecture", [self.fidelity.architecture]),
+        ):
+            for name in names:
+                if self.ingest.size < SMALLEST_SIDE[name]:
+                    raise ValueError(
+                        f"{key}: {name} needs ingest.size of at least {SMALLEST_SIDE[name]}, it is {self.ingest.size}"
+                    )
+        return self
+
 
 def _sentence(error: dict[str, Any], source: str) -> str:
     """One pydantic error as a sentence: key, what was found, what is allowed."""
@@ -174,8 +221,9 @@ def _sentence(error: dict[str, Any], source: str) -> str:
     if error["type"] == "missing":
         return f"{source}: {key} is missing"
     if error["type"] == "extra_forbidden":
-        model = Params.model_fields.get(parts[0]) if len(parts) > 1 else None
-        fields = (model.annotation if model else Params).model_fields  # type: ignore[union-attr]
+        fields = Params.model_fields
+        for part in parts[:-1]:
+            fields = fields[part].annotation.model_fields  # type: ignore[union-attr]
         return f"{source}: {key} is no parameter; allowed here: {', '.join(sorted(fields))}"
     if error["type"] == "value_error":
         return f"{source}: {error['ctx']['error']}"

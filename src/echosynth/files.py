@@ -56,17 +56,19 @@ def atomic_file(target: Path | str) -> Iterator[Path]:
 def atomic_folder(target: Path | str) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it takes the target's place when the block ends without an error."""
     target = Path(target)
-    part = target.with_name(target.name + ".part")
+    part, old = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
     with explained(target):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:
             yield part
             if target.is_dir():
-                shutil.rmtree(target)
+                shutil.rmtree(old, ignore_errors=True)
+                target.replace(old)
             part.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def write_json(target: Path | str, content: Any) -> None:

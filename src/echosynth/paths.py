@@ -3,6 +3,7 @@
 from pathlib import Path
 
 SOURCES = Path("data/sources")
+SHIFT = Path("data/shift")
 SPLIT = Path("data/split")
 ASSIGNMENT = SPLIT / "assignment.csv"
 SYNTHETIC = Path("data/synthetic")

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from echosynth.files import atomic_file, fingerprint, workspace
+from echosynth.weights import save_weights
 
 SOURCE = Path(__file__).parent
 
@@ -39,12 +40,15 @@ class ResumeState:
         self.folder = workspace() / ".resume" / f"{kind}-{fingerprint(*key)}"
         self.path = self.folder / "state.safetensors"
 
+    def held(self) -> FileLock:
+        """A lock for the whole work: a second experiment that needs the same result waits for it."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder.with_suffix(".lock"))
+
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
         """Replace the state by this one; a kill at any moment leaves the old or the new one."""
         with atomic_file(self.path) as part:
-            save_file(
-                {k: v.detach().contiguous().cpu() for k, v in tensors.items()}, part, {"facts": json.dumps(facts)}
-            )
+            save_weights(tensors, part, {"facts": json.dumps(facts)})
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
         """The last saved tensors and facts, or None when there is nothing to go on from."""

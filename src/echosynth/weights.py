@@ -1,8 +1,10 @@
-"""Reading stored weights into a network."""
+"""Weights on disk: safetensors, nothing that could be executed."""
 
 from pathlib import Path
 
-from safetensors.torch import load_file
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from echosynth.errors import EchosynthError
@@ -23,3 +25,15 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise EchosynthError(
             f"{path} does not fit its card or is damaged ({reason}); make it anew with `dvc repro`"
         ) from None
+
+
+def save_weights(tensors: dict[str, torch.Tensor], path: Path, facts: dict[str, str] | None = None) -> None:
+    """Write tensors by name, with a few words about them.
+
+    Raises:
+        EchosynthError: the file cannot be written, because the disk is full for instance.
+    """
+    try:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path, facts)
+    except SafetensorError as error:
+        raise EchosynthError(f"cannot write {path}: {error}; free some room and run again") from None

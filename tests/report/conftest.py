@@ -46,11 +46,12 @@ def _sources(params: Params, rng: np.random.Generator) -> None:
         views = [view for view in SOURCES[source].views for _ in range(20)]
         ids = [f"{source}-{rng.integers(16**12):012x}" for _ in views]
         images = [_picture(rng, view) for view in views]
-        write_image_set(paths.SOURCES / source, images, _manifest(ids, source, views, False))
+        shift = source in params.data.shift_sources
+        folder = (paths.SHIFT if shift else paths.SOURCES) / source
+        write_image_set(folder, images, _manifest(ids, source, views, False))
         omitted = {"colour Doppler": {"count": 13, "names": ["a.avi"]}} if SOURCES[source].is_video else {}
-        write_json(paths.SOURCES / source / "report.json", {"source": source, "images": len(ids), "omitted": omitted})
-        split = "train" if source in params.data.train_sources else "shift"
-        rows += [{"id": name, "source": source, "split": split} for name in ids]
+        write_json(folder / "report.json", {"source": source, "images": len(ids), "omitted": omitted})
+        rows += [{"id": name, "source": source, "split": "train"} for name in ids if not shift]
     paths.subset_file("150").parent.mkdir(parents=True)
     table = pd.DataFrame(rows)
     table.to_csv(paths.ASSIGNMENT, index=False)
@@ -72,8 +73,7 @@ def _split(params: Params) -> None:
         }
         for name, size in SUBSETS.items()
     }
-    shift = {"camus": {"A2C": 50, "A4C": 50}, "unity": {"A2C": 51, "A4C": 165, "PLAX": 144}}
-    metrics = {"by_source": sources, "by_view": views, "groups": {"train": 900}, "shift": shift, "subsets": subsets}
+    metrics = {"by_source": sources, "by_view": views, "groups": {"train": 900}, "subsets": subsets}
     write_json(paths.SPLIT / "metrics.json", metrics)
 
 
@@ -209,6 +209,13 @@ def _final(best: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _params() -> Params:
+    """params.yaml with the subsets of this tree."""
+    content = read_yaml(ROOT / "params.yaml")
+    content["split"]["subsets"] = [150, 500, "all"]
+    return parse_params(content)
+
+
 def _write_all(params: Params) -> None:
     """Write a whole pipeline below the current folder."""
     rng = np.random.default_rng(0)
@@ -223,7 +230,7 @@ def _write_all(params: Params) -> None:
 @pytest.fixture
 def params() -> Params:
     """The parameters of the demo."""
-    return parse_params(read_yaml(ROOT / "params.yaml"))
+    return _params()
 
 
 @pytest.fixture
@@ -237,7 +244,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Pat
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of another, equal pipeline."""
-    params = parse_params(read_yaml(ROOT / "params.yaml"))
+    params = _params()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("page"))
         _write_all(params)

@@ -23,11 +23,11 @@ def test_sections(page: str) -> None:
     for word in (
         "Research software, no medical device",
         "All pictures here are simulated phantoms",
-        "All arms train the same number of steps (300)",
+        "All arms train the same number of steps (160)",
         "A2C and PSAX come only from TMED-2",
         "Times are in MLflow, not here",
         "No Inception distances: the weights are not there.",
-        "mlflow ui --backend-store-uri sqlite:///mlflow.db",
+        "make ui",
         "one_in: 20.0",
     ):
         assert word in page, word

@@ -25,7 +25,7 @@ def test_data(inputs: Inputs) -> None:
     assert by_source.rows[3] == ["all", "501", "559", "884", "1,944"]
     assert by_view.rows[1] == ["validation", "17", "73", "90", "14", "194"]
     assert by_view.rows[4] == ["share", "9 %", "37 %", "47 %", "7 %", "100 %"]
-    assert tables.shift_sets(inputs).rows[1] == ["Unity", "51", "165", "144", "0", "360"]
+    assert tables.shift_sets(inputs).rows[1] == ["Unity", "20", "20", "20", "0", "60"]
     assert tables.subsets(inputs).rows[2] == ["all", "1,556", "138", "582", "728", "108", "401", "447", "708"]
     assert ["EchoNet-LVH", "colour Doppler", "13"] in list(tables.left_out(inputs).rows)
 

@@ -19,7 +19,10 @@ TINY: dict[str, dict[str, Any]] = {
     "split": {"subsets": [60]},
     "diffusion": {"channels": [16, 32], "attention_levels": [1], "steps": 30, "checkpoint_every": 5, "log_every": 5},
     "sample": {"per_view": 8, "evaluations": 2, "batch_size": 16},
-    "fidelity": {"floor_repeats": 2},
+    "fidelity": {
+        "floor_repeats": 2,
+        "training": read_yaml(ROOT / "params.yaml")["fidelity"]["training"] | {"steps": 6},
+    },
     "classifier": {
         "real_arms": ["real"],
         "synthetic_arms": ["synthetic"],
@@ -44,7 +47,8 @@ def clean_environment(project: Path) -> dict[str, str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git and DVC repository with the project's own dvc.yaml and code and tiny parameters; nothing has run yet."""
     folder = tmp_path_factory.mktemp("toy")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/salt.demo"):
+        (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copytree(

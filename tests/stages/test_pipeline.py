@@ -51,7 +51,7 @@ def test_no_patient_is_in_two_splits(finished: Path) -> None:
 
     manifest = pd.concat([pd.read_csv(path) for path in (finished / "data/sources").glob("*/manifest.csv")])
     split = pd.read_csv(finished / "data/split/assignment.csv").merge(manifest[["id", "group"]], on="id")
-    assert set(split["split"]) == {"train", "validation", "test", "shift"}
+    assert set(split["split"]) == {"train", "validation", "test"}
     assert split.groupby("group")["split"].nunique().max() == 1
     subset = set(pd.read_csv(finished / "data/split/subsets/60.csv")["id"])
     assert subset <= set(split.loc[split["split"] == "train", "id"])
@@ -74,7 +74,7 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     assert {"confusion.png", "scores.json"} <= {item.path for item in client.list_artifacts(classifier.info.run_id)}
     assert "samples.png" in {item.path for item in client.list_artifacts(by_name["sample 60"].info.run_id)}
     inputs = {item.dataset.name for item in classifier.inputs.dataset_inputs}
-    assert inputs == {"subset-60", "synthetic-60"}
+    assert inputs == {"subset-60", "synthetic-60", "validation"}
 
 
 def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: Path, run: Command) -> None:
@@ -101,9 +101,9 @@ def test_a_second_call_has_nothing_to_do(finished: Path, run: Command) -> None:
 def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, run: Command) -> None:
     before = len(runs(finished)[0])
     printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout
-    for stage in ("echo", "classify-real@real-60-resnet18", "compare", "final", "report"):
+    for stage in ("classify-real@real-60-resnet18", "compare", "final", "report"):
         assert f"Running stage '{stage}'" in printed
-    for stage in ("phantom", "ingest", "split", "diffusion", "sample"):
+    for stage in ("phantom", "ingest", "split", "diffusion", "sample", "echo", "fidelity"):
         assert f"Running stage '{stage}" not in printed
     parents, _ = runs(finished)
     assert len(parents) == before + 1
@@ -135,6 +135,8 @@ def test_nothing_is_lost_in_a_temporary_experiment(finished: Path, run: Command)
             "diffusion.schedule=square",
             "diffusion.schedule = 'square' is not allowed: input should be 'linear' or 'cosine'",
         ),
+        ("diffusion.attention_levels=[5]", "diffusion.attention_levels names level 5"),
+        ("fidelity.training.steps=0", "fidelity.training.steps = 0 is not allowed"),
         ("split.subsets=[60,100000]", "split.subsets"),
         ("+classifier.stepz=3", "classifier.stepz is no parameter; allowed here: "),
     ],
@@ -151,18 +153,25 @@ def test_a_wrong_parameter_stops_with_its_name_before_any_work(
 def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
     finished: Path, run: Command, environment: dict[str, str]
 ) -> None:
-    before = lock(finished)["diffusion@60"]["outs"]
-    words = ["dvc", "repro", "--force", "--single-item", "diffusion@60"]
-    process = subprocess.Popen(words, cwd=finished, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    params = yaml.safe_load((finished / "params.yaml").read_text())
+    params["diffusion"]["seed"] = 99
+    (finished / "params.yaml").write_text(yaml.safe_dump(params))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=finished, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    )
     states = finished / ".resume"
     while process.poll() is None and not list(states.glob("diffusion-*/state.safetensors")):
         time.sleep(0.02)
     assert process.poll() is None, "the training ended before it could be killed"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (finished / "models/diffusion/60/model.safetensors").exists()
-    printed = run("dvc", "repro").stdout
-    assert "training goes on at step" in printed
-    assert lock(finished)["diffusion@60"]["outs"] == before
-    assert not list(states.glob("diffusion-*"))
+    assert not (finished / "models/diffusion/60").exists()
+    assert "training goes on at step" in run("dvc", "repro").stdout
+    resumed = lock(finished)
+    assert not list(states.glob("diffusion-*/"))
     assert "up to date" in run("dvc", "status").stdout
+    parents, children = runs(finished)
+    mine = [child for child in children if child.data.tags["mlflow.parentRunId"] == parents[-1].info.run_id]
+    assert [child.info.run_name for child in mine].count("diffusion 60") == 1
+    run("dvc", "repro", "--force", "--single-item", "diffusion@60")
+    assert lock(finished)["diffusion@60"] == resumed["diffusion@60"]  # the bits of an uninterrupted run

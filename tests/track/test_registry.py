@@ -122,7 +122,7 @@ def test_torn_local_copy_is_fetched_again(stand_in: Path) -> None:
 
 @pytest.mark.parametrize("which", ["champion", "7"])
 def test_unknown_version_says_what_there_is(stand_in: Path, which: str) -> None:
-    with pytest.raises(EchosynthError, match=f"no {which} of {NAME} .none is registered; run `echosynth register`"):
+    with pytest.raises(EchosynthError, match=f"no {which} of {NAME} .none is registered; run `dvc repro"):
         load_registered(which)
     folder = network(stand_in / "final", 0.01)
     register(folder, {}, FRAMES, StandIn(folder).probabilities(list(FRAMES)))

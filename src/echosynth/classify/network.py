@@ -6,18 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import save_file
 from torch import nn
 
 from echosynth import _torchvision
+from echosynth.config import SMALLEST_SIDE
 from echosynth.device import Precision, autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.images.store import Images
 from echosynth.views import VIEWS
-from echosynth.weights import load_weights
-
-SMALLEST = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+from echosynth.weights import load_weights, save_weights
 
 
 class ClassifierCard(BaseModel):
@@ -59,10 +57,10 @@ def build(architecture: str, size: int) -> nn.Module:
     Raises:
         EchosynthError: the images are too small for the architecture.
     """
-    if size < SMALLEST[architecture]:
+    if size < SMALLEST_SIDE[architecture]:
         raise EchosynthError(
             f"classifier.architectures: {architecture} needs ingest.size of at least "
-            f"{SMALLEST[architecture]}, it is {size}"
+            f"{SMALLEST_SIDE[architecture]}, it is {size}"
         )
     _torchvision.make_importable()
     import timm
@@ -74,9 +72,7 @@ def build(architecture: str, size: int) -> nn.Module:
 
 def save(folder: Path, network: nn.Module, card: ClassifierCard) -> None:
     """Write model.safetensors and card.json into an existing folder."""
-    save_file(
-        {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}, folder / "model.safetensors"
-    )
+    save_weights(network.state_dict(), folder / "model.safetensors")
     write_json(folder / "card.json", card.model_dump(mode="json"))
 
 
@@ -93,7 +89,7 @@ def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, Classifie
         raise EchosynthError(
             f"{folder / 'card.json'} is no card of a classifier ({error.errors()[0]['msg']})"
         ) from None
-    if card.views != VIEWS or card.architecture not in SMALLEST:
+    if card.views != VIEWS or card.architecture not in SMALLEST_SIDE:
         raise EchosynthError(
             f"{folder / 'card.json'}: views {card.views} or architecture {card.architecture!r} unknown here"
         )

@@ -11,7 +11,7 @@ from torch import nn
 
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import build
-from echosynth.config import ClassifierParams
+from echosynth.config import TrainingParams
 from echosynth.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.images.augment import augment
@@ -33,7 +33,7 @@ class TrainedClassifier:
     seconds: float
 
 
-def total_steps(params: ClassifierParams, images: int) -> int:
+def total_steps(params: TrainingParams, images: int) -> int:
     """Optimisation steps of a training on so many images."""
     return params.steps if params.budget == "steps" else params.epochs * math.ceil(images / params.batch_size)
 
@@ -47,21 +47,22 @@ def batch_indices(count: int, batch_size: int, seed: int, step: int) -> torch.Te
 
 
 def train(
-    params: ClassifierParams,
+    params: TrainingParams,
     architecture: str,
     seed: int,
     data: TrainingSet,
     evaluate: Callable[[nn.Module, int, float], None] = lambda network, step, loss: None,
+    evaluations: int = 1,
 ) -> TrainedClassifier:
     """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
     choice.
 
     Args:
-        params: section `classifier` of the parameters.
+        params: section `classifier` or `fidelity.training` of the parameters.
         architecture: name of the network.
         seed: of initial weights, order and augmentation.
         data: the training images.
-        evaluate: called `params.evaluations` times on the way, the end included, with the network in eval mode, the
+        evaluate: called `evaluations` times on the way, the end included, with the network in eval mode, the
             number of steps done and the mean training loss since the last call.
 
     Raises:
@@ -78,7 +79,7 @@ def train(
         fused=True,
     )
     steps = total_steps(params, len(data.images))
-    stops = {round(steps * (i + 1) / params.evaluations) for i in range(params.evaluations)}
+    stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
     pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
     seconds, losses = 0.0, list[float]()
     for step in progress(range(steps), steps, f"{architecture} training", "steps"):

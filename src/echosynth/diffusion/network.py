@@ -6,16 +6,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import save_file
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import DiffusionParams
+from echosynth.config import DiffusionParams, check_levels
 from echosynth.diffusion.process import Prediction, Schedule
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.views import VIEWS
-from echosynth.weights import load_weights
+from echosynth.weights import load_weights, save_weights
 
 NULL_LABEL = len(VIEWS)
 
@@ -67,20 +66,11 @@ class ViewDenoiser(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        factor = unshuffle * 2 ** (len(channels) - 1)
-        if size % factor:
-            raise EchosynthError(
-                f"ingest.size = {size} cannot be halved through diffusion.unshuffle = {unshuffle} and {len(channels)} "
-                f"diffusion.channels: it must be a multiple of {factor}"
-            )
-        if missing := [level for level in attention_levels if level >= len(channels)]:
-            raise EchosynthError(
-                f"diffusion.attention_levels names level {missing[0]}, but "
-                f"diffusion.channels has levels 0 to {len(channels) - 1}"
-            )
+        try:
+            check_levels(size, unshuffle, channels, attention_levels)
+        except ValueError as error:
+            raise EchosynthError(str(error)) from None
         groups = math.gcd(32, *channels)
-        if groups < 4:
-            raise EchosynthError(f"diffusion.channels = {list(channels)} must all be multiples of 4 (better of 32)")
         _torchvision.make_importable()
         from diffusers.models import UNet2DModel
 
@@ -117,7 +107,7 @@ def build(params: DiffusionParams, size: int) -> ViewDenoiser:
 
 def save(folder: Path, weights: dict[str, torch.Tensor], card: DiffusionCard) -> None:
     """Write model.safetensors and card.json into an existing folder."""
-    save_file({name: tensor.contiguous().cpu() for name, tensor in weights.items()}, folder / "model.safetensors")
+    save_weights(weights, folder / "model.safetensors")
     write_json(folder / "card.json", card.model_dump(mode="json"))
 
 

@@ -21,6 +21,7 @@ from echosynth.progress import progress
 from echosynth.resume import ResumeState, code_hash
 
 Point = dict[str, float]
+EVALUATION_BATCH = 128
 
 
 @dataclass
@@ -64,10 +65,8 @@ def _restore(tensors: dict[str, torch.Tensor], network: ViewDenoiser, ema: Ema, 
     for name, average in ema.weights.items():
         average.copy_(tensors[f"ema.{name}"])
     for name, parameter in network.named_parameters():
-        moments = {key: tensors[f"optimizer.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {
-            key: value if key == "step" else value.to(device) for key, value in moments.items()
-        }
+        keys = ("step", "exp_avg", "exp_avg_sq")
+        optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].to(device) for key in keys}
 
 
 def training_state(params: DiffusionParams, data_hash: str) -> ResumeState:
@@ -87,10 +86,14 @@ def held_out_loss(
     t = torch.randint(process.timesteps, (len(x0),), generator=generator).to(device)
     noise = torch.randn(x0.shape, generator=generator).to(device)
     network.eval()
-    with autocast(device, params.precision):
-        losses = process.losses(network, x0.to(device), labels.to(device), t, noise)
+    total = 0.0
+    for rows in torch.arange(len(x0)).split(EVALUATION_BATCH):
+        with autocast(device, params.precision):
+            total += (
+                process.losses(network, x0[rows].to(device), labels[rows].to(device), t[rows], noise[rows]).sum().item()
+            )
     network.train()
-    return float(losses.mean())
+    return total / len(x0)
 
 
 def train(

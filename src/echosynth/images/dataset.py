@@ -70,7 +70,7 @@ def read_labelled(folders: Iterable[Path], ids: Sequence[str] | None = None) -> 
 
 
 def read_split(sources: Sequence[str], split: str) -> LabelledImages:
-    """Real images of one split (train, validation, test, shift) from the given sources."""
+    """Real images of one split (train, validation, test) from the given sources."""
     assignment = pd.read_csv(paths.ASSIGNMENT)
     ids = assignment.loc[assignment["split"] == split, "id"].tolist()
     return read_labelled([paths.SOURCES / source for source in sources], ids)

@@ -18,6 +18,7 @@ from echosynth.images.prepare import Picture, prepare
 from echosynth.images.store import write_image_stream
 from echosynth.progress import progress
 from echosynth.sources.base import Listing, Record, Source, hashed
+from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 NAMES_SHOWN = 20
 UNREADABLE = "unreadable"
@@ -84,11 +85,24 @@ def _limit_per_patient(listing: Listing, folder: Path, params: IngestParams) -> 
     return [record for record in listing.records if record not in dropped]
 
 
+def read_salt(path: Path) -> str:
+    """The secret for hashes. It lives in a file, so that it is in no parameter list, page or run.
+
+    Raises:
+        EchosynthError: the file is missing or empty.
+    """
+    salt = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    if not salt:
+        raise EchosynthError(f"data.salt_file: {path} is missing or empty; write a long random text into it")
+    return salt
+
+
 class _Report:
     """Counts on the way and refuses a release of which too much is unreadable or a view is missing."""
 
     def __init__(self, source: Source, listing: Listing, folder: Path, params: Params) -> None:
         self.source, self.listing, self.folder, self.params = source, listing, folder, params
+        self.salt = read_salt(Path(params.data.salt_file))
         self.views, self.sizes = Counter[str](), Counter[str]()
         self.frames: list[int] = []
         self.enlarged = 0
@@ -96,7 +110,7 @@ class _Report:
 
     def name(self, text: str) -> str:
         """Stands for a file in outputs: names of some releases hold the patient's number."""
-        return f"{self.source.name}-{hashed(self.params.data.id_salt, self.source.name, text)}"
+        return f"{self.source.name}-{hashed(self.salt, self.source.name, text)}"
 
     def row(self, outcome: _Outcome) -> dict[str, Any]:
         """Count a picture and return its row of the manifest."""
@@ -109,7 +123,7 @@ class _Report:
             "id": self.name(_relative(record, self.folder)),
             "source": self.source.name,
             "view": record.view,
-            "group": hashed(self.params.data.id_salt, self.source.name, record.group),
+            "group": hashed(self.salt, self.source.name, record.group),
             "group_kind": record.group_kind,
             "official_split": record.official_split or "",
             "frame": outcome.frame,
@@ -127,11 +141,13 @@ class _Report:
 
     def check(self, attempted: int) -> None:
         """Raise EchosynthError when the release cannot be trusted."""
-        share = len(self.errors) / attempted
-        if share > self.params.data.max_bad_share:
+        lost = self.listing.omitted.get(ROW_WITHOUT_FILE, [])
+        bad, total = len(self.errors) + len(lost), attempted + len(lost)
+        if bad > self.params.data.max_bad_share * total:
+            first = self.errors[0] if self.errors else f"{lost[0]} is in a table, but there is no such file"
             raise EchosynthError(
-                f"{self.source.name}: {len(self.errors)} of {attempted} files ({share:.1%}) are unreadable, more than "
-                f"data.max_bad_share = {self.params.data.max_bad_share} allows; the first: {self.errors[0]}"
+                f"{self.source.name}: {bad} of {total} files ({bad / total:.1%}) are unreadable or missing, more than "
+                f"data.max_bad_share = {self.params.data.max_bad_share} allows; the first: {first}"
             )
         missing = [view for view in self.source.views if not self.views[view]]
         if missing:
@@ -152,7 +168,7 @@ class _Report:
             "views": {view: self.views[view] for view in self.source.views},
             "left_out": sum(self.left_out().values()),
             "omitted": {
-                reason: {"count": len(names), "names": [self.name(name) for name in sorted(names)[:NAMES_SHOWN]]}
+                reason: {"count": len(names), "names": sorted(names)[:NAMES_SHOWN]}
                 for reason, names in self.listing.omitted.items()
             },
             "native_sizes": dict(self.sizes),

@@ -1,26 +1,46 @@
 """How close a synthetic set is to held-out real images, beside the floor that real images themselves reach at the same
 size."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.errors import EchosynthError
 from echosynth.measure.frechet import Features, frechet_distance, kernel_distance
+from echosynth.views import VIEWS
 
 Ints = npt.NDArray[np.int64]
 
 
-def matched_draw(labels: Ints, wanted: Ints, rng: np.random.Generator) -> Ints:
-    """Indices into `labels` drawn at random so that each label comes as often as in `wanted`.
+def matched_counts(sets: Sequence[Ints], count: int) -> dict[int, int]:
+    """How many images of each view can be drawn from every set, in the mixture of the first one.
 
-    Without replacement while there are enough of a label, else all of them and the rest again.
+    Args:
+        sets: labels of each set; the first is the reference.
+        count: most images in all.
+
+    Returns:
+        View -> number, at most what the poorest set holds of it; scaled down together when that is more than `count`.
+
+    Raises:
+        EchosynthError: a set lacks a view of the reference.
     """
-    picks = []
-    for label, count in zip(*np.unique(wanted, return_counts=True), strict=True):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        picks.append(np.resize(members, count))
-    return np.concatenate(picks)
+    counts = {}
+    for label in np.unique(sets[0]):
+        counts[int(label)] = min(int((labels == label).sum()) for labels in sets)
+        if not counts[int(label)]:
+            raise EchosynthError(f"a set of images to be compared has none of view {VIEWS[label]}; make it larger")
+    share = min(1.0, count / sum(counts.values()))
+    return {label: max(1, int(number * share)) for label, number in counts.items()}
+
+
+def matched_draw(labels: Ints, counts: dict[int, int], rng: np.random.Generator) -> Ints:
+    """Indices into `labels`: so many of each view, drawn without replacement."""
+    return np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == label))[:number] for label, number in counts.items()]
+    )
 
 
 def fidelity(
@@ -47,7 +67,7 @@ def fidelity(
         validation_labels: (M,) views.
         other_real: (K, D) features of real images that are neither trained on nor in the validation set.
         other_labels: (K,) views.
-        count: images on each side; fewer where validation or other images are fewer.
+        count: images on each side; fewer where a set holds fewer of a view.
         repeats: draws, each with another choice.
         seed: of the draws.
 
@@ -55,15 +75,13 @@ def fidelity(
         count n, frechet, frechet_sd, kernel, floor_frechet, floor_frechet_sd, floor_kernel: means and standard
         deviations over the draws.
     """
-    n = min(count, len(validation), len(other_real))
+    counts = matched_counts([validation_labels, synthetic_labels, other_labels], count)
     rows = []
     for repeat in range(repeats):
         rng = np.random.default_rng((seed, repeat))
-        reference = np.sort(rng.permutation(len(validation))[:n])
-        wanted = validation_labels[reference]
-        real = validation[reference]
-        fake = synthetic[matched_draw(synthetic_labels, wanted, rng)]
-        floor = other_real[matched_draw(other_labels, wanted, rng)]
+        real = validation[matched_draw(validation_labels, counts, rng)]
+        fake = synthetic[matched_draw(synthetic_labels, counts, rng)]
+        floor = other_real[matched_draw(other_labels, counts, rng)]
         rows.append(
             [
                 frechet_distance(fake, real),
@@ -74,7 +92,7 @@ def fidelity(
         )
     mean, sd = np.mean(rows, axis=0), np.std(rows, axis=0)
     return {
-        "count": n,
+        "count": sum(counts.values()),
         "frechet": float(mean[0]),
         "frechet_sd": float(sd[0]),
         "kernel": float(mean[1]),

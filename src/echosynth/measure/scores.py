@@ -150,9 +150,9 @@ def evaluate(
 
 
 def headline(scores: dict[str, Any], prefix: str) -> dict[str, float]:
-    """The scores that make columns of a table of runs, such as "test_macro_auprc" and "test_recall_A2C"; absent views
+    """The scores that make columns of a table of runs, such as "test.macro_auprc" and "test.recall_A2C"; absent views
     are left out."""
     flat: dict[str, float] = {
-        f"{prefix}_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss", "accuracy")
+        f"{prefix}.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss", "accuracy")
     }
-    return flat | {f"{prefix}_recall_{view}": value for view, value in scores["recall"].items() if value is not None}
+    return flat | {f"{prefix}.recall_{view}": value for view, value in scores["recall"].items() if value is not None}

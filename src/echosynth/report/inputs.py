@@ -117,8 +117,10 @@ def read_inputs(params: Params) -> Inputs:
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
     """
-    sources = [*params.data.train_sources, *params.data.shift_sources]
-    manifests = {source: read_manifest(paths.SOURCES / source) for source in sources}
+    folders = {source: paths.SOURCES / source for source in params.data.train_sources}
+    folders |= {source: paths.SHIFT / source for source in params.data.shift_sources}
+    manifests = {source: read_manifest(folder) for source, folder in folders.items()}
+    shift = {source: manifests[source]["view"].value_counts().to_dict() for source in params.data.shift_sources}
     models = {}
     for subset in map(str, params.split.subsets):
         made = paths.SYNTHETIC / subset
@@ -131,9 +133,9 @@ def read_inputs(params: Params) -> Inputs:
         )
     return Inputs(
         params=params,
-        ingest={source: read_json(paths.SOURCES / source / "report.json") for source in sources},
-        split=read_json(paths.SPLIT / "metrics.json"),
-        examples={source: _examples(paths.SOURCES / source, PER_SOURCE, manifests[source]) for source in sources},
+        ingest={source: read_json(folder / "report.json") for source, folder in folders.items()},
+        split=read_json(paths.SPLIT / "metrics.json") | {"shift": shift},
+        examples={source: _examples(folder, PER_SOURCE, manifests[source]) for source, folder in folders.items()},
         diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
         comparison=read_json(paths.COMPARISON / "metrics.json"),
         final=read_json(paths.FINAL_SCORES / "metrics.json"),

@@ -8,7 +8,7 @@ import pandas as pd
 from echosynth.files import atomic_folder
 from echosynth.report.inputs import Inputs
 from echosynth.report.words import rare_recall
-from echosynth.views import RARE_VIEWS, VIEWS
+from echosynth.views import VIEWS
 
 Tree = dict[str, Any]
 
@@ -62,13 +62,12 @@ def flat(tree: Tree) -> dict[str, float]:
 
 
 def plots(inputs: Inputs, folder: Path) -> None:
-    """Write auprc.csv, diffusion.csv and confusion_test.csv for `dvc plots` into `folder`, which is replaced."""
-    cells = [
-        {key: cell[key] for key in ("real_images", "arm", "architecture", "macro_auprc", "macro_f1")}
-        | {f"recall_{view}": cell["recall"][view] for view in RARE_VIEWS}
-        for cell in inputs.comparison["cells"]
-    ]
-    curves = [model.curve[["step", "loss"]].assign(subset=subset) for subset, model in inputs.diffusion.items()]
+    """Write auprc.csv and confusion_test.csv for `dvc plots` into `folder`, which is replaced.
+
+    The first holds a row for each subset and a column for each arm, of the first architecture.
+    """
+    cells = [cell for cell in inputs.comparison["cells"] if cell["architecture"] == inputs.architecture]
+    wide = pd.DataFrame(cells).pivot_table("macro_auprc", "real_images", "arm").reset_index()
     pairs = [
         (actual, predicted)
         for actual, row in zip(VIEWS, inputs.final["test"]["confusion"], strict=True)
@@ -76,8 +75,7 @@ def plots(inputs: Inputs, folder: Path) -> None:
         for _ in range(times)
     ]
     tables = {
-        "auprc": pd.DataFrame(cells),
-        "diffusion": pd.concat(curves, ignore_index=True)[["subset", "step", "loss"]],
+        "auprc": wide,
         "confusion_test": pd.DataFrame(pairs, columns=["actual", "predicted"]),
     }
     with atomic_folder(folder) as part:

@@ -98,7 +98,7 @@ def left_out(inputs: Inputs) -> Table:
         for source, report in inputs.ingest.items()
         for reason, omitted in sorted(report["omitted"].items())
     ]
-    note = "Names, hashed, stand in data/sources/<source>/report.json." if rows else "Nothing was left out."
+    note = "The first names of each stand in report.json beside the image set." if rows else "Nothing was left out."
     return Table("Left out by ingest (files or rows)", ["source", "reason", "count"], rows, labels=2, note=note)
 
 

@@ -46,9 +46,10 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
             with child_run(
                 f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings, **facts}, tags
             ) as run:
-                run.dataset(f"subset-{size}", paths.subset_file(size), "training")
+                run.dataset(f"subset-{size}", subset.hash(), "training")
+                run.dataset("validation", validation.hash(), "validation")
                 if synthetic:
-                    run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "training")
+                    run.dataset(f"synthetic-{size}", made.hash(), "training")
                 train_and_score(params, facts, data, subset.hash(), validation, part / paths.seed_folder(seed), run)
 
 
@@ -68,11 +69,11 @@ def train_and_score(
 
     def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
         scores = evaluate(predict(network, validation.images), *truth)
-        shown = {f"validation_{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
+        shown = {f"validation.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
         curve.append({"step": step, "training_loss": loss, **shown})
         run.metrics({"training_loss": loss, **shown}, step)
 
-    trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation)
+    trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation, settings.evaluations)
     probabilities = predict(trained.network, validation.images)
     scores = evaluate(probabilities, *truth, settings.bootstrap, settings.bootstrap_seed)
     card = ClassifierCard(

@@ -23,8 +23,12 @@ def main(params: Params, size: str) -> None:
     held_out = read_split(params.data.train_sources, "validation")
     state = training_state(settings, real.hash())
     facts = {"subset": size, "images": len(real.ids), "by_view": real.by_view()}
-    with child_run(f"diffusion {size}", "diffusion", {"diffusion": settings.model_dump(), "subset": size}) as run:
-        run.dataset(f"subset-{size}", paths.subset_file(size), "training")
+    with (
+        state.held(),
+        child_run(f"diffusion {size}", "diffusion", {"diffusion": settings.model_dump(), "subset": size}) as run,
+    ):
+        run.dataset(f"subset-{size}", real.hash(), "training")
+        run.dataset("validation", held_out.hash(), "validation")
 
         def on_point(point: Point) -> None:
             run.metrics({name: value for name, value in point.items() if name != "step"}, int(point["step"]))

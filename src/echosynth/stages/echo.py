@@ -13,7 +13,7 @@ from echosynth.stages import stage
 @stage
 def main(params: Params) -> None:
     """Read the training set, write models/echo."""
-    settings, architecture = params.classifier, params.fidelity.architecture
+    settings, architecture = params.fidelity.training, params.fidelity.architecture
     real = read_split(params.data.train_sources, "train")
     trained = train(settings, architecture, params.fidelity.seed, TrainingSet(real.images, real.labels))
     card = ClassifierCard(

@@ -11,11 +11,11 @@ from echosynth.classify.predict import ViewClassifier
 from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import atomic_folder, file_hash, read_json, write_json
-from echosynth.images.dataset import read_split
+from echosynth.images.dataset import read_labelled, read_split
 from echosynth.measure.scores import evaluate, headline
 from echosynth.stages import stage
 from echosynth.track.plots import confusion_figure
-from echosynth.track.registry import register
+from echosynth.track.registry import FILES, register
 from echosynth.track.runs import child_run
 
 
@@ -32,14 +32,18 @@ def main(params: Params) -> None:
     splits = {"test": params.data.train_sources, "shift": params.data.shift_sources}
     for split, sources in splits.items():
         if sources:
-            real = read_split(sources, split)
+            real = (
+                read_split(sources, split)
+                if split == "test"
+                else read_labelled([paths.SHIFT / name for name in sources])
+            )
             probabilities = predict(network, real.images)
             result[split] = evaluate(
                 probabilities, real.labels, real.groups, real.sources, settings.bootstrap, settings.bootstrap_seed
             )
     with atomic_folder(paths.FINAL) as part:
-        for name in ("model.safetensors", "card.json"):
-            shutil.copyfile(folder / name, part / name)
+        for file in FILES:
+            shutil.copyfile(folder / file, part / file)
     write_json(paths.FINAL_SCORES / "metrics.json", result)
     scores = {key: value for split in splits if result[split] for key, value in headline(result[split], split).items()}
     with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:

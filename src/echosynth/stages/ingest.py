@@ -11,8 +11,9 @@ from echosynth.stages import stage
 
 @stage
 def main(params: Params, source: str) -> None:
-    """Read data.root/<source>, write data/sources/<source>."""
-    report = ingest(SOURCES[source], Path(params.data.root) / source, paths.SOURCES / source, params)
+    """Read data.root/<source>, write data/sources/<source>, or data/shift/<source> for the domain-shift set."""
+    out = (paths.SHIFT if source in params.data.shift_sources else paths.SOURCES) / source
+    report = ingest(SOURCES[source], Path(params.data.root) / source, out, params)
     print(f"{source}: {report['images']} images; left out: {report['left_out']}")
 
 

@@ -1,4 +1,4 @@
-"""Divide the four-class set by patient, choose the nested subsets, name the shift set."""
+"""Divide the four-class set by patient and choose the nested subsets."""
 
 import sys
 
@@ -24,18 +24,15 @@ def main(params: Params) -> None:
     """Read the manifests under data/sources, write data/split."""
     settings, train_sources = params.split, [str(source) for source in params.data.train_sources]
     manifest = pd.concat([read_manifest(paths.SOURCES / source) for source in train_sources], ignore_index=True)
-    shift = {source: read_manifest(paths.SOURCES / source) for source in params.data.shift_sources}
     manifest["split"] = manifest["id"].map(split_groups(manifest, settings.validation, settings.test, settings.seed))
     parts = {name: manifest[manifest["split"] == name] for name in ("train", "validation", "test")}
     subsets = nested_subsets(parts["train"], settings.subsets, settings.seed)
-    assignment = pd.concat([manifest, *(table.assign(split="shift") for table in shift.values())], ignore_index=True)
     views = list(VIEWS)
     chosen = {name: parts["train"][parts["train"]["id"].isin(set(ids))] for name, ids in subsets.items()}
     metrics = {
         "by_source": {name: counts(part, "source", train_sources) for name, part in parts.items()},
         "by_view": {name: counts(part, "view", views) for name, part in parts.items()},
         "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
-        "shift": {source: counts(table, "view", views) for source, table in shift.items()},
         "subsets": {
             name: {
                 "images": len(part),
@@ -46,7 +43,7 @@ def main(params: Params) -> None:
         },
     }
     with atomic_folder(paths.SPLIT) as folder:
-        assignment[["id", "source", "split"]].to_csv(folder / paths.ASSIGNMENT.name, index=False, lineterminator="\n")
+        manifest[["id", "source", "split"]].to_csv(folder / paths.ASSIGNMENT.name, index=False, lineterminator="\n")
         (folder / "subsets").mkdir()
         for name, ids in subsets.items():
             pd.DataFrame({"id": ids}).to_csv(folder / "subsets" / f"{name}.csv", index=False, lineterminator="\n")

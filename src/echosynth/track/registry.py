@@ -126,6 +126,7 @@ def load_registered(alias_or_version: str, name: str = NAME) -> Path:
     """
     import mlflow
 
+    store.require_existing()
     client = store.client()
     with store.reported():
         version = _find(name, alias_or_version)
@@ -140,7 +141,8 @@ def load_registered(alias_or_version: str, name: str = NAME) -> Path:
                 if file_hash(part / FILES[0]) != sha:
                     raise EchosynthError(
                         f"version {version.version} of {name} is damaged in the MLflow store: these are not the "
-                        "weights that were registered; delete the version and run `echosynth register`"
+                        "weights that were registered; delete the version and run "
+                        "`dvc repro --force --single-item final`"
                     )
     return folder
 
@@ -177,7 +179,11 @@ def _find(name: str, alias_or_version: str) -> "ModelVersion":
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         versions = [str(version.version) for version in client.search_model_versions(f"name = '{name}'")]
-        there = f"versions there: {', '.join(versions)}" if versions else "none is registered; run `echosynth register`"
+        there = (
+            f"versions there: {', '.join(versions)}"
+            if versions
+            else "none is registered; run `dvc repro --force --single-item final`"
+        )
         raise EchosynthError(f"the registry holds no {alias_or_version} of {name} ({there})") from None
 
 

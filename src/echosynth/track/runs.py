@@ -222,10 +222,13 @@ def _same_params() -> str:
 
 
 def _child(parent: str, name: str, stage: str, params: Mapping[str, str], tags: Mapping[str, str]) -> Run:
-    """The unfinished child of this name and these parameters, or a new one."""
+    """The child of this name and these parameters under an unfinished parent, or a new one.
+
+    A finished one is taken up too: its stage was stopped later, its result is gone and the work is done again.
+    """
     for run in _search(f"tags.`{PARENT}` = '{parent}'") if parent else []:
         same = run.info.run_name == name and all(run.data.params.get(key, text) == text for key, text in params.items())
-        if same and run.info.status in (*OPEN, "KILLED"):
+        if same:
             _reopen(run)
             run_id = str(run.info.run_id)
             client = store.client()
@@ -258,9 +261,9 @@ def _search(condition: str) -> "list[MlflowRun]":
 
 
 def _reopen(run: "MlflowRun") -> None:
-    """Set an unfinished run to RUNNING again."""
+    """Set a run to RUNNING again."""
     client = store.client()
-    if run.info.status in ("FAILED", "KILLED"):
+    if run.info.status != "RUNNING":
         client.update_run(run.info.run_id, status="RUNNING")
     if "error" in run.data.tags:
         client.delete_tag(run.info.run_id, "error")

@@ -40,6 +40,20 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
 
 
+def require_existing() -> None:
+    """Refuse to look something up in a local store that is not there, instead of making an empty one.
+
+    Raises:
+        EchosynthError: the workspace has no database.
+    """
+    path = workspace() / "mlflow.db"
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not path.is_file():
+        raise EchosynthError(
+            f"there is no model registry: {path} is missing; run `make demo` in the project's folder first, "
+            "or name a folder with a stored model"
+        )
+
+
 def lock(name: str = "track") -> "BaseFileLock":
     """Lock shared by all processes of the workspace, for a `with` block; its holder may take it again inside.
 
