@@ -31,6 +31,7 @@ QUIET = ("mlflow", "alembic", "sqlalchemy", "urllib3")
 
 # No usage statistics are sent from a project that holds medical data. MLflow reads this when it is imported.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 _experiments: dict[str, str] = {}  # tracking URI -> id of the experiment, of the stores that this process has set up
 
