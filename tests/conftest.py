@@ -102,6 +102,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     card = ClassifierCard(
         size=32,
+        resampling="area-cubic",
         architecture="resnet18",
         arm="mixed",
         subset="150",

@@ -6,23 +6,41 @@ is allowed.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from echosynth.errors import EchosynthError
 
-SourceName = Literal["echonet-dynamic", "echonet-lvh", "tmed2", "camus", "unity"]
 RealArm = Literal["real", "upsampled"]
 SyntheticArm = Literal["synthetic", "mixed"]
 ArmName = RealArm | SyntheticArm
 Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
 SubsetSize = Annotated[int, Field(ge=8)] | Literal["all"]
+Resampling = Literal["area-cubic", "cubic"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+@cache
+def source_names() -> tuple[str, ...]:
+    """Names of all sources that can be read: the modules of `echosynth.sources.releases`, none of which is imported."""
+    folder = Path(__file__).parent / "sources" / "releases"
+    return tuple(sorted(module.name.replace("_", "-") for module in iter_modules([str(folder)])))
+
+
+def _known_source(name: str) -> str:
+    if name not in source_names() and not re.fullmatch(r"own-[a-z0-9-]+", name):
+        raise ValueError(f"{name!r} is no source; known are {', '.join(source_names())} and own-<name>")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_known_source)]
 
 
 # Smallest side in pixels that an architecture can halve as often as it does.
@@ -83,13 +101,28 @@ class PhantomParams(Section):
     difficulty: float = Field(ge=0, le=2)
 
 
+class ReviewParams(Section):
+    """Which recordings are no plain 2-D picture: the video validation."""
+
+    method: Literal["ks", "grey", "none"]
+    alpha: Fraction
+    undecided: Literal["keep", "drop", "stop", "proposal"]
+    grey_difference: int = Field(ge=0, le=255)
+    grey_share: float = Field(ge=0, le=1)
+    coloured_share: Fraction
+
+
 class IngestParams(Section):
     """From files to small grey pictures."""
 
     size: int = Field(ge=8, le=1024, multiple_of=8)
+    resampling: Resampling
     seed: Seed
+    frames: Literal["random", "spaced", "dissimilar", "marked"]
+    frames_per_cine: Positive
     max_per_patient_view: Positive
-    doppler_share: Fraction
+    backend: Literal["processes", "dask"]
+    dask_scheduler: str
     workers: int = Field(ge=0)
 
 
@@ -97,8 +130,10 @@ class SplitParams(Section):
     """Training, validation and test set, and the nested subsets of the training set."""
 
     seed: Seed
+    official: Literal["auto", "always", "never"]
     validation: Fraction
     test: Fraction
+    near_duplicate: float = Field(gt=0, le=1)
     subsets: list[SubsetSize] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -190,6 +225,7 @@ class Params(Section):
 
     data: DataParams
     phantom: PhantomParams
+    review: ReviewParams
     ingest: IngestParams
     split: SplitParams
     diffusion: DiffusionParams

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import SMALLEST_SIDE
+from echosynth.config import SMALLEST_SIDE, Resampling
 from echosynth.device import Precision, autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
@@ -24,6 +24,7 @@ class ClassifierCard(BaseModel):
     Attributes:
         views: names of the outputs, in order.
         size: side of the input in pixels; a frame is prepared to it by `echosynth.images.prepare.prepare`.
+        resampling: how frames are made smaller, see `echosynth.images.prepare.resize`.
         arm: what it was trained on: real, upsampled, synthetic, mixed.
         training_hash: identifies the training images.
     """
@@ -33,6 +34,7 @@ class ClassifierCard(BaseModel):
     kind: str = "classifier"
     views: tuple[str, ...] = VIEWS
     size: int
+    resampling: Resampling
     architecture: str
     arm: str
     subset: str

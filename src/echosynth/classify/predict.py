@@ -36,5 +36,5 @@ class ViewClassifier:
         Returns:
             (N, 4) float32 in the order of `echosynth.views.VIEWS`.
         """
-        images = np.stack([prepare(frame, self.card.size, spacing) for frame in frames])
+        images = np.stack([prepare(frame, self.card.size, spacing, self.card.resampling) for frame in frames])
         return predict(self.network, images)

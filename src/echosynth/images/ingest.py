@@ -17,7 +17,7 @@ from echosynth.images.decode import read_frame
 from echosynth.images.prepare import Picture, prepare
 from echosynth.images.store import write_image_stream
 from echosynth.progress import progress
-from echosynth.sources.base import Listing, Record, Source, hashed
+from echosynth.sources.base import Listing, Record, Source, hashed, record_id
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 NAMES_SHOWN = 20
@@ -52,14 +52,14 @@ def _read_one(record: Record, is_video: bool, key: tuple[int, int], params: Inge
     """Decode, judge and prepare one record."""
     try:
         if is_video:
-            reason = unusable(read_frame(record.path).frames[0], params.doppler_share)
+            reason = unusable(read_frame(record.path).frames[0], 0.01)
             if reason:
                 return _Outcome(record, reason=reason)
             clip = read_frame(record.path, lambda total: int(np.random.default_rng(key).integers(total)))
         else:
             clip = read_frame(record.path)
         native = clip.frames[0]
-        picture = prepare(native, params.size, clip.spacing)
+        picture = prepare(native, params.size, clip.spacing, params.resampling)
     except EchosynthError as error:
         return _Outcome(record, reason=UNREADABLE, error=str(error))
     return _Outcome(record, picture, clip.first, clip.total, native.shape[1], native.shape[0])
@@ -75,7 +75,7 @@ def _limit_per_patient(listing: Listing, folder: Path, params: IngestParams) -> 
     dropped: set[Record] = set()
     for (group, view), records in together.items():
         if records[0].group_kind == "patient" and len(records) > params.max_per_patient_view:
-            rng = np.random.default_rng(_seed(params.seed, records[0].source, group, view))
+            rng = np.random.default_rng(_seed(params.seed, group, view))
             order = rng.permutation(len(records))
             dropped.update(records[index] for index in order[params.max_per_patient_view :])
     reason = f"more than {params.max_per_patient_view} of one patient and view"
@@ -110,7 +110,7 @@ class _Report:
 
     def name(self, text: str) -> str:
         """Stands for a file in outputs: names of some releases hold the patient's number."""
-        return f"{self.source.name}-{hashed(self.salt, self.source.name, text)}"
+        return record_id(self.salt, self.source.name, text)
 
     def row(self, outcome: _Outcome) -> dict[str, Any]:
         """Count a picture and return its row of the manifest."""
@@ -206,12 +206,12 @@ def ingest(source: Source, folder: Path, out: Path, params: Params) -> dict[str,
             the source has no image.
     """
     listing = source.list_records(folder)
-    records = listing.records if source.is_video else _limit_per_patient(listing, folder, params.ingest)
+    records = listing.records if source.has_cines else _limit_per_patient(listing, folder, params.ingest)
     report = _Report(source, listing, folder, params)
     jobs = (
         joblib.delayed(_read_one)(
             record,
-            source.is_video,
+            source.has_cines,
             _seed(params.ingest.seed, source.name, _relative(record, folder)),
             params.ingest,
         )

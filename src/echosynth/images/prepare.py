@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.config import Resampling
 from echosynth.errors import EchosynthError
 
 Picture = npt.NDArray[np.uint8]
@@ -55,23 +56,28 @@ def centre_crop(frame: Picture) -> Picture:
     return frame[top : top + side, left : left + side]
 
 
-def resize(square: Picture, size: int) -> Picture:
+def resize(square: Picture, size: int, resampling: Resampling) -> Picture:
     """A square picture at (size, size), by cubic interpolation as in the study.
 
     OpenCV's cubic kernel spans four pixels of the source whatever the factor: from 768 to 112 it skips most of them,
     and what is left of the speckle depends on the native size, which tells the source and so, in this study, the view.
-    Pictures of more than twice the target are therefore averaged over areas to exactly twice the target first; the
-    cubic step from there is the same for all sources.
+    With "area-cubic", pictures of more than twice the target are averaged over areas to exactly twice the target
+    first; the cubic step from there is the same for all sources. "cubic" is the study's one step.
     """
     side = square.shape[0]
     if side == size:
         return square.copy()
-    if side > 2 * size:
+    if resampling == "area-cubic" and side > 2 * size:
         square = np.asarray(cv2.resize(square, (2 * size, 2 * size), interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def prepare(frame: Picture, size: int, spacing: tuple[float, float] | None = None) -> Picture:
+def prepare(
+    frame: Picture,
+    size: int,
+    spacing: tuple[float, float] | None = None,
+    resampling: Resampling = "area-cubic",
+) -> Picture:
     """Grey, square pixels, centre crop, cubic resize: the one preprocessing for ingest, prediction and the served
     model.
 
@@ -79,6 +85,7 @@ def prepare(frame: Picture, size: int, spacing: tuple[float, float] | None = Non
         frame: (H, W) grey or (H, W, 3) RGB, uint8, of any size; one smaller than `size` is enlarged.
         size: side of the result in pixels.
         spacing: width and height of a pixel in mm, where it is known.
+        resampling: see `resize`.
 
     Returns:
         (size, size) uint8.
@@ -86,4 +93,4 @@ def prepare(frame: Picture, size: int, spacing: tuple[float, float] | None = Non
     Raises:
         EchosynthError: the frame is no such picture or its spacing makes no sense.
     """
-    return resize(centre_crop(square_pixels(to_grey(frame), spacing)), size)
+    return resize(centre_crop(square_pixels(to_grey(frame), spacing)), size, resampling)

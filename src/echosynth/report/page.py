@@ -10,7 +10,7 @@ from echosynth.report import figures, tables
 from echosynth.report.drawing import STYLES, look, mosaic
 from echosynth.report.inputs import PER_SUBSET, Inputs
 from echosynth.report.words import count, headline, listing, number
-from echosynth.sources.registry import SOURCES
+from echosynth.sources.registry import find_source
 from echosynth.views import RARE_VIEWS, VIEWS
 
 
@@ -74,7 +74,7 @@ def _basis(inputs: Inputs) -> str:
 
 def _confounding(inputs: Inputs) -> str:
     """Which sources give the view away."""
-    sources = [SOURCES[name] for name in inputs.params.data.train_sources]
+    sources = [find_source(name) for name in inputs.params.data.train_sources]
     single = [f"{source.title} holds only {source.views[0]}" for source in sources if len(source.views) == 1]
     if not single:
         return "Every source holds several views."

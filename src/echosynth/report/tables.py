@@ -6,7 +6,7 @@ from typing import Any
 
 from echosynth.report.inputs import Inputs, Json
 from echosynth.report.words import between, count, number, rare_recall, signed, signed_between, spread, verdict
-from echosynth.sources.registry import SOURCES
+from echosynth.sources.registry import find_source
 from echosynth.views import RARE_VIEWS, VIEWS
 
 SPLITS = ("train", "validation", "test")
@@ -42,7 +42,7 @@ class Matrix:
 
 def title(source: str) -> str:
     """A release's name for people."""
-    return SOURCES[source].title
+    return find_source(source).title
 
 
 def _counts(by: Mapping[Any, int], keys: Iterable[str]) -> list[str]:

@@ -8,30 +8,32 @@ from typing import Literal
 
 GroupKind = Literal["patient", "study", "cine", "file"]
 OfficialSplit = Literal["train", "validation", "test"]
+Moment = Literal["ED", "ES"]
+Unit = Literal["cine", "still", "cine or still"]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One picture to be: a still, or a cine from which a frame will be chosen.
+    """One picture to be: a still, or a cine from which frames will be chosen.
 
     Attributes:
-        source: name of the release, such as "tmed2".
         path: the media file.
         view: one of `echosynth.views.VIEWS`.
         group: key of the smallest unit that must not be divided between splits, in the clear; it never leaves this
         machine's memory.
         group_kind: what `group` stands for.
-        moment: "ED" or "ES" where the release says so, else "".
+        moment: "ED" or "ES" where the file is the still of that moment, else "".
         official_split: the release's own split where there is one.
+        marked: (moment, number of the frame from 0) where the release marks end diastole or end systole in a cine.
     """
 
-    source: str
     path: Path
     view: str
     group: str
     group_kind: GroupKind
     moment: Literal["", "ED", "ES"] = ""
     official_split: OfficialSplit | None = None
+    marked: tuple[tuple[Moment, int], ...] = ()
 
 
 @dataclass
@@ -41,14 +43,16 @@ class Listing:
     Attributes:
         records: in a fixed order (sorted by path).
         omitted: reason -> names of files or rows left out for it.
+        notes: sentences about what was found odd but left nothing out, such as a missing table of splits.
     """
 
     records: list[Record] = field(default_factory=list)
     omitted: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def omit(self, reason: str, name: str) -> None:
         """Count `name` as left out because of `reason`."""
-        self.omitted.setdefault(reason, []).append(name)
+        self.omitted.setdefault(reason, []).append(name or "(no name)")
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,14 @@ class Source:
     Attributes:
         name: its name in params.yaml and the name of its folder under data.root.
         title: its name for people.
-        views: the views that it contributes.
-        is_video: whether its files are cines.
+        views: the views that it can contribute.
+        unit: what its files are. Recordings of sources that hold cines pass the video validation.
+        group_kind: the finest group that it is known to give.
+        layout: what is expected in its folder, a line a file or folder.
         licence: terms of use in a few words.
         citation: the paper to cite.
+        complete: whether the release is known to hold all of `views`; one of them without an image then stops the
+        ingest.
         list_records: reads a release folder. Raises EchosynthError when a table or folder is missing or has no usable
         row.
     """
@@ -69,12 +77,31 @@ class Source:
     name: str
     title: str
     views: tuple[str, ...]
-    is_video: bool
+    unit: Unit
+    group_kind: GroupKind
+    layout: tuple[str, ...]
     licence: str
     citation: str
     list_records: Callable[[Path], Listing]
+    complete: bool = True
+
+    @property
+    def has_cines(self) -> bool:
+        """Whether its files are, or may be, cines."""
+        return self.unit != "still"
 
 
 def hashed(salt: str, *parts: str) -> str:
     """12 hex digits that stand for a file or patient and cannot be turned back without the salt."""
     return hashlib.blake2b("\0".join(parts).encode(), key=salt.encode()[:64], digest_size=6).hexdigest()
+
+
+def record_id(salt: str, source: str, relative: str) -> str:
+    """Stands for a file of a release in all outputs: names of some releases hold the patient's number.
+
+    Args:
+        salt: see `echosynth.images.ingest.read_salt`.
+        source: name of the release.
+        relative: path of the file below the release's folder, with forward slashes.
+    """
+    return f"{source}-{hashed(salt, source, relative)}"

@@ -78,6 +78,7 @@ def train_and_score(
     scores = evaluate(probabilities, *truth, settings.bootstrap, settings.bootstrap_seed)
     card = ClassifierCard(
         size=params.ingest.size,
+        resampling=params.ingest.resampling,
         steps=trained.steps,
         training_images=data.by_view(),
         synthetic_images=data.synthetic,

@@ -18,6 +18,7 @@ def main(params: Params) -> None:
     trained = train(settings, architecture, params.fidelity.seed, TrainingSet(real.images, real.labels))
     card = ClassifierCard(
         size=params.ingest.size,
+        resampling=params.ingest.resampling,
         architecture=architecture,
         arm="real",
         subset="train",

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from echosynth.sources.phantom.shapes import Field
 from echosynth.sources.phantom.styles import STYLES, Style
 from echosynth.sources.phantom.tissue import Tissue, tissue_map
 
-SOURCES: tuple[SourceName, ...] = get_args(SourceName)
+SOURCES: tuple[SourceName, ...] = ("echonet-dynamic", "echonet-lvh", "tmed2", "camus", "unity")
 SIDE_LOBES = 0.06  # amplitude that side lobes take from the surroundings
 HAZE_FADE = 0.5  # how fast near-field clutter fades, dB/mm
 DECORRELATION = 1.3  # how far speckle turns over from end diastole to end systole, radians

@@ -5,16 +5,16 @@ its own.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from echosynth.errors import EchosynthError
-from echosynth.sources.base import Listing, OfficialSplit, Record, Source
+from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.tables import (
     NO_VIEW,
-    ROW_TWICE,
-    ROW_WITHOUT_FILE,
     base_name,
     finished,
     index_files,
+    match_rows,
     official_split,
     read_table,
     require_folder,
@@ -60,26 +60,19 @@ def list_records(folder: Path) -> Listing:
     table = read_table(require_folder(folder, TITLE) / "view_index.csv", ("file", "view"))
     splits = _official_splits(folder)
     listing = Listing()
-    files = index_files([folder / "png-cache"], ".png", listing)
-    seen: set[str] = set()
-    for cell, word in zip(table["file"], table["view"], strict=True):
-        name = base_name(cell, ".png")
+    files = index_files([folder / "png-cache"], folder, ".png", listing)
+
+    def describe(name: str, word: str) -> dict[str, Any] | str:
         match = FILE_NAME.match(name)
         view = VIEW_OF.get(word.lower())
-        if name in seen:
-            listing.omit(ROW_TWICE, name)
-        elif name not in files:
-            listing.omit(ROW_WITHOUT_FILE, name or "(no name)")
-        elif view is None:
-            listing.omit(f"view {word.lower()}" if word else NO_VIEW, name)
-        elif match is None:
-            listing.omit("file name without a cine", name)
-        else:
-            cine = match[1]
-            listing.records.append(Record(NAME, files[name], view, cine, "cine", official_split=splits.get(cine)))
-        seen.add(name)
-    for name in sorted(files.keys() - seen):
-        listing.omit(NO_VIEW, name)
+        if view is None:
+            return f"view {word.lower()}" if word else NO_VIEW
+        if match is None:
+            return "file name without a cine"
+        return {"view": view, "group": match[1], "group_kind": "cine", "official_split": splits.get(match[1])}
+
+    names = (base_name(cell, ".png") for cell in table["file"])
+    match_rows(listing, files, zip(names, table["view"], strict=True), describe, unlisted=NO_VIEW)
     return finished(listing, folder)
 
 
@@ -87,7 +80,9 @@ SOURCE = Source(
     name=NAME,
     title=TITLE,
     views=("A2C", "A4C", "PLAX"),
-    is_video=False,
+    unit="still",
+    group_kind="cine",
+    layout=("view_index.csv", "png-cache/**/*.png", "labels/labels-{train,tune,ival}.txt or .json (optional: official split)"),
     licence="see the terms that come with the release",
     citation="Howard et al., Automated left ventricular dimension assessment using artificial intelligence, "
     "Circulation: Cardiovascular Imaging 14, 2021",

@@ -4,15 +4,15 @@ The release has no patient or study number: cines of one patient may fall into t
 """
 
 from pathlib import Path
+from typing import Any
 
 from echosynth.errors import EchosynthError
-from echosynth.sources.base import Listing, Record, Source
+from echosynth.sources.base import Listing, Source
 from echosynth.sources.tables import (
-    FILE_WITHOUT_ROW,
-    ROW_WITHOUT_FILE,
     base_name,
     finished,
     index_files,
+    match_rows,
     official_split,
     read_table,
     require_folder,
@@ -34,20 +34,20 @@ def list_records(folder: Path) -> Listing:
     if not batches:
         raise EchosynthError(f"{folder} has no folder Batch1 to Batch4; unpack the release's videos there")
     listing = Listing()
-    files = index_files(batches, ".avi", listing)
+    files = index_files(batches, folder, ".avi", listing)
     splits: dict[str, str] = {}
     for cell, split in zip(table["HashedFileName"], table["split"], strict=True):
         splits.setdefault(base_name(cell, ".avi"), split)
-    for name, split in splits.items():
-        if name not in files:
-            listing.omit(ROW_WITHOUT_FILE, name or "(no name)")
-        else:
-            stem = Path(name).stem
-            listing.records.append(
-                Record(NAME, files[name], "PLAX", stem, "file", official_split=official_split(split))
-            )
-    for name in sorted(files.keys() - splits.keys()):
-        listing.omit(FILE_WITHOUT_ROW, name)
+
+    def describe(name: str, split: str) -> dict[str, Any]:
+        return {
+            "view": "PLAX",
+            "group": Path(name).stem,
+            "group_kind": "file",
+            "official_split": official_split(split),
+        }
+
+    match_rows(listing, files, splits.items(), describe)
     return finished(listing, folder)
 
 
@@ -55,7 +55,9 @@ SOURCE = Source(
     name=NAME,
     title=TITLE,
     views=("PLAX",),
-    is_video=True,
+    unit="cine",
+    group_kind="file",
+    layout=("MeasurementsList.csv", "Batch1/*.avi to Batch4/*.avi"),
     licence="research use only, no redistribution, no derived works",
     citation="Duffy et al., High-throughput precision phenotyping of left ventricular hypertrophy, "
     "JAMA Cardiology 7, 2022",

@@ -2,16 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from echosynth.sources.base import Listing, OfficialSplit, Record, Source
+from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.tables import (
-    FILE_WITHOUT_ROW,
     NO_VIEW,
-    ROW_TWICE,
-    ROW_WITHOUT_FILE,
     base_name,
     finished,
     index_files,
+    match_rows,
     official_split,
     read_table,
     require_folder,
@@ -51,26 +50,18 @@ def list_records(folder: Path) -> Listing:
     table = read_table(root / "labels_per_image.csv", ("query_key", "view_label"))
     splits = _official_splits(root)
     listing = Listing()
-    files = index_files([root / name for name in LABELLED_FOLDERS], ".png", listing)
-    seen: set[str] = set()
-    for cell, view in zip(table["query_key"], table["view_label"], strict=True):
-        name = base_name(cell, ".png")
+    files = index_files([root / name for name in LABELLED_FOLDERS], folder, ".png", listing)
+
+    def describe(name: str, view: str) -> dict[str, Any] | str:
         match = FILE_NAME.match(name)
-        if name in seen:
-            listing.omit(ROW_TWICE, name)
-        elif view not in VIEWS:
-            listing.omit(f"view {view}" if view else NO_VIEW, name)
-        elif match is None:
-            listing.omit("file name without a patient number", name or "(no name)")
-        elif name not in files:
-            listing.omit(ROW_WITHOUT_FILE, name)
-        else:
-            listing.records.append(
-                Record(NAME, files[name], view, match[1], "patient", official_split=splits.get(name))
-            )
-        seen.add(name)
-    for name in sorted(files.keys() - seen):
-        listing.omit(FILE_WITHOUT_ROW, name)
+        if view not in VIEWS:
+            return f"view {view}" if view else NO_VIEW
+        if match is None:
+            return "file name without a patient number"
+        return {"view": view, "group": match[1], "group_kind": "patient", "official_split": splits.get(name)}
+
+    names = (base_name(cell, ".png") for cell in table["query_key"])
+    match_rows(listing, files, zip(names, table["view_label"], strict=True), describe)
     return finished(listing, folder)
 
 
@@ -78,7 +69,14 @@ SOURCE = Source(
     name=NAME,
     title=TITLE,
     views=VIEWS,
-    is_video=False,
+    unit="still",
+    group_kind="patient",
+    layout=(
+        "labels_per_image.csv",
+        "view_and_diagnosis_labeled_set/**/*.png",
+        "view_labeled_set/**/*.png",
+        "DEV479/TMED2_fold0_labeledpart.csv (optional: official split)",
+    ),
     licence="research use only, no redistribution",
     citation="Huang et al., TMED 2: A dataset for semi-supervised classification of echocardiograms, "
     "DataPerf at ICML, 2022",

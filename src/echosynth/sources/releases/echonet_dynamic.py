@@ -1,15 +1,15 @@
-"""EchoNet-Dynamic: apical four-chamber cines, one person each, so the file is the group."""
+"""EchoNet-Dynamic: apical four-chamber cines. Each is of another person, as its publishers say, so the file stands for
+the patient."""
 
 from pathlib import Path
+from typing import Any
 
-from echosynth.sources.base import Listing, Record, Source
+from echosynth.sources.base import Listing, Source
 from echosynth.sources.tables import (
-    FILE_WITHOUT_ROW,
-    ROW_TWICE,
-    ROW_WITHOUT_FILE,
     base_name,
     finished,
     index_files,
+    match_rows,
     official_split,
     read_table,
     require_folder,
@@ -27,20 +27,18 @@ def list_records(folder: Path) -> Listing:
     """
     table = read_table(require_folder(folder, TITLE) / "FileList.csv", ("FileName", "Split"))
     listing = Listing()
-    files = index_files([folder / "Videos"], ".avi", listing)
-    seen: set[str] = set()
-    for cell, split in zip(table["FileName"], table["Split"], strict=True):
-        name = base_name(cell, ".avi")
-        if name in seen:
-            listing.omit(ROW_TWICE, name)
-        elif name not in files:
-            listing.omit(ROW_WITHOUT_FILE, name or "(no name)")
-        else:
-            stem = Path(name).stem
-            listing.records.append(Record(NAME, files[name], "A4C", stem, "file", official_split=official_split(split)))
-        seen.add(name)
-    for name in sorted(files.keys() - seen):
-        listing.omit(FILE_WITHOUT_ROW, name)
+    files = index_files([folder / "Videos"], folder, ".avi", listing)
+
+    def describe(name: str, split: str) -> dict[str, Any]:
+        return {
+            "view": "A4C",
+            "group": Path(name).stem,
+            "group_kind": "patient",
+            "official_split": official_split(split),
+        }
+
+    names = (base_name(cell, ".avi") for cell in table["FileName"])
+    match_rows(listing, files, zip(names, table["Split"], strict=True), describe)
     return finished(listing, folder)
 
 
@@ -48,7 +46,9 @@ SOURCE = Source(
     name=NAME,
     title=TITLE,
     views=("A4C",),
-    is_video=True,
+    unit="cine",
+    group_kind="patient",
+    layout=("FileList.csv", "VolumeTracings.csv (optional: ED and ES)", "Videos/*.avi"),
     licence="research use only, no redistribution, no derived works",
     citation="Ouyang et al., Video-based AI for beat-to-beat assessment of cardiac function, Nature 580, 2020",
     list_records=list_records,

@@ -59,7 +59,7 @@ def list_records(folder: Path) -> Listing:
             for moment in MOMENTS:
                 path = patient / f"{patient.name}_{chambers}_{moment}{suffix}"
                 if path.is_file():
-                    listing.records.append(Record(NAME, path, view, group, "patient", moment, split))
+                    listing.records.append(Record(path, view, group, "patient", moment, split))
                 else:
                     listing.omit("patient without this still", f"{group}/{path.name}")
     return finished(listing, folder)
@@ -69,7 +69,9 @@ SOURCE = Source(
     name=NAME,
     title=TITLE,
     views=("A2C", "A4C"),
-    is_video=False,
+    unit="still",
+    group_kind="patient",
+    layout=("training/, testing/ with patient*/*.mhd, or", "database_nifti/ with patient*/*.nii.gz and database_split/"),
     licence="research use, with citation",
     citation="Leclerc et al., Deep learning for segmentation using an open large-scale dataset in 2D echocardiography, "
     "IEEE Transactions on Medical Imaging 38, 2019",
