@@ -1,12 +1,10 @@
-"""One way to look at a release folder: its tables, its files by name, and the words that releases use for splits."""
+"""The tables of a release, brought together with its files, and the words that releases use for splits."""
 
 import csv
 import io
-import os
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +12,7 @@ import pandas as pd
 
 from echosynth.errors import EchosynthError
 from echosynth.sources.base import Listing, OfficialSplit, Record
+from echosynth.sources.folders import name_key
 
 OFFICIAL_SPLITS: Mapping[str, OfficialSplit] = {
     "train": "train",
@@ -30,21 +29,18 @@ ROW_WITHOUT_FILE = "row without a file"
 FILE_WITHOUT_ROW = "file without a row"
 ROW_TWICE = "row that stands twice"
 ROWS_DISAGREE = "rows of one file that disagree"
-NAME_TWICE = "file name that stands twice"
-LEAVING_LINK = "link that leaves the folder"
-BROKEN_LINK = "broken link"
 NO_VIEW = "no view"
 SEPARATORS = ",;\t|"
-# DVC may link tracked files to its cache, where a file's path is its MD5.
-DVC_CACHE = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
 def read_text(path: Path) -> str:
-    """The text of a table or list, in UTF-8 or UTF-16 with or without a byte-order mark, else in Windows-1252.
+    """The text of a table or list, in UTF-8 with or without a byte-order mark, UTF-16 with one, else Windows-1252.
 
     Raises:
         EchosynthError: the file is missing, unreadable or no text.
     """
+    if path.is_dir():
+        raise EchosynthError(f"{path} is a folder and should be a file; put the release's own files into {path.parent}")
     if not path.is_file():
         raise EchosynthError(f"{path} is missing; put the release's own files into {path.parent}")
     try:
@@ -59,23 +55,47 @@ def read_text(path: Path) -> str:
             continue
         if "\0" not in text:
             return text
-    raise EchosynthError(f"{path} is no text; copy it from the release again")
+    raise EchosynthError(f"{path} is no text; copy it from the release again or save it in UTF-8")
 
 
-def _header(text: str, path: Path) -> tuple[list[str], str]:
-    """Column names and separator: the one of `SEPARATORS` that divides the first line into most cells."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        raise EchosynthError(f"{path} is empty; copy it from the release again")
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number of the line and cells of every row that is not blank, divided at the one of `SEPARATORS` that divides
+    the first of them into most cells.
+    """
+    text = read_text(path)
+    first = next((line for line in io.StringIO(text) if line.strip(f"{SEPARATORS} \r\n")), "")
     separator = max(SEPARATORS, key=first.count)
-    return [cell.strip() for cell in next(csv.reader([first], delimiter=separator))], separator
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise EchosynthError(f"{path} is no valid CSV ({error}); copy it from the release again") from None
+
+
+def _places(path: Path, header: list[str], columns: Iterable[str | Sequence[str]]) -> dict[str, int]:
+    """Wanted column (the first of its names) -> its place in `header`."""
+    places: dict[str, int] = {}
+    lower = [name.lower() for name in header]
+    for names in columns:
+        choices = [names] if isinstance(names, str) else list(names)
+        found = next((name for name in choices if name.lower() in lower), None)
+        if found is None:
+            # A file of another kind may have a first line of any length.
+            shown = ", ".join(name[:30] for name in header[:20])
+            raise EchosynthError(f"{path} has no column {choices[0]}; its columns are {shown}")
+        if lower.count(found.lower()) > 1:
+            raise EchosynthError(f"{path} has the column {found} twice; copy it from the release again")
+        places[choices[0]] = lower.index(found.lower())
+    return places
 
 
 def read_table(path: Path, columns: Iterable[str | Sequence[str]]) -> pd.DataFrame:
     """Read columns of a CSV as text: no guessing of types, so that a file name such as 0X1E5 stays what it is.
 
-    A byte-order mark, CRLF line ends, the encoding, the separator (comma, semicolon, tab, bar), blanks round a cell
-    and the case of the column names do not matter.
+    A byte-order mark, CRLF line ends, the encoding, the separator (comma, semicolon, tab, bar), blank lines, blanks
+    round a cell and the case of the column names do not matter. A row that is too short ends in empty cells.
 
     Args:
         path: the table.
@@ -85,107 +105,27 @@ def read_table(path: Path, columns: Iterable[str | Sequence[str]]) -> pd.DataFra
         The rows with exactly `columns` (the first of several names), all cells str, an empty cell "".
 
     Raises:
-        EchosynthError: the table is missing, is no CSV, lacks a column or has no rows.
+        EchosynthError: the table is missing, is no CSV, lacks a column or has it twice, has no rows, has a row with
+        more cells than the header or a cell with a line break.
     """
-    text = read_text(path)
-    header, separator = _header(text, path)
-    places: dict[str, int] = {}
-    lower = [name.lower() for name in header]
-    for names in columns:
-        choices = [names] if isinstance(names, str) else list(names)
-        found = [name for name in choices if name.lower() in lower]
-        if not found:
-            raise EchosynthError(f"{path} has no column {choices[0]}; its columns are {', '.join(header)}")
-        if lower.count(found[0].lower()) > 1:
-            raise EchosynthError(f"{path} has the column {found[0]} twice; copy it from the release again")
-        places[choices[0]] = lower.index(found[0].lower())
-    cells: dict[str, list[str]] = {name: [] for name in places}
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        rows = (row for row in reader if any(cell.strip() for cell in row))
-        next(rows)
-        for row in rows:
-            if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
-                raise EchosynthError(
-                    f"{path}: line {reader.line_num} has {len(row)} cells, the header {len(header)}; correct that line"
-                )
-            for name, place in places.items():
-                cells[name].append(row[place].strip() if place < len(row) else "")
-    except csv.Error as error:
-        raise EchosynthError(f"{path} is no valid CSV ({error}); copy it from the release again") from None
-    table = pd.DataFrame(cells, dtype=str)
-    if table.empty:
+    rows = _rows(path)
+    header = [cell.strip() for cell in next(rows, (0, []))[1]]
+    if not header:
+        raise EchosynthError(f"{path} is empty; copy it from the release again")
+    places = _places(path, header, columns)
+    cells: list[list[str]] = []
+    for line, row in rows:
+        if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
+            raise EchosynthError(
+                f"{path}: line {line} has {len(row)} cells, the header {len(header)}; correct that line"
+            )
+        if any("\n" in cell or "\r" in cell for cell in row):
+            # Two stray quotes would otherwise bring the name of one row and the view of another together.
+            raise EchosynthError(f"{path}: a cell that ends in line {line} spans several lines; correct its quotes")
+        cells.append([row[place].strip() if place < len(row) else "" for place in places.values()])
+    if not cells:
         raise EchosynthError(f"{path} has no rows; copy it from the release again")
-    return table
-
-
-def require_folder(folder: Path, title: str) -> Path:
-    """Return `folder` when it is there and holds something.
-
-    Raises:
-        EchosynthError: it is missing, empty or not readable.
-    """
-    remedy = f"put {title} there or take it out of the sources under data in params.yaml"
-    if not folder.is_dir():
-        raise EchosynthError(f"{folder} is missing; {remedy}")
-    try:
-        empty = next(os.scandir(folder), None) is None
-    except OSError as error:
-        raise EchosynthError(f"{folder} cannot be read ({error.strerror}); check its permissions") from None
-    if empty:
-        raise EchosynthError(f"{folder} is empty; {remedy}")
-    return folder
-
-
-def name_key(name: str) -> str:
-    """What two spellings of a file name share: releases copied to other systems differ in case and in how accents are
-    composed."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def walk_files(folders: Iterable[Path], root: Path, listing: Listing) -> Iterator[Path]:
-    """All regular files below `folders` in sorted order; hidden files and folders are passed over.
-
-    A link is followed when its target lies in `root`, the release, or in DVC's cache; others are counted in `listing`.
-    """
-    inside = root.resolve()
-    for folder in folders:
-        for parent, names, files in os.walk(folder):
-            here = Path(parent)
-            linked = [name for name in names if (here / name).is_symlink()]
-            for name in linked:
-                listing.omit(LEAVING_LINK, (here / name).relative_to(root).as_posix())
-            names[:] = sorted(name for name in names if not name.startswith(".") and name not in linked)
-            for name in sorted(files):
-                path = here / name
-                if name.startswith("."):  # such as the ._ files that macOS leaves on foreign disks
-                    continue
-                if path.is_symlink():
-                    target = path.resolve()
-                    if not target.exists():
-                        listing.omit(BROKEN_LINK, path.relative_to(root).as_posix())
-                        continue
-                    if not target.is_relative_to(inside) and not DVC_CACHE.search(target.as_posix()):
-                        listing.omit(LEAVING_LINK, path.relative_to(root).as_posix())
-                        continue
-                if path.is_file():
-                    yield path
-
-
-def index_files(folders: Iterable[Path], root: Path, suffix: str, listing: Listing) -> dict[str, Path]:
-    """Find all files with `suffix` (in any case) below `folders` by `name_key`; see `walk_files`.
-
-    A name that comes up again is counted in `listing` and the first in sorted order is kept.
-    """
-    index: dict[str, Path] = {}
-    for path in walk_files(folders, root, listing):
-        if not path.name.lower().endswith(suffix):
-            continue
-        if name_key(path.name) in index:
-            listing.omit(NAME_TWICE, path.relative_to(root).as_posix())
-        else:
-            index[name_key(path.name)] = path
-    return index
+    return pd.DataFrame(cells, columns=list(places), dtype=str)
 
 
 def base_name(cell: str, suffix: str) -> str:
@@ -238,6 +178,14 @@ def official_split(word: str) -> OfficialSplit | None:
     return OFFICIAL_SPLITS.get(word.strip().lower())
 
 
+def note_unknown_splits(listing: Listing, words: Iterable[str]) -> None:
+    """Note how many of `words`, the cells of a column of splits, name no split that is known."""
+    unknown = sum(official_split(word) is None for word in words)
+    if unknown:
+        # The words are not shown: in a shifted table they could be anything.
+        listing.notes.append(f"{unknown} rows name no known split; they count as rows without an official split")
+
+
 def _settle_splits(listing: Listing) -> None:
     """Take the official split from groups that stand in two of them: such a split cannot be honoured."""
     splits: dict[str, set[OfficialSplit | None]] = defaultdict(set)
@@ -247,8 +195,7 @@ def _settle_splits(listing: Listing) -> None:
     if torn:
         kind = next(record.group_kind for record in listing.records if record.group in torn)
         listing.records = [
-            Record(**{**record.__dict__, "official_split": None}) if record.group in torn else record
-            for record in listing.records
+            replace(record, official_split=None) if record.group in torn else record for record in listing.records
         ]
         listing.notes.append(
             f"{len(torn)} of {len(splits)} groups ({kind}) stand in two official splits; these are split anew"

@@ -50,6 +50,11 @@ def overlaid(picture: Picture, recording: Recording, phase: float, colour: bool 
     return picture
 
 
+def flow_generator(recording: Recording) -> Rng:
+    """A fresh generator for each frame of a cine, so that the jets keep their place through the cycle."""
+    return np.random.default_rng((*recording.seed, 10_001))
+
+
 def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Picture:
     """A frame (H, W, 3) with colour Doppler: red towards the probe, blue away from it, in a box of beams and depths."""
     grey = recording.beams(phase, number)
@@ -68,6 +73,24 @@ def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Pictur
     return scan_convert(picture, recording.geometry)
 
 
+def split_screen(recording: Recording, phase: float, number: int, later: int) -> Picture:
+    """A frame (H, W, 3) with two pictures of one recording, the right one at another phase.
+
+    Two recordings of three show colour Doppler on the right, as machines do to compare; the third is all grey, so that
+    colour alone cannot find it.
+
+    Args:
+        recording: what is pictured.
+        phase: of the cycle, on the left.
+        number: of the frame on the left, which seeds its noise.
+        later: number of the frame on the right.
+    """
+    left = np.repeat(overlaid(recording.picture(phase, number), recording, phase)[:, :, None], 3, axis=2)
+    if sum(recording.seed) % 3:
+        return side_by_side(left, doppler(recording, phase + 0.4, later, flow_generator(recording)))
+    return side_by_side(left, np.repeat(recording.picture(phase + 0.4, later)[:, :, None], 3, axis=2))
+
+
 def side_by_side(left: Picture, right: Picture) -> Picture:
     """Two pictures at half size beside each other on a black screen of the same size."""
     height, width = left.shape[:2]
@@ -84,13 +107,13 @@ def frames(recording: Recording, phases: Sequence[float], kind: Kind) -> list[Pi
     shown = []
     for number, phase in enumerate(phases):
         if kind == "doppler":
-            # The jets keep their place through the cycle.
-            flow = np.random.default_rng((*recording.seed, 10_001))
+            flow = flow_generator(recording)
             shown.append(overlaid(doppler(recording, phase, number, flow), recording, phase))
             continue
-        picture = overlaid(recording.picture(phase, number), recording, phase)
         if kind == "split":
-            picture = side_by_side(picture, recording.picture(phase + 0.4, number + len(phases)))
+            shown.append(split_screen(recording, phase, number, number + len(phases)))
+            continue
+        picture = overlaid(recording.picture(phase, number), recording, phase)
         colours = np.repeat(picture[:, :, None], 3, axis=2)
         choice = sum(recording.seed) % 3
         if kind == "odd":
