@@ -14,6 +14,12 @@ from echosynth.views import VIEWS
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep resumable states and packed pictures out of the project's own folder."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("workspace")))
+
+
 @pytest.fixture
 def params() -> Params:
     """params.yaml as it is."""

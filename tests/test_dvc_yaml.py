@@ -35,7 +35,8 @@ def imports(path: Path) -> frozenset[Path]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names if alias.name.startswith("echosynth")]
         found |= {file for name in names if (file := module_file(name))}
-    return frozenset(found)
+    # The registry imports adapters by name.
+    return frozenset(found | set((path.parent / "releases").glob("[!_]*.py")) if path.name == "registry.py" else found)
 
 
 def needed(path: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:

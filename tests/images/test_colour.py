@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from echosynth.images.colour import coloured_share, is_split, unusable
+from echosynth.config import PhantomParams
+from echosynth.images.colour import Verdict, coloured_share, grey_share, is_split, judge, unusable
 from echosynth.images.decode import read_frame
+from echosynth.sources.phantom.recordings import draw_recording
+from echosynth.sources.phantom.screen import frames
 
 SHARE = 0.01
 
@@ -43,7 +46,7 @@ def test_a_doppler_jet_is_not_even_on_a_tinted_display(hue):
     for tint in ((1, 1, 1), (1, 0.9, 0.75)):
         frame = (sector() * np.array(tint)).astype(np.uint8)
         cv2.circle(frame, (80, 70), 12, hue, -1)
-        assert unusable(frame, SHARE) == "colour"
+        assert unusable(frame, SHARE) == "colour Doppler"
 
 
 @pytest.mark.parametrize("palette", [cv2.COLORMAP_JET, cv2.COLORMAP_OCEAN, cv2.COLORMAP_HOT])
@@ -51,7 +54,7 @@ def test_false_colours_are_not(palette):
     grey = sector()[..., 0]
     frame = cv2.applyColorMap(grey, palette)[..., ::-1].copy()
     frame[grey == 0] = 0
-    assert unusable(frame, SHARE) == "colour"
+    assert unusable(frame, SHARE) == "odd colours"
 
 
 def test_the_share_is_that_of_all_pixels():
@@ -83,6 +86,47 @@ def test_a_scale_beside_the_sector_is_no_second_picture():
     assert not is_split(np.zeros_like(frame))
 
 
+def test_a_tint_and_a_little_colour_are_remarked_and_fine():
+    assert judge(sector(), SHARE) == Verdict(True, "")
+    assert judge((sector() * np.array((1, 0.95, 0.9))).astype(np.uint8), SHARE) == Verdict(True, "usable tint")
+    frame = sector()
+    frame[5:8, 5:15] = (90, 220, 90)
+    assert judge(frame, SHARE) == Verdict(True, "little colour")
+
+
+def test_a_split_picture_with_colour_on_one_side_is_called_split():
+    frame = side_by_side(12)
+    cv2.circle(frame, (110, 65), 12, (220, 40, 20), -1)
+    assert coloured_share(frame) > SHARE and unusable(frame, SHARE) == "split picture"
+
+
+def test_the_share_of_grey_pixels():
+    frame = np.zeros((10, 10, 3), np.uint8)
+    frame[0, :5] = (100, 110, 126)
+    frame[1, :5] = (100, 110, 125)
+    assert grey_share(frame, 25) == pytest.approx(0.95) and grey_share(frame, 24) == pytest.approx(0.9)
+    assert grey_share(frame[..., 0], 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons"),
+    [
+        ("usable", {""}),
+        ("tinted", {"usable tint"}),
+        ("doppler", {"colour Doppler"}),
+        ("split", {"split picture"}),
+        ("odd", {"odd colours"}),
+    ],
+)
+@pytest.mark.parametrize(("source", "view"), [("echonet-dynamic", "A4C"), ("echonet-lvh", "PLAX")])
+def test_phantoms_of_every_kind(source, view, kind, reasons, write_avi, tmp_path):
+    params = PhantomParams(seed=7, one_in=500.0, unusable_share=0.2, tinted_share=0.2, difficulty=0.8)
+    for patient in range(4):
+        shown = frames(draw_recording(params, source, patient, 0, view), [0.1], kind)
+        frame = read_frame(write_avi(tmp_path / "cine.avi", frames=shown)).frames[0]
+        assert judge(frame, SHARE).reason in reasons
+
+
 def real(name: str) -> Path:
     found = get_testdata_file(name, download=False)
     return Path(str(found)) if found else Path(data_store.__file__).parent / "data" / name
@@ -94,8 +138,8 @@ def real(name: str) -> Path:
         ("color3d_jpeg_baseline.dcm", None),
         ("JPGLosslessP14SV1_1s_1f_8b.dcm", None),
         ("examples_ybr_color.dcm", None),
-        ("color-px.dcm", "colour"),
-        ("examples_rgb_color.dcm", "colour"),
+        ("color-px.dcm", "colour Doppler"),
+        ("examples_rgb_color.dcm", "colour Doppler"),
     ],
 )
 def test_real_pictures(name, expected):

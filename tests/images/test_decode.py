@@ -1,18 +1,17 @@
+import gzip
 import struct
 from pathlib import Path
 
 import cv2
 import data_store
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 from pydicom.data import get_testdata_file
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
 
 from echosynth.errors import EchosynthError
-from echosynth.images.decode import read_clip, read_frame
+from echosynth.images.decode import read_clip, read_frame, read_stream
 
 
 def real(name: str) -> Path:
@@ -23,135 +22,6 @@ def real(name: str) -> Path:
 
 def last(total: int) -> int:
     return total - 1
-
-
-def write_dicom(path: Path, pixels: np.ndarray, **tags: object) -> Path:
-    """A grey DICOM file; `tags` overrule or add elements."""
-    header = pydicom.Dataset()
-    header.file_meta = FileMetaDataset()
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = UltrasoundImageStorage
-    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = "1.2.3"
-    bits = pixels.dtype.itemsize * 8
-    values = {
-        "Rows": pixels.shape[0],
-        "Columns": pixels.shape[1],
-        "SamplesPerPixel": 1,
-        "BitsAllocated": bits,
-        "BitsStored": bits,
-        "HighBit": bits - 1,
-        "PixelRepresentation": int(pixels.dtype.kind == "i"),
-        "PhotometricInterpretation": "MONOCHROME2",
-        "PixelData": pixels.tobytes(),
-    } | tags
-    for name, value in values.items():
-        setattr(header, name, value)
-    header.save_as(path, enforce_file_format=True)
-    return path
-
-
-def region(x0: int, y0: int, x1: int, y1: int, **tags: object) -> pydicom.Dataset:
-    item = pydicom.Dataset()
-    values = {
-        "RegionSpatialFormat": 1,
-        "RegionDataType": 1,
-        "RegionLocationMinX0": x0,
-        "RegionLocationMinY0": y0,
-        "RegionLocationMaxX1": x1,
-        "RegionLocationMaxY1": y1,
-        "PhysicalUnitsXDirection": 3,
-        "PhysicalUnitsYDirection": 3,
-        "PhysicalDeltaX": 0.05,
-        "PhysicalDeltaY": 0.025,
-    } | tags
-    for name, value in values.items():
-        setattr(item, name, value)
-    return item
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "total"),
-    [
-        ("examples_ybr_color.dcm", (240, 320, 3), 30),  # JPEG baseline, YBR_FULL_422, region of another size
-        ("color3d_jpeg_baseline.dcm", (384, 512, 3), 120),  # the same cine with its region
-        ("examples_palette.dcm", (350, 800, 3), 1),
-        ("OBXXXX1A_rle_2frame.dcm", (459, 680, 3), 2),  # RLE, palette
-        ("examples_rgb_color.dcm", (240, 320, 3), 1),
-        ("examples_jpeg2k.dcm", (480, 640, 3), 1),
-        ("JPGLosslessP14SV1_1s_1f_8b.dcm", (721, 997), 1),
-        ("color-pl.dcm", (120, 256, 3), 1),  # planes of colour, the one below pixels of colour
-    ],
-)
-def test_real_ultrasound(name, shape, total):
-    clip = read_frame(real(name), last)
-    assert clip.frames.shape == (1, *shape) and clip.frames.dtype == np.uint8
-    assert (clip.first, clip.total) == (total - 1, total)
-    # A picture, not noise: neighbours resemble each other.
-    grey = clip.frames[0].reshape(*shape[:2], -1)[..., 0].astype(float)
-    assert np.abs(np.diff(grey, axis=0)).mean() < 0.4 * grey.std()
-
-
-def test_pixels_and_planes_of_colour_are_the_same_picture():
-    by_pixel, by_plane = read_frame(real("color-px.dcm")).frames, read_frame(real("color-pl.dcm")).frames
-    assert np.array_equal(by_pixel, by_plane)
-    red, blue = by_pixel[0, ..., 0].astype(int), by_pixel[0, ..., 2].astype(int)
-    assert ((red - blue) > 100).any() and ((blue - red) > 100).any()
-
-
-def test_jpeg_2000_gives_the_colours_of_the_uncompressed_file():
-    lossless, plain = read_frame(real("US1_J2KR.dcm")).frames, read_frame(real("US1_UNCR.dcm")).frames
-    assert np.array_equal(lossless, plain)
-
-
-def test_luma_and_chroma_are_converted():
-    grey_cine = read_frame(real("examples_ybr_color.dcm")).frames[0].astype(int)
-    assert np.median(np.ptp(grey_cine, axis=2)) <= 4  # left as YCbCr, the chroma would be 128 everywhere
-    assert grey_cine[-40:, :20].max() < 30  # the lower left corner is black: the right way up
-
-
-def test_a_region_crops_and_scales(tmp_path):
-    pixels = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60).astype(np.uint8)
-    regions = [region(0, 0, 9, 9), region(10, 5, 49, 34), region(0, 0, 59, 39, RegionDataType=10)]
-    clip = read_frame(write_dicom(tmp_path / "r.dcm", pixels, SequenceOfUltrasoundRegions=regions))
-    assert np.array_equal(clip.frames[0], pixels[5:35, 10:50])
-    assert clip.spacing == pytest.approx((0.5, 0.25))
-    assert "10,5 to 50,35, the largest of 2" in clip.note
-
-
-@pytest.mark.parametrize("box", [(10, 5, 90, 34), (10, 5, 49, 60)])
-def test_a_region_beyond_the_picture_is_ignored(tmp_path, box):
-    pixels = np.zeros((40, 60), np.uint8)
-    clip = read_frame(write_dicom(tmp_path / "r.dcm", pixels, SequenceOfUltrasoundRegions=[region(*box)]))
-    assert clip.frames.shape == (1, 40, 60) and clip.spacing is None
-    assert "larger than the picture of 60 x 40" in clip.note
-
-
-def test_depth_window_and_inversion(tmp_path):
-    ramp = np.array([[0, 1024, 2048, 4095]], np.uint16)
-
-    def grey(pixels: np.ndarray, **tags: object) -> list[int]:
-        return read_frame(write_dicom(tmp_path / "x.dcm", pixels, **tags)).frames[0, 0].tolist()
-
-    twelve = {"BitsStored": 12, "HighBit": 11}
-    assert grey(ramp, **twelve) == [0, 64, 128, 255]
-    assert grey(ramp, **twelve, PhotometricInterpretation="MONOCHROME1") == [255, 191, 127, 0]
-    assert grey(ramp, **twelve, WindowCenter=1024.5, WindowWidth=2049) == [0, 128, 255, 255]
-    assert grey(ramp, **twelve, WindowCenter=2049, WindowWidth=4098, RescaleSlope=2, RescaleIntercept=0) == [
-        0,
-        127,
-        255,
-        255,
-    ]
-    assert grey(np.array([[-32768, 0, 32767]], np.int16)) == [0, 128, 255]
-    # 8-bit values are for display already.
-    assert grey(np.array([[0, 100, 200]], np.uint8), WindowCenter=50, WindowWidth=20) == [0, 100, 200]
-
-
-def test_a_dicom_file_needs_no_suffix(tmp_path):
-    pixels = np.full((4, 6), 7, np.uint8)
-    path = write_dicom(tmp_path / "IM_0001", pixels, PixelSpacing=[0.2, 0.1])
-    clip = read_frame(path)
-    assert np.array_equal(clip.frames[0], pixels) and clip.spacing == (0.1, 0.2)
 
 
 def test_video_frames_come_by_number(tmp_path, write_avi):
@@ -258,9 +128,80 @@ def test_torn_files_are_named(tmp_path, name, write_avi, capfd):
 def test_a_header_without_its_data_a_missing_file_and_a_missing_frame(tmp_path, write_avi):
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4), np.uint8)), str(tmp_path / "s.mhd"))
     (tmp_path / "s.raw").unlink()
-    with pytest.raises(EchosynthError, match=r"s\.mhd cannot be read"):
+    with pytest.raises(EchosynthError, match=r"s\.mhd lacks its data file s\.raw"):
         read_frame(tmp_path / "s.mhd")
     with pytest.raises(EchosynthError, match=r"gone\.png is missing"):
         read_frame(tmp_path / "gone.png")
     with pytest.raises(EchosynthError, match=r"v\.avi has 3 frames; there is no frame 3"):
         read_frame(write_avi(tmp_path / "v.avi", 3), lambda total: total)
+
+
+def saved(path: Path, mode: str, picture: np.ndarray, kind: str = "PNG", **options: object) -> Path:
+    Image.fromarray(picture).convert(mode).save(path, kind, **options)
+    return path
+
+
+def test_pictures_of_every_depth_give_their_grey_levels(tmp_path):
+    ramp = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    assert np.array_equal(read_frame(saved(tmp_path / "l.png", "L", ramp)).frames[0], ramp)
+    for mode in ("P", "RGB", "LA", "RGBA"):
+        frame = read_frame(saved(tmp_path / f"{mode}.png", mode, ramp)).frames[0]
+        assert np.array_equal(frame, np.repeat(ramp[..., None], 3, 2)), mode
+    bits = read_frame(saved(tmp_path / "1.png", "1", np.where(ramp > 127, 255, 0).astype(np.uint8))).frames[0]
+    assert np.array_equal(bits, np.where(ramp > 127, 255, 0))
+    deep = np.array([[0, 128, 257, 32896, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "16.png")
+    assert read_frame(tmp_path / "16.png").frames[0].tolist() == [[0, 0, 1, 128, 255]]
+    colours = np.array([[[200, 100, 50]]], np.uint8).repeat(16, 0).repeat(16, 1)
+    cmyk = read_frame(saved(tmp_path / "c.jpg", "CMYK", colours, "JPEG")).frames[0]
+    assert np.abs(cmyk.astype(int) - colours).max() <= 3
+    palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
+    palette.putpalette([0, 0, 0, 10, 20, 30, 250, 240, 230])
+    palette.save(tmp_path / "p.png")
+    assert read_frame(tmp_path / "p.png").frames[0].tolist() == [[[0, 0, 0], [10, 20, 30], [250, 240, 230]]]
+
+
+def test_what_is_transparent_is_black(tmp_path):
+    picture = np.full((2, 2, 4), 200, np.uint8)
+    picture[..., 3] = [[255, 0], [128, 255]]
+    Image.fromarray(picture).save(tmp_path / "t.png")
+    assert read_frame(tmp_path / "t.png").frames[0, ..., 0].tolist() == [[200, 0], [100, 200]]
+
+
+def test_a_jpeg_is_turned_as_its_camera_says(tmp_path):
+    picture = np.zeros((16, 32), np.uint8)
+    picture[:, 16:] = 200
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees to the right
+    frame = read_frame(saved(tmp_path / "r.jpg", "L", picture, "JPEG", exif=exif)).frames[0]
+    assert frame.shape == (32, 16) and frame[:16].mean() < 10 and frame[16:].mean() > 190
+
+
+def test_chosen_frames_come_one_at_a_time(tmp_path, write_avi):
+    path = write_avi(tmp_path / "v.avi", 20)
+    stream = read_stream(path, lambda total: [0, 3, total - 1])
+    assert (stream.numbers, stream.total) == ([0, 3, 19], 20)
+    assert next(stream.frames).mean() == pytest.approx(20, abs=2)
+    assert [frame.mean() for frame in stream.frames] == pytest.approx([50, 210], abs=2)
+
+
+def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "b.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4), np.uint8)), str(path))
+    whole = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(whole + bytes(1 << 22)))
+    read_frame(path)  # a little more than promised does no harm
+    monkeypatch.setattr("echosynth.images.decode.SLACK", 1 << 20)
+    with pytest.raises(EchosynthError, match=r"b\.nii\.gz unpacks to more than its header says"):
+        read_frame(path)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    saved(tmp_path / "x.png", "L", np.zeros((4, 4), np.uint8))
+
+    def refused(*args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(EchosynthError, match=r"x\.png cannot be read \(Permission denied\)"):
+        read_frame(tmp_path / "x.png")

@@ -1,4 +1,8 @@
 import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -6,13 +10,21 @@ import pytest
 
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import read_frame
-from echosynth.images.ingest import ingest
+from echosynth.images.ingest import ingest, read_salt
 from echosynth.images.prepare import prepare
 from echosynth.images.store import read_image_set
-from echosynth.sources.registry import SOURCES
+from echosynth.sources.base import record_id
+from echosynth.sources.registry import all_sources, find_source
 from echosynth.views import VIEWS
 
-DYNAMIC, TMED2 = SOURCES["echonet-dynamic"], SOURCES["tmed2"]
+DYNAMIC, TMED2 = find_source("echonet-dynamic"), find_source("tmed2")
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    """The state of killed ingests lies in the test's own folder."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "workspace"))
+    return tmp_path / "workspace"
 
 
 @pytest.fixture
@@ -52,7 +64,7 @@ def test_stills(tmp_path, tmed2, params_with):
     assert set(found.manifest["group_kind"]) == {"patient"} and set(found.manifest["width"]) == {112}
 
 
-def test_manifests_hold_no_file_name_or_patient_and_the_salt_matters(tmp_path, tmed2, params_with):
+def test_outputs_hold_no_file_name_or_patient_and_the_salt_matters(tmp_path, tmed2, params_with, capsys):
     ids = []
     for salt in ("one", "two"):
         (tmp_path / f"{salt}.txt").write_text(salt)
@@ -61,9 +73,11 @@ def test_manifests_hold_no_file_name_or_patient_and_the_salt_matters(tmp_path, t
         text = (tmp_path / salt / "manifest.csv").read_text()
         assert "s1_" not in text and ".png" not in text and str(tmp_path) not in text
         ids.append(set(read_image_set(tmp_path / salt).manifest["id"]))
+        assert "s1_" not in (tmp_path / salt / "report.json").read_text()
     assert not ids[0] & ids[1]
-    # Beside the data, what was left out has its name.
-    assert "9s1_1.png" in (tmp_path / "one" / "report.json").read_text()
+    assert "9s1_1.png" in capsys.readouterr().err  # the terminal has the names
+    report = json.loads((tmp_path / "one/report.json").read_text())
+    assert report["omitted"]["row without a file"]["names"] == [record_id("one", "tmed2", "9s1_1.png")]
 
 
 def test_at_most_so_many_images_of_a_patient_and_view(tmp_path, tmed2, params_with):
@@ -104,21 +118,102 @@ def test_the_bytes_do_not_depend_on_the_workers_or_the_place(tmp_path, dynamic, 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_unusable_recordings_are_left_out_and_counted(tmp_path, dynamic, params_with, write_avi):
-    doppler = np.full((112, 112, 3), 60, np.uint8)
-    doppler[40:70, 40:70] = (20, 20, 240)
-    pair = np.zeros((112, 112, 3), np.uint8)
-    pair[30:80, 5:50] = pair[30:80, 60:105] = 120
-    write_avi(dynamic / "Videos/0X1.avi", frames=[doppler] * 3)
-    write_avi(dynamic / "Videos/0X2.avi", frames=[pair] * 3)
-    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1}))
-    assert {reason: entry["count"] for reason, entry in report["omitted"].items()} == {"colour": 1, "split picture": 1}
-    assert report["images"] == 6
+def fake_review(monkeypatch, reasons):
+    """The video validation as the ingest sees it."""
+    asked = []
+
+    def dropped(validation, decisions, params):
+        asked.append((validation, decisions))
+        return reasons
+
+    monkeypatch.setitem(sys.modules, "echosynth.images.review", SimpleNamespace(dropped=dropped))
+    return asked
 
 
-def test_enlarged_pictures_are_counted(tmp_path, dynamic, params_with):
+def test_cines_that_the_validation_drops_are_left_out_with_its_reason(tmp_path, dynamic, params_with, monkeypatch):
+    params = params_with(ingest={"workers": 1})
+    salt = read_salt(Path(params.data.salt_file))
+    names = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in (1, 4, 6)]
+    reasons = {names[0]: "colour", names[1]: "colour", names[2]: "split picture", "echonet-dynamic-0": "colour"}
+    asked = fake_review(monkeypatch, reasons)
+    review = (tmp_path / "validation", tmp_path / "decisions.yaml")
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)
+    assert asked == [review]
+    assert report["omitted"]["colour"] == {"count": 2, "names": sorted(names[:2])}
+    assert report["validation"] == {
+        "method": params.review.method,
+        "kept": 5,
+        "dropped": 3,
+        "by_reason": {"colour": 2, "split picture": 1},
+    }
+    assert not set(names) & set(read_image_set(tmp_path / "out").manifest["id"]) and report["images"] == 5
+    # Without a validation all are kept.
+    report = ingest(DYNAMIC, dynamic, tmp_path / "all", params)
+    assert report["images"] == 8 and report["validation"]["method"] == "none"
+
+
+def test_stills_are_not_validated(tmp_path, tmed2, params_with, monkeypatch):
+    asked = fake_review(monkeypatch, {})
+    report = ingest(TMED2, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}), (tmp_path, tmp_path / "x"))
+    assert not asked
+    assert report["validation"] == {"method": "none", "kept": 13, "dropped": 0, "by_reason": {}}
+
+
+def marking(source, marks):
+    """The source with marks in each of its cines."""
+
+    def list_records(folder):
+        listing = source.list_records(folder)
+        listing.records = [replace(record, marked=marks) for record in listing.records]
+        return listing
+
+    return replace(source, list_records=list_records)
+
+
+def test_several_frames_of_a_cine(tmp_path, dynamic, params_with):
+    single = ingest(DYNAMIC, dynamic, tmp_path / "single", params_with(ingest={"workers": 1}))
+    ids = set(read_image_set(tmp_path / "single").manifest["id"])
+    params = params_with(ingest={"workers": 1, "frames": "spaced", "frames_per_cine": 3})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "spaced", params)
+    manifest = read_image_set(tmp_path / "spaced").manifest
+    assert set(manifest["id"]) == {f"{name}-{frame:04d}" for name in ids for frame in (2, 6, 10)}
+    assert report["images"] == 24 and manifest["group"].nunique() == report["groups"] == single["groups"] == 8
+    assert report["frame_counts"] == single["frame_counts"] == {"12": 8}
+    assert report["selection"] == "3 evenly spaced frames of each cine"
+    assert single["selection"] == "one random frame of each cine"
+    report = ingest(DYNAMIC, dynamic, tmp_path / "odd", params_with(ingest={"workers": 1, "frames": "dissimilar"}))
+    assert report["images"] == 8 * 2 and "0.25 quantile" in report["selection"]
+
+
+def test_marked_frames_bear_their_moment(tmp_path, dynamic, params_with, capsys):
+    params = params_with(ingest={"workers": 1, "frames": "marked"})
+    report = ingest(marking(DYNAMIC, (("ES", 8), ("ED", 3), ("ED", 12))), dynamic, tmp_path / "out", params)
+    found = read_image_set(tmp_path / "out")
+    assert set(zip(found.manifest["moment"], found.manifest["frame"], strict=True)) == {("ED", 3), ("ES", 8)}
+    assert (found.images.mean(axis=(1, 2)) - 20) / 10 == pytest.approx(found.manifest["frame"].to_numpy(), abs=0.2)
+    assert report["images"] == 16 and report["left_out"] == 0
+    assert "8 marks of end diastole or end systole were passed over" in report["notes"][-1]
+    assert report["notes"][-1] in capsys.readouterr().err
+
+
+def test_the_report_tells_groups_kinds_and_notes(tmp_path, tmed2, params_with):
+    source = replace(TMED2, list_records=lambda folder: noted(TMED2.list_records(folder)))
+
+    def noted(listing):
+        listing.notes.append("a note")
+        return listing
+
+    report = ingest(source, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}))
+    assert report["notes"][-1] == "a note"
+    assert report["group_kinds"] == {"patient": 13} and report["groups"] == 3 and report["frame_counts"] == {"1": 13}
+    assert report["selection"].startswith("stills, at most 15 of one patient and view")
+
+
+def test_enlarged_pictures_are_counted_and_told(tmp_path, dynamic, params_with, capsys):
     report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1, "size": 128}))
     assert report["enlarged"] == 8
+    line = "echonet-dynamic: 8 of 8 images are smaller than ingest.size = 128 and were enlarged"
+    assert capsys.readouterr().err.count(line) == 1
 
 
 def test_a_few_unreadable_files_are_left_out_and_many_stop(tmp_path, dynamic, params_with):
@@ -149,7 +244,19 @@ def test_a_view_without_images_is_named(tmp_path, tmed2, params_with):
         ingest(TMED2, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}))
 
 
+def test_a_source_that_need_not_be_complete_needs_one_image(tmp_path, tmed2, params_with):
+    table = tmed2 / "labels_per_image.csv"
+    table.write_text("".join(line + "\n" for line in table.read_text().splitlines() if "PSAX" not in line))
+    params = params_with(data={"max_bad_share": 1.0}, ingest={"workers": 1})
+    source = replace(TMED2, complete=False)
+    assert ingest(source, tmed2, tmp_path / "out", params)["views"]["PSAX"] == 0
+    for path in (tmed2 / "view_labeled_set/labeled").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(EchosynthError, match="tmed2: no image of A2C, A4C, PLAX, PSAX is left"):
+        ingest(source, tmed2, tmp_path / "none", params)
+
+
 def test_a_missing_folder_is_named(tmp_path, params):
-    for source in SOURCES.values():
+    for source in all_sources():
         with pytest.raises(EchosynthError, match=f"{source.name} is missing; put"):
             ingest(source, tmp_path / source.name, tmp_path / "out", params)

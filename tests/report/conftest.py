@@ -10,10 +10,10 @@ import pytest
 from echosynth import paths
 from echosynth.config import Params, parse_params, read_yaml
 from echosynth.files import read_json, write_json
-from echosynth.images.store import COLUMNS, write_image_set
+from echosynth.images.store import write_image_set
 from echosynth.report.inputs import read_inputs
 from echosynth.report.page import render
-from echosynth.sources.registry import SOURCES
+from echosynth.sources.registry import find_source
 from echosynth.views import RARE_VIEWS, VIEWS
 
 ROOT = Path(__file__).parents[2]
@@ -36,22 +36,18 @@ def _picture(rng: np.random.Generator, view: str) -> np.ndarray:
 
 def _manifest(ids: list[str], source: str, views: list[str], synthetic: bool) -> pd.DataFrame:
     rows: dict[str, Any] = {"id": ids, "source": source, "view": views, "group": [name[-12:] for name in ids]}
-    rows |= {"group_kind": "none" if synthetic else "patient", "official_split": "", "frame": 0, "frames": 1}
-    return pd.DataFrame(rows | {"width": 640, "height": 480, "synthetic": synthetic})[list(COLUMNS)]
+    rows |= {"group_kind": "none" if synthetic else "patient", "official_split": "", "moment": ""}
+    return pd.DataFrame(rows | {"frame": 0, "frames": 1, "width": 640, "height": 480, "synthetic": synthetic})
 
 
 def _sources(params: Params, rng: np.random.Generator) -> None:
     rows = []
-    for source in [*params.data.train_sources, *params.data.shift_sources]:
-        views = [view for view in SOURCES[source].views for _ in range(20)]
+    for source in params.data.train_sources:
+        views = [view for view in find_source(source).views for _ in range(20)]
         ids = [f"{source}-{rng.integers(16**12):012x}" for _ in views]
         images = [_picture(rng, view) for view in views]
-        shift = source in params.data.shift_sources
-        folder = (paths.SHIFT if shift else paths.SOURCES) / source
-        write_image_set(folder, images, _manifest(ids, source, views, False))
-        omitted = {"colour Doppler": {"count": 13, "names": ["a.avi"]}} if SOURCES[source].is_video else {}
-        write_json(folder / "report.json", {"source": source, "images": len(ids), "omitted": omitted})
-        rows += [{"id": name, "source": source, "split": "train"} for name in ids if not shift]
+        write_image_set(paths.SOURCES / source, images, _manifest(ids, source, views, False))
+        rows += [{"id": name, "source": source, "split": "train"} for name in ids]
     paths.subset_file("150").parent.mkdir(parents=True)
     table = pd.DataFrame(rows)
     table.to_csv(paths.ASSIGNMENT, index=False)

@@ -18,18 +18,6 @@ def inputs(tree: Path, params: Params) -> Inputs:
     return read_inputs(params)
 
 
-def test_data(inputs: Inputs) -> None:
-    by_source, by_view = tables.by_source(inputs), tables.by_view(inputs)
-    assert by_source.header == ["split", "EchoNet-Dynamic", "EchoNet-LVH", "TMED-2", "all"]
-    assert by_source.rows[0] == ["train", "401", "447", "708", "1,556"]
-    assert by_source.rows[3] == ["all", "501", "559", "884", "1,944"]
-    assert by_view.rows[1] == ["validation", "17", "73", "90", "14", "194"]
-    assert by_view.rows[4] == ["share", "9 %", "37 %", "47 %", "7 %", "100 %"]
-    assert tables.shift_sets(inputs).rows[1] == ["Unity", "20", "20", "20", "0", "60"]
-    assert tables.subsets(inputs).rows[2] == ["all", "1,556", "138", "582", "728", "108", "401", "447", "708"]
-    assert ["EchoNet-LVH", "colour Doppler", "13"] in list(tables.left_out(inputs).rows)
-
-
 def test_fidelity(inputs: Inputs) -> None:
     row = ["150", "194", "41.25 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
     assert tables.fidelity(inputs, "echo").rows[0] == row

@@ -12,7 +12,8 @@ import pandas as pd
 
 from echosynth import paths
 from echosynth.errors import EchosynthError
-from echosynth.images.store import Images, read_image_set
+from echosynth.images.pack import Images, packed, read_manifest
+from echosynth.images.schema import ASSIGNMENT, SUBSET, check_ids, read_csv
 from echosynth.views import VIEW_INDEX, VIEWS
 
 
@@ -40,7 +41,7 @@ class LabelledImages:
 
     def hash(self) -> str:
         """32 hex digits that identify pictures and labels in their order."""
-        digest = hashlib.blake2b(self.images.tobytes(), digest_size=16)
+        digest = hashlib.blake2b(np.ascontiguousarray(self.images).reshape(-1).data, digest_size=16)
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
@@ -52,16 +53,25 @@ def read_labelled(folders: Iterable[Path], ids: Sequence[str] | None = None) -> 
         folders: the image sets, in this order.
         ids: which images, in any order; all when None.
 
+    Returns:
+        The images of the first set in the order of its manifest, then those of the second, and so on.
+
     Raises:
-        EchosynthError: a set is missing or damaged, or an id is in none of them.
+        EchosynthError: a set is missing or damaged, the sets' pictures differ in size, or an id is in none of them.
     """
-    sets = [read_image_set(folder, ids) for folder in folders]
-    manifest = pd.concat([item.manifest for item in sets], ignore_index=True)
+    folders, wanted = list(folders), None if ids is None else set(ids)
+    found = []
+    for folder in folders:
+        manifest = read_manifest(folder)
+        chosen = manifest if wanted is None else manifest[manifest["id"].isin(wanted)]
+        found.append((chosen, packed(folder, manifest)))
+    manifest = pd.concat([chosen for chosen, _ in found], ignore_index=True)
     if ids is not None and len(manifest) < len(ids):
-        lost = next(name for name in ids if name not in set(manifest["id"]))
-        raise EchosynthError(f"image {lost} is in none of the image sets any more; run `dvc repro` to split anew")
+        check_ids(
+            ids, manifest["id"].tolist(), "the split", "any of the image sets any more", "run `dvc repro` to split anew"
+        )
     return LabelledImages(
-        images=np.concatenate([item.images for item in sets if len(item.manifest)]),
+        images=_joined([(chosen.index.to_numpy(), pack) for chosen, pack in found if len(chosen)], folders),
         labels=np.array(manifest["view"].map(VIEW_INDEX), dtype=np.int64),
         groups=manifest["group"].to_numpy(str),
         sources=manifest["source"].to_numpy(str),
@@ -69,14 +79,38 @@ def read_labelled(folders: Iterable[Path], ids: Sequence[str] | None = None) -> 
     )
 
 
+def _joined(parts: Sequence[tuple[npt.NDArray[np.int64], Images]], folders: Sequence[Path]) -> Images:
+    """Rows of several packs in one new array, copied once only: a full set takes gigabytes."""
+    shapes = {pack.shape[1:] for _, pack in parts}
+    if len(shapes) != 1:
+        names = ", ".join(map(str, folders))
+        what = "pictures of different sizes" if shapes else "none of the wanted pictures"
+        raise EchosynthError(f"{names} hold {what}; run `dvc repro` to make them anew")
+    joined = np.empty((sum(len(rows) for rows, _ in parts), *shapes.pop()), np.uint8)
+    start = 0
+    for rows, pack in parts:
+        # mode="clip" lets numpy write straight into the result; every row is in range.
+        np.take(pack, rows, axis=0, out=joined[start : start + len(rows)], mode="clip")
+        start += len(rows)
+    return joined
+
+
 def read_split(sources: Sequence[str], split: str) -> LabelledImages:
-    """Real images of one split (train, validation, test) from the given sources."""
-    assignment = pd.read_csv(paths.ASSIGNMENT)
+    """Real images of one split (train, validation, test) from the given sources.
+
+    Raises:
+        EchosynthError: the assignment or a set is missing or damaged, or they do not fit together.
+    """
+    assignment = read_csv(paths.ASSIGNMENT, ASSIGNMENT)
     ids = assignment.loc[assignment["split"] == split, "id"].tolist()
     return read_labelled([paths.SOURCES / source for source in sources], ids)
 
 
 def read_subset(sources: Sequence[str], size: str) -> LabelledImages:
-    """Real images of one nested training subset."""
-    ids = pd.read_csv(paths.subset_file(size))["id"].tolist()
+    """Real images of one nested training subset.
+
+    Raises:
+        EchosynthError: the list of the subset or a set is missing or damaged, or they do not fit together.
+    """
+    ids = read_csv(paths.subset_file(size), SUBSET)["id"].tolist()
     return read_labelled([paths.SOURCES / source for source in sources], ids)

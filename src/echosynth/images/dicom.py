@@ -1,7 +1,9 @@
 """DICOM: any transfer syntax that pydicom and GDCM know, to 8-bit grey or RGB frames of the tissue picture."""
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.processing import apply_modality_lut
 
 from echosynth.errors import EchosynthError
+from echosynth.images.probe import MAX_VALUES, too_large
 
 Frames = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -21,6 +25,9 @@ FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
 # Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the
 # picture.
 SLACK = 0.01
+
+# Decoders log every failed try with its trace; the errors raised here say which file it was.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -67,6 +74,19 @@ def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | 
     return box, spacing, note if len(boxes) == 1 else f"{note}, the largest of {len(boxes)}"
 
 
+def _coloured(pixels: npt.NDArray[Any], header: Any) -> Frames:
+    """Numbers of colours as colours by the header's table (PS3.3 C.7.6.3.1.5), uint8."""
+    coloured = apply_color_lut(pixels, header)
+    if coloured.dtype != np.uint16:
+        return np.asarray(coloured, np.uint8)
+    table = np.frombuffer(header.get("RedPaletteColorLookupTableData", b""), "<u2")
+    if table.size and not header.file_meta.TransferSyntaxUID.is_little_endian:
+        # pydicom takes the bytes of a plain table in the order of this machine.
+        coloured, table = coloured.byteswap(), table.byteswap()
+    # Entries of 16 bits have their value in the upper byte; some writers put it into the lower one.
+    return np.asarray(coloured if table.size and table.max() < 256 else coloured >> 8).astype(np.uint8)
+
+
 def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
     """Grey levels or colours of any depth as uint8: by the colour table, the window, or the stored bits.
 
@@ -75,8 +95,7 @@ def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
     """
     photometric = str(header.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        coloured = apply_color_lut(pixels, header)
-        return (coloured >> 8).astype(np.uint8) if coloured.dtype == np.uint16 else np.asarray(coloured, np.uint8)
+        return _coloured(pixels, header)
     bits = int(header.BitsStored)
     if photometric.startswith("MONOCHROME") and bits > 8 and header.get("WindowWidth"):
         values = apply_modality_lut(pixels, header).astype(np.float64)
@@ -91,34 +110,66 @@ def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
     return np.asarray(255 - grey if photometric == "MONOCHROME1" else grey, np.uint8)
 
 
+def _spacing(header: Any) -> tuple[float, float] | None:
+    """Width and height of a pixel by the plain tags: in mm, or relative to each other."""
+    for name in ("PixelSpacing", "PixelAspectRatio"):  # both: from row to row first, then from column to column
+        if header.get(name):
+            row, column = (float(value) for value in header[name].value)
+            return (column, row) if 0 < row < np.inf and 0 < column < np.inf else None
+    return None
+
+
+def _check_deflated(path: Path) -> None:
+    """Refuse a deflated file that unpacks to absurdly much, before pydicom unpacks it in one piece."""
+    packed = path.read_bytes()
+    left, unpack = MAX_VALUES, zlib.decompressobj(-zlib.MAX_WBITS)
+    start = 132 + 12 + read_file_meta_info(path).FileMetaInformationGroupLength
+    packed = packed[start:]
+    while packed and not unpack.eof:
+        left -= len(unpack.decompress(packed, 1 << 20))
+        if left < 0:
+            raise EchosynthError(f"{path} unpacks to more than any recording holds; leave it out")
+        packed = unpack.unconsumed_tail
+
+
+def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Frames]:
+    with _explained(path):
+        # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
+        # whether the file is torn before a decoder in C complains on stderr.
+        syntax = header.file_meta.TransferSyntaxUID
+        packed = syntax.is_encapsulated or syntax.is_deflated
+        for pixels in iter_pixels(pydicom.dcmread(path) if packed else path, indices=numbers):
+            frame = _to_8_bit(pixels, header)
+            yield frame if box is None else frame[box[1] : box[3], box[0] : box[2]]
+
+
 def read_dicom(
-    path: Path, choose: Callable[[int], range]
-) -> tuple[Frames, tuple[float, float] | None, range, int, str]:
-    """Decode some frames of a DICOM file; the others are not decoded.
+    path: Path, choose: Callable[[int], Sequence[int]]
+) -> tuple[Iterator[Frames], tuple[float, float] | None, Sequence[int], int, str]:
+    """Open a DICOM file for some of its frames; the others are not decoded.
 
     Args:
         path: the file.
-        choose: gets the number of frames and returns which to decode.
+        choose: gets the number of frames and returns the numbers of those to decode.
 
     Returns:
-        frames (T, H, W) grey or (T, H, W, 3) RGB uint8; spacing (x, y) in mm or None; the chosen frames; all frames;
-        a note.
+        frames (H, W) grey or (H, W, 3) RGB uint8, decoded one at a time; spacing (x, y) in mm, or in a common unit, or
+        None; the chosen numbers; the number of all frames; a note.
 
     Raises:
-        EchosynthError: the file is no DICOM picture or is damaged.
+        EchosynthError: the file is no DICOM picture or is damaged; the frames raise it, too.
     """
     with _explained(path):
-        header = pydicom.dcmread(path)
-        if "PixelData" not in header:
+        if read_file_meta_info(path).TransferSyntaxUID.is_deflated:
+            _check_deflated(path)
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        if "Rows" not in header or "Columns" not in header:
             raise EchosynthError(f"{path} is a DICOM file without a picture; leave it out")
+        if problem := too_large(int(header.Columns), int(header.Rows)):
+            raise EchosynthError(f"{path} {problem}")
         total = int(header.get("NumberOfFrames") or 1)
-        chosen = choose(total)
+        numbers = choose(total)
         box, spacing, note = _region(header, path)
-        frames = []
-        for index in chosen:
-            frame = _to_8_bit(pixel_array(header, index=index), header)
-            frames.append(frame if box is None else frame[box[1] : box[3], box[0] : box[2]])
-        if spacing is None and not box and header.get("PixelSpacing"):
-            row, column = (float(value) for value in header.PixelSpacing)
-            spacing = (column, row)
-        return np.stack(frames), spacing, chosen, total, note
+        if spacing is None and (not box or "PixelAspectRatio" in header):
+            spacing = _spacing(header)
+        return _frames(path, header, numbers, box), spacing, numbers, total, note

@@ -1,6 +1,8 @@
 """Splits without a patient on both sides, and nested training subsets, with the proportions of source and view kept."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +10,7 @@ import pandas as pd
 
 from echosynth.config import SubsetSize
 from echosynth.errors import EchosynthError
+from echosynth.images.duplicates import group_keys
 from echosynth.views import VIEWS
 
 SPLITS = ("train", "validation", "test")
@@ -25,18 +28,90 @@ def _require_views(views: pd.Series, part: str, remedy: str) -> None:
         raise EchosynthError(f"{part} has no image of {', '.join(missing)}; {remedy}")
 
 
-def split_groups(manifest: pd.DataFrame, validation: float, test: float, seed: int) -> "pd.Series[str]":
+@dataclass(frozen=True)
+class Rule:
+    """How one source is split, and why.
+
+    Attributes:
+        rule: "official" (the release's own split) or "group" (whole groups, drawn here).
+        reason: in words, for the report.
+    """
+
+    rule: Literal["official", "group"]
+    reason: str
+
+
+def split_rules(manifest: pd.DataFrame, official: Literal["auto", "always", "never"]) -> dict[str, Rule]:
+    """Decide for each source whether the split of its release is used.
+
+    Args:
+        manifest: rows with the columns of `echosynth.images.schema.MANIFEST`.
+        official: always; never; auto: where the release does not tell which images are of one patient, so that only
+        its authors could keep patients apart.
+
+    Returns:
+        source -> rule, by name.
+    """
+    rules = {}
+    for source, rows in manifest.groupby("source", sort=True):
+        kinds = sorted(set(rows["group_kind"]))
+        if official == "never":
+            rule = Rule("group", "split.official is never")
+        elif not (rows["official_split"] != "").any():
+            rule = Rule("group", "the release has no official split")
+        elif official == "always":
+            rule = Rule("official", "split.official is always")
+        elif set(kinds) <= {"patient", "study"}:
+            rule = Rule("group", f"the release tells which images are of one {' or '.join(kinds)}")
+        else:
+            rule = Rule("official", "the release names no patients, so only its authors could keep them apart")
+        rules[str(source)] = rule
+    return rules
+
+
+def _official_votes(
+    manifest: pd.DataFrame, members: npt.NDArray[np.int64], count: int, official: Collection[str]
+) -> npt.NDArray[np.int64]:
+    """Images of each cluster in each official split that is to be used, (clusters, splits)."""
+    votes = np.zeros((count, len(SPLITS)), np.int64)
+    column = manifest["official_split"] if official else pd.Series("", manifest.index)
+    used = manifest["source"].isin(list(official)).to_numpy()
+    for index, split in enumerate(SPLITS):
+        np.add.at(votes[:, index], members[used & (column == split).to_numpy()], 1)
+    return votes
+
+
+def torn_clusters(manifest: pd.DataFrame, clusters: npt.NDArray[Any], official: Collection[str]) -> int:
+    """Number of clusters with images in several official splits; see `split_groups`."""
+    names, members = np.unique(clusters, return_inverse=True)
+    return int(((_official_votes(manifest, members, len(names), official) > 0).sum(axis=1) > 1).sum())
+
+
+def split_groups(
+    manifest: pd.DataFrame,
+    validation: float,
+    test: float,
+    seed: int,
+    clusters: npt.NDArray[Any] | None = None,
+    official: Collection[str] = (),
+) -> "pd.Series[str]":
     """Assign whole groups (patients, cines, files) to the splits so that every (source, view) is shared out as asked.
 
     Greedy: groups in random order, the largest first, each to the split where it lessens the misfit most. The misfit
     is the chi-square distance between the images that a split has and should have, over all (source, view): rare ones
     weigh as much as common ones, and small splits fill as fast as large ones.
 
+    A cluster with images in an official split that is to be used goes there first, whole: into the one that holds most
+    of these images, and into the training set when several hold as many.
+
     Args:
-        manifest: rows with the columns of `echosynth.images.store.COLUMNS`; the order of the rows does not matter.
+        manifest: rows with the columns of `echosynth.images.schema.MANIFEST`; the order of the rows does not matter.
         validation: share of the images, 0 to 1.
         test: share of the images, 0 to 1.
         seed: of the order of groups.
+        clusters: (N,) which rows must stay together; groups when None (see
+        `echosynth.images.duplicates.linked_groups`).
+        official: sources of which the releases' official splits are used.
 
     Returns:
         "train", "validation" or "test", indexed by id, in the order of the manifest.
@@ -45,8 +120,7 @@ def split_groups(manifest: pd.DataFrame, validation: float, test: float, seed: i
         EchosynthError: a split would have no image of some view.
     """
     strata, count = _strata(manifest)
-    keys = (manifest["source"] + "\0" + manifest["group"]).to_numpy()
-    groups, members = np.unique(keys, return_inverse=True)
+    groups, members = np.unique(group_keys(manifest) if clusters is None else clusters, return_inverse=True)
     sizes = np.bincount(members, minlength=len(groups))
     order = np.random.default_rng(seed).permutation(len(groups))
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -55,9 +129,12 @@ def split_groups(manifest: pd.DataFrame, validation: float, test: float, seed: i
     np.add.at(table, (members, strata), 1)
     shares = np.array([1 - validation - test, validation, test])
     target = shares[:, None] * table.sum(axis=0)
-    filled = np.zeros_like(target)
-    chosen = np.zeros(len(groups), np.int64)
-    for group in order:
+    votes = _official_votes(manifest, members, len(groups), official)
+    most = votes.max(axis=1, keepdims=True)
+    chosen = np.where((votes == most).sum(axis=1) > 1, SPLITS.index("train"), votes.argmax(axis=1))
+    fixed = most[:, 0] > 0
+    filled = np.stack([table[fixed & (chosen == split)].sum(axis=0) for split in range(len(SPLITS))])
+    for group in order[~fixed[order]]:
         has = np.flatnonzero(table[group])
         images = table[group, has]
         misfit = images * (2 * (filled[:, has] - target[:, has]) + images) / target[:, has]

@@ -1,7 +1,7 @@
 """Image sets: `images.zip` (stored PNGs with fixed dates) + `manifest.csv`, the same for real and synthetic sets.
 
 One ZIP instead of thousands of files: DVC hashes, copies and checks it five to ten times faster. The same pictures
-give the same bytes.
+give the same bytes. Reading goes through the packed cache, see `echosynth.images.pack`.
 """
 
 import zipfile
@@ -11,30 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_folder, write_json
-from echosynth.views import VIEWS
+from echosynth.images.pack import Images, packed, pixel_hash, read_manifest
+from echosynth.images.schema import MANIFEST, check, check_ids
 
-Images = npt.NDArray[np.uint8]
+__all__ = [
+    "ImageSet",
+    "Images",
+    "pixel_hash",
+    "read_image_set",
+    "read_images",
+    "read_manifest",
+    "write_image_set",
+    "write_image_stream",
+]
+
+DEFECT = "the stage that makes it has a defect; please report it"
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
-COLUMNS = {
-    "id": "str",  # unique in all sets: "<source>-<hash>" or "synthetic-<set>-<number>"
-    "source": "str",
-    "view": "str",
-    "group": "str",  # salted hash of the patient (or cine, or file)
-    "group_kind": "str",  # patient, study, cine, file; none for synthetic images
-    "official_split": "str",  # train, validation, test, or empty
-    "frame": "int64",  # number of the frame in its file, from 0
-    "frames": "int64",  # frames in the file
-    "width": "int64",  # native size in pixels
-    "height": "int64",
-    "synthetic": "bool",
-}
-GROUP_KINDS = ("patient", "study", "cine", "file", "none")
 
 
 @dataclass(frozen=True)
@@ -43,77 +39,53 @@ class ImageSet:
 
     Attributes:
         images: (N, side, side) uint8, in the order of the manifest.
-        manifest: N rows with the columns of `COLUMNS`.
+        manifest: N rows with the columns of `echosynth.images.schema.MANIFEST`.
     """
 
     images: Images
     manifest: pd.DataFrame
 
 
-def check_manifest(manifest: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Check columns, types and allowed values of a manifest and return it with its types set.
+def encode(picture: Images) -> bytes:
+    """A grey picture (H, W) uint8 as the bytes of a PNG.
 
     Raises:
-        EchosynthError: naming `where`, the column and the first offending value.
+        EchosynthError: it cannot be encoded.
     """
-    missing = [column for column in COLUMNS if column not in manifest]
-    extra = [column for column in manifest if column not in COLUMNS]
-    if missing or extra:
-        raise EchosynthError(
-            f"{where}: wrong columns (missing: {missing}, unknown: {extra}); run `dvc repro` to make it anew"
-        )
-    try:
-        manifest = manifest[list(COLUMNS)].fillna({"official_split": ""}).astype(COLUMNS)
-    except (ValueError, TypeError) as error:
-        raise EchosynthError(f"{where}: a column has a wrong type ({error}); run `dvc repro` to make it anew") from None
-    allowed = {"view": VIEWS, "group_kind": GROUP_KINDS, "official_split": ("", "train", "validation", "test")}
-    for column, values in allowed.items():
-        wrong = manifest.loc[~manifest[column].isin(values), column]
-        if len(wrong):
-            raise EchosynthError(f"{where}: {column} holds {wrong.iloc[0]!r}; allowed: {', '.join(values)}")
-    twice = manifest.loc[manifest["id"].duplicated(), "id"]
-    if len(twice):
-        raise EchosynthError(f"{where}: id {twice.iloc[0]!r} stands twice")
-    return manifest
-
-
-def read_manifest(folder: Path | str) -> pd.DataFrame:
-    """Read and check the manifest of an image set; no picture is touched.
-
-    Raises:
-        EchosynthError: the file is missing or does not fit `COLUMNS`.
-    """
-    path = Path(folder) / "manifest.csv"
-    if not path.is_file():
-        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it")
-    return check_manifest(pd.read_csv(path, dtype={"official_split": "str", "group": "str"}), str(path))
+    done, encoded = cv2.imencode(".png", picture)
+    if not done:
+        raise EchosynthError(f"a picture of shape {picture.shape} cannot be encoded as PNG; it must be grey, 8 bit")
+    return encoded.tobytes()
 
 
 def write_image_stream(
     folder: Path | str,
-    rows: Iterable[tuple[dict[str, Any], Images]],
+    rows: Iterable[tuple[dict[str, Any], Images | bytes]],
     extra: Callable[[], Mapping[str, object]] = dict,
 ) -> None:
     """Write an image set whole or not at all, picture by picture, so that memory does not grow with the set.
 
     Args:
         folder: where; replaced when it is there.
-        rows: a row of the manifest (see `COLUMNS`) and its grey picture (side, side) uint8.
+        rows: a row of the manifest and its grey picture: (side, side) uint8, whose `pixels` is computed here, or the
+        bytes of a PNG, for a row that holds `pixels` already (see `pixel_hash`).
         extra: asked after the last picture: name of a JSON file to lie beside the manifest -> its content.
 
     Raises:
-        EchosynthError: a row does not fit `COLUMNS`, or a picture cannot be encoded.
+        EchosynthError: a row does not fit `echosynth.images.schema.MANIFEST`, or a picture cannot be encoded.
     """
     written: list[dict[str, Any]] = []
     with atomic_folder(folder) as part:
         with zipfile.ZipFile(part / "images.zip", "w", zipfile.ZIP_STORED) as archive:
-            for row, image in rows:
-                done, encoded = cv2.imencode(".png", image)
-                if not done:
-                    raise EchosynthError(f"cannot encode picture {row['id']} of {folder} as PNG")
-                archive.writestr(zipfile.ZipInfo(f"{row['id']}.png", FIXED_DATE), encoded.tobytes())
+            for row, picture in rows:
+                if isinstance(picture, bytes):
+                    data = picture
+                else:
+                    data, row = encode(picture), row | {"pixels": pixel_hash(picture)}
+                archive.writestr(zipfile.ZipInfo(f"{row['id']}.png", FIXED_DATE), data)
                 written.append(row)
-        manifest = check_manifest(pd.DataFrame(written, columns=list(COLUMNS)), f"manifest for {folder}")
+        table = pd.DataFrame(written) if written else pd.DataFrame(columns=list(MANIFEST.columns))
+        manifest = check(MANIFEST, table, f"manifest for {folder}", DEFECT)
         manifest.to_csv(part / "manifest.csv", index=False, lineterminator="\n")
         for name, content in extra().items():
             write_json(part / name, content)
@@ -125,9 +97,11 @@ def write_image_set(folder: Path | str, images: Iterable[Images], manifest: pd.D
     Args:
         folder: where; replaced when it is there.
         images: grey pictures (side, side) uint8, one for each row of the manifest, in its order. Taken one by one.
-        manifest: see `COLUMNS`.
+        manifest: rows as in `echosynth.images.schema.MANIFEST`; `pixels` may be missing.
     """
-    rows = check_manifest(manifest, f"manifest for {folder}").to_dict("records")
+    # Checked before the first picture is asked for: sampling may take hours.
+    manifest = check(MANIFEST, manifest.assign(pixels="0" * 16), f"manifest for {folder}", DEFECT)
+    rows = manifest.to_dict("records")
     write_image_stream(folder, zip(({str(k): v for k, v in row.items()} for row in rows), images, strict=True))
 
 
@@ -138,28 +112,21 @@ def read_images(folder: Path | str, ids: Sequence[str]) -> Images:
         (len(ids), side, side) uint8, in the order of `ids`.
 
     Raises:
-        EchosynthError: the ZIP is missing or torn, or holds no such picture.
+        EchosynthError: the set is missing or damaged (see `echosynth.images.pack.packed`), or holds no such picture.
     """
-    path = Path(folder) / "images.zip"
-    pictures = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in ids:
-                data = np.frombuffer(archive.read(f"{name}.png"), np.uint8)
-                picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-                if picture is None:
-                    raise EchosynthError(f"{path}: {name}.png is no picture; run `dvc repro` to make the set anew")
-                pictures.append(picture)
-    except FileNotFoundError:
-        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise EchosynthError(f"{path} is damaged ({error}); delete it and run `dvc repro`") from None
-    return np.stack(pictures) if pictures else np.zeros((0, 0, 0), np.uint8)
+    manifest = read_manifest(folder)
+    check_ids(ids, manifest["id"].tolist(), "the wanted images", f"{folder}/manifest.csv")
+    return packed(folder, manifest)[pd.Index(manifest["id"]).get_indexer(pd.Index(ids))]
 
 
 def read_image_set(folder: Path | str, ids: Sequence[str] | None = None) -> ImageSet:
-    """Read a whole image set, or those of `ids` that it holds, in the order of its manifest."""
+    """Read a whole image set, or those of `ids` that it holds, in the order of its manifest.
+
+    A whole set is read-only and mapped from the disk; see `echosynth.images.pack.packed`.
+    """
     manifest = read_manifest(folder)
+    images = packed(folder, manifest)
     if ids is not None:
-        manifest = manifest[manifest["id"].isin(set(ids))].reset_index(drop=True)
-    return ImageSet(read_images(folder, list(manifest["id"])), manifest)
+        chosen = manifest["id"].isin(set(ids)).to_numpy()
+        images, manifest = images[chosen], manifest[chosen].reset_index(drop=True)
+    return ImageSet(images, manifest)

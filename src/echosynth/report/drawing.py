@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import cv2
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from echosynth.images.grid import grid
@@ -32,6 +33,7 @@ STYLES = {
     "mixed": Style("#009E73", "D", ":", "◆"),
 }
 DPI = 200  # a figure is shown at 100 pixels an inch at most
+WIDTH, HEIGHT = 5.6, 3.9  # inches
 LOOK: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
@@ -50,6 +52,15 @@ LOOK: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a page: the picture as an address, what it shows in words, what stands below it."""
+
+    source: str
+    alt: str
+    caption: str
+
+
 @contextmanager
 def look() -> Iterator[None]:
     """The report's own look, whatever settings the user's machine has; they are restored at the end."""
@@ -62,6 +73,16 @@ def look() -> Iterator[None]:
 def embedded(png: bytes) -> str:
     """A PNG as an address that holds the picture itself."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def panel(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """A figure with one panel, `height` in inches, its title and the labels of its axes."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
 
 
 def rendered(figure: Figure) -> str:

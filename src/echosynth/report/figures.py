@@ -1,6 +1,5 @@
 """The figures of the report, each one panel: the same numbers give the same bytes."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,23 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from echosynth.report.drawing import STYLES, rendered
+from echosynth.report.drawing import STYLES, Picture, panel, rendered
 from echosynth.report.inputs import Inputs, Json
 from echosynth.report.words import count
 from echosynth.views import RARE_VIEWS
 
 SUBSET_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SUBSET_LINES = ("-", "--", "-.", ":")
-WIDTH, HEIGHT = 5.6, 3.9  # inches
-
-
-def _axes(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return figure, axes
 
 
 def _interval(axes: Axes, x: float, bounds: list[Any] | None, colour: str) -> None:
@@ -52,7 +41,7 @@ def scores_by_size(inputs: Inputs, architecture: str, tmed2: bool = False) -> Fi
         tmed2: on TMED-2 alone, where no source gives the view away; that has no intervals.
     """
     title = f"Macro AUPRC{' on TMED-2 alone' if tmed2 else ''}, {architecture}"
-    figure, axes = _axes(title, "real images (log scale)", "macro AUPRC, validation")
+    figure, axes = panel(title, "real images (log scale)", "macro AUPRC, validation")
     for index, arm in enumerate(inputs.arms):
         cells = [cell for subset in inputs.sizes if (cell := inputs.cell(subset, arm, architecture))]
         style, aside = STYLES[arm], 1.05 ** (index - (len(inputs.arms) - 1) / 2)  # beside each other, not on top
@@ -74,7 +63,7 @@ def scores_by_size(inputs: Inputs, architecture: str, tmed2: bool = False) -> Fi
 
 def recall_by_size(inputs: Inputs, architecture: str, view: str) -> Figure:
     """Recall of one view by subset, the arms beside each other."""
-    figure, axes = _axes(f"Recall of {view}, {architecture}", "real images", f"recall of {view}, validation")
+    figure, axes = panel(f"Recall of {view}, {architecture}", "real images", f"recall of {view}, validation")
     step = 0.8 / len(inputs.arms)
     for place, subset in enumerate(inputs.sizes):
         for index, arm in enumerate(inputs.arms):
@@ -121,7 +110,7 @@ def differences(inputs: Inputs, key: str, name: str) -> Figure:
     for subset in inputs.sizes:
         cells = [cell for arm in inputs.arms if (cell := inputs.cell(subset, arm)) and cell["versus_real"]]
         rows += [(subset, cell) for cell in cells]
-    figure, axes = _axes(
+    figure, axes = panel(
         f"Difference to real: {name}", "difference (right of 0: higher than real)", "", 1.5 + 0.3 * len(rows)
     )
     axes.axvline(0, color="#57606a", linewidth=1.2)
@@ -142,7 +131,7 @@ def differences(inputs: Inputs, key: str, name: str) -> Figure:
 
 def learning_curves(inputs: Inputs, column: str, name: str) -> Figure:
     """Loss of the diffusion models by step, a line for each subset."""
-    figure, axes = _axes(f"Diffusion: {name}", "step", f"{name} (log scale)")
+    figure, axes = panel(f"Diffusion: {name}", "step", f"{name} (log scale)")
     for index, (subset, model) in enumerate(inputs.diffusion.items()):
         points = model.curve[["step", column]].dropna()
         colour, line = SUBSET_COLOURS[index % len(SUBSET_COLOURS)], SUBSET_LINES[index % len(SUBSET_LINES)]
@@ -160,7 +149,7 @@ def learning_curves(inputs: Inputs, column: str, name: str) -> Figure:
 
 def distances(inputs: Inputs) -> Figure:
     """Frechet distance of each synthetic set beside the floor of real images at the same n."""
-    figure, axes = _axes(
+    figure, axes = panel(
         "Fréchet distance to real validation images",
         "real images that the model saw",
         "Fréchet distance, echo features",
@@ -191,15 +180,6 @@ def distances(inputs: Inputs) -> Figure:
     axes.grid(axis="x", visible=False)
     axes.legend()
     return figure
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the page."""
-
-    source: str
-    alt: str
-    caption: str
 
 
 def classifier_pictures(inputs: Inputs) -> list[Picture]:

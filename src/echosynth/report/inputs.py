@@ -16,7 +16,6 @@ from echosynth.images.store import Images, read_images, read_manifest
 from echosynth.views import VIEWS
 
 ARMS = ("real", "upsampled", "synthetic", "mixed")
-PER_SOURCE = 4  # example images of a view from a source
 PER_SUBSET = 8  # example images of a view, real and synthetic each
 
 Json = dict[str, Any]
@@ -39,18 +38,14 @@ class Inputs:
 
     Attributes:
         params: the parameters of the run.
-        ingest: report of each source by name, those of the four-class set first.
         split: data/split/metrics.json.
-        examples: source -> view -> (n, S, S) images, n at most `PER_SOURCE`.
         diffusion: subset -> model, the smallest subset first.
         comparison: reports/comparison/metrics.json.
         final: reports/final/metrics.json.
     """
 
     params: Params
-    ingest: dict[str, Json]
     split: Json
-    examples: dict[str, dict[str, Images]]
     diffusion: dict[str, Diffusion]
     comparison: Json
     final: Json
@@ -117,10 +112,7 @@ def read_inputs(params: Params) -> Inputs:
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
     """
-    folders = {source: paths.SOURCES / source for source in params.data.train_sources}
-    folders |= {source: paths.SHIFT / source for source in params.data.shift_sources}
-    manifests = {source: read_manifest(folder) for source, folder in folders.items()}
-    shift = {source: manifests[source]["view"].value_counts().to_dict() for source in params.data.shift_sources}
+    manifests = {source: read_manifest(paths.SOURCES / source) for source in params.data.train_sources}
     models = {}
     for subset in map(str, params.split.subsets):
         made = paths.SYNTHETIC / subset
@@ -128,14 +120,12 @@ def read_inputs(params: Params) -> Inputs:
             metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
             curve=_table(paths.DIFFUSION / subset / "curve.csv"),
             fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
-            real=_subset_examples(subset, {source: manifests[source] for source in params.data.train_sources}),
+            real=_subset_examples(subset, manifests),
             synthetic=_examples(made, PER_SUBSET, read_manifest(made)),
         )
     return Inputs(
         params=params,
-        ingest={source: read_json(folder / "report.json") for source, folder in folders.items()},
-        split=read_json(paths.SPLIT / "metrics.json") | {"shift": shift},
-        examples={source: _examples(folder, PER_SOURCE, manifests[source]) for source, folder in folders.items()},
+        split=read_json(paths.SPLIT / "metrics.json"),
         diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
         comparison=read_json(paths.COMPARISON / "metrics.json"),
         final=read_json(paths.FINAL_SCORES / "metrics.json"),

@@ -1,15 +1,13 @@
 """The page: one HTML file that holds its pictures and loads nothing."""
 
-from pathlib import Path
-
-import jinja2
 import yaml
 
 from echosynth.images.store import Images
-from echosynth.report import figures, tables
+from echosynth.report import data_tables, figures, tables
 from echosynth.report.drawing import STYLES, look, mosaic
 from echosynth.report.inputs import PER_SUBSET, Inputs
-from echosynth.report.words import count, headline, listing, number
+from echosynth.report.templates import template
+from echosynth.report.words import count, headline, listing
 from echosynth.sources.registry import find_source
 from echosynth.views import RARE_VIEWS, VIEWS
 
@@ -29,17 +27,6 @@ def _strips(inputs: Inputs) -> list[dict[str, object]]:
 
 def _strip(examples: dict[str, Images], view: str) -> str | None:
     return mosaic(examples[view], PER_SUBSET) if view in examples else None
-
-
-def _examples(inputs: Inputs) -> list[dict[str, object]]:
-    """Example images: a row for each view, a cell for each source."""
-    return [
-        {
-            "view": view,
-            "cells": [mosaic(found[view], 2) if view in found else None for found in inputs.examples.values()],
-        }
-        for view in VIEWS
-    ]
 
 
 def _budget(inputs: Inputs) -> str:
@@ -93,15 +80,7 @@ def _confounding(inputs: Inputs) -> str:
 
 def render(inputs: Inputs) -> str:
     """The whole page as HTML, a function of the inputs alone."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "count": count}
+    sources = inputs.params.data.train_sources
     ends = list(inputs.sizes)
     ends = ends if len(ends) < 3 else [ends[0], ends[-1]]
     missing = [
@@ -110,7 +89,7 @@ def render(inputs: Inputs) -> str:
         if model.fidelity["inception_missing"]
     ]
     with look():
-        return environment.get_template("page.html").render(
+        return template("page.html").render(
             headline=headline(inputs),
             basis=_basis(inputs),
             phantom=inputs.params.data.root.rstrip("/").endswith("phantom"),
@@ -120,12 +99,11 @@ def render(inputs: Inputs) -> str:
             views=VIEWS,
             difference_pictures=figures.difference_pictures(inputs),
             differences=tables.differences(inputs),
-            data_tables=[tables.by_source(inputs), tables.by_view(inputs)],
-            shift_sets=tables.shift_sets(inputs),
-            subsets=tables.subsets(inputs),
-            left_out=tables.left_out(inputs),
-            sources=[tables.title(source) for source in inputs.examples],
-            examples=_examples(inputs),
+            data_tables=[
+                data_tables.by_source(inputs.split["by_source"], sources),
+                data_tables.by_view(inputs.split["by_view"]),
+            ],
+            subsets=data_tables.subsets(inputs.split["subsets"], sources),
             diffusion_pictures=figures.diffusion_pictures(inputs),
             models=tables.models(inputs),
             strips=_strips(inputs),

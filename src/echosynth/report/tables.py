@@ -1,8 +1,7 @@
 """The tables of the report: every cell is text that comes from a number of the inputs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from echosynth.report.inputs import Inputs, Json
 from echosynth.report.words import between, count, number, rare_recall, signed, signed_between, spread, verdict
@@ -43,63 +42,6 @@ class Matrix:
 def title(source: str) -> str:
     """A release's name for people."""
     return find_source(source).title
-
-
-def _counts(by: Mapping[Any, int], keys: Iterable[str]) -> list[str]:
-    values = [int(by.get(key, 0)) for key in keys]
-    return [count(value) for value in (*values, sum(values))]
-
-
-def by_source(inputs: Inputs) -> Table:
-    """Split x source, the study's table 3.1."""
-    sources, counts = inputs.params.data.train_sources, inputs.split["by_source"]
-    whole = {source: sum(int(counts[split].get(source, 0)) for split in SPLITS) for source in sources}
-    rows = [[split, *_counts(counts[split], sources)] for split in SPLITS] + [["all", *_counts(whole, sources)]]
-    return Table("Four-class set by split and source (images)", ["split", *map(title, sources), "all"], rows)
-
-
-def by_view(inputs: Inputs) -> Table:
-    """Split x view, the study's table 3.2."""
-    counts = inputs.split["by_view"]
-    whole = {view: sum(int(counts[split].get(view, 0)) for split in SPLITS) for view in VIEWS}
-    total = sum(whole.values())
-    rows = [[split, *_counts(counts[split], VIEWS)] for split in SPLITS] + [["all", *_counts(whole, VIEWS)]]
-    rows.append(["share", *(f"{100 * whole[view] / total:.0f} %" for view in VIEWS), "100 %"])
-    return Table("Four-class set by split and view (images)", ["split", *VIEWS, "all"], rows)
-
-
-def shift_sets(inputs: Inputs) -> Table:
-    """Source x view of the domain shift, the study's table 3.3."""
-    rows = [[title(source), *_counts(views, VIEWS)] for source, views in inputs.split["shift"].items()]
-    return Table("Domain-shift sets by view (images)", ["source", *VIEWS, "all"], rows)
-
-
-def subsets(inputs: Inputs) -> Table:
-    """Nested training subsets by view and source, the study's table 3.4."""
-    sources = inputs.params.data.train_sources
-    ordered = sorted(inputs.split["subsets"].items(), key=lambda item: item[1]["images"])
-    rows = [
-        [
-            name,
-            count(subset["images"]),
-            *_counts(subset["by_view"], VIEWS)[:-1],
-            *_counts(subset["by_source"], sources)[:-1],
-        ]
-        for name, subset in ordered
-    ]
-    note = "Each subset is part of the next; shares of view and source are kept."
-    return Table("Training subsets (images)", ["subset", "images", *VIEWS, *map(title, sources)], rows, note=note)
-
-
-def left_out(inputs: Inputs) -> Table:
-    """What ingest left out, by source and reason."""
-    rows = [
-        [title(source), reason, count(int(omitted["count"]))]
-        for source, report in inputs.ingest.items()
-        for reason, omitted in sorted(report["omitted"].items())
-    ]
-    note = "The first names of each stand in report.json beside the image set." if rows else "Nothing was left out."
-    return Table("Left out by ingest (files or rows)", ["source", "reason", "count"], rows, labels=2, note=note)
 
 
 def fidelity(inputs: Inputs, features: str) -> Table:
