@@ -42,4 +42,4 @@ ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
 	@mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000
 
 clean: ## Delete what can be made again, but not DVC's cache nor the tracked runs
-	@rm -rf $(VENV) .resume .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .resume .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.loading import cache_in
 from bench.machine import facts
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import predict
@@ -20,12 +21,14 @@ from echosynth.classify.train import train
 from echosynth.config import Params, load_params
 from echosynth.files import write_json
 from echosynth.images.dataset import LabelledImages, read_labelled
+from echosynth.images.duplicates import find_duplicates, linked_groups
 from echosynth.images.ingest import ingest
-from echosynth.images.split import nested_subsets, split_groups
-from echosynth.images.store import read_manifest
+from echosynth.images.split import nested_subsets, split_groups, split_rules
+from echosynth.images.store import read_image_set
+from echosynth.images.validation import validate
 from echosynth.measure.scores import evaluate
 from echosynth.sources.phantom.release import write_all
-from echosynth.sources.registry import SOURCES
+from echosynth.sources.registry import find_source
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 
@@ -38,14 +41,35 @@ def scores(params: Params, data: LabelledImages, held_out: LabelledImages, seed:
     return evaluate(probabilities, held_out.labels, held_out.groups, held_out.sources)
 
 
+def reviewed(params: Params, source: str, folder: Path) -> tuple[Path, Path]:
+    """Validate the recordings of a source; no decision is made, so that the ingest follows the proposals."""
+    validation, decisions = folder / "validation" / source, folder / f"{source}.yaml"
+    validate(find_source(source), folder / "raw" / source, validation, params)
+    decisions.write_text("groups: {}\nrecordings: {}\n", encoding="utf-8")
+    return validation, decisions
+
+
+def divided(params: Params, folders: list[Path]) -> pd.DataFrame:
+    """All manifests together with a column `split`, divided as the stage does it."""
+    sets = [read_image_set(folder) for folder in folders]
+    manifest = pd.concat([item.manifest for item in sets], ignore_index=True)
+    settings = params.split
+    found = find_duplicates([item.images for item in sets], manifest, settings.near_duplicate)
+    rules = split_rules(manifest, settings.official)
+    official = [source for source, rule in rules.items() if rule.rule == "official"]
+    clusters = linked_groups(manifest, found.pairs)
+    split = split_groups(manifest, settings.validation, settings.test, settings.seed, clusters, official)
+    return manifest.assign(split=split.to_numpy())
+
+
 def calibrate(params: Params, folder: Path) -> list[dict[str, Any]]:
     """One row for each subset: means over the seeds."""
     write_all(params.phantom, folder / "raw")
     folders = [folder / source for source in params.data.train_sources]
     for source, out in zip(params.data.train_sources, folders, strict=True):
-        ingest(SOURCES[source], folder / "raw" / source, out, params)
-    manifest = pd.concat([read_manifest(out) for out in folders], ignore_index=True)
-    split = manifest["id"].map(split_groups(manifest, params.split.validation, params.split.test, params.split.seed))
+        ingest(find_source(source), folder / "raw" / source, out, params, reviewed(params, source, folder))
+    manifest = divided(params, folders)
+    split = manifest.pop("split")
     held_out = read_labelled(folders, manifest.loc[split == "validation", "id"].tolist())
     rows = []
     for size, ids in nested_subsets(manifest[split == "train"], params.split.subsets, params.split.seed).items():
@@ -62,9 +86,11 @@ def calibrate(params: Params, folder: Path) -> list[dict[str, Any]]:
 def main() -> None:
     """Print the table and store it under bench/results."""
     base, rows = load_params(), []
+    # Decisions are made on the phantoms of one difficulty; of others nobody has looked at a contact sheet.
+    base = base.model_copy(update={"review": base.review.model_copy(update={"undecided": "proposal"})})
     for difficulty in map(float, sys.argv[1:]):
         params = base.model_copy(update={"phantom": base.phantom.model_copy(update={"difficulty": difficulty})})
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, cache_in(Path(folder)):
             rows += calibrate(params, Path(folder))
         print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
     write_json(RESULTS, {"machine": facts(), "seeds": len(base.classifier.seeds), "rows": rows})

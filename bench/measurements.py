@@ -1,31 +1,24 @@
-"""The measurements, one function each: the work of a stage at the sizes of params.yaml, on fewer images."""
+"""The networks, one function a measurement: the work of a stage at the sizes of params.yaml, on fewer images."""
 
-import contextlib
-import io
-import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
+from bench.results import Rate, rate, timed
 from echosynth.classify import network as classifiers
 from echosynth.classify import train as classification
 from echosynth.classify.arms import TrainingSet
-from echosynth.config import Params, SourceName
+from echosynth.config import Params
 from echosynth.device import Precision, pick_device
 from echosynth.diffusion import network as denoisers
 from echosynth.diffusion import train as diffusion
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.sample import sample_views
-from echosynth.images.ingest import ingest
 from echosynth.images.store import Images
 from echosynth.resume import ResumeState
-from echosynth.sources.phantom.release import write_release
-from echosynth.sources.registry import SOURCES
 from echosynth.views import VIEWS
 
 SEED = 0
@@ -37,8 +30,6 @@ class Sizes:
 
     Attributes:
         repeats: each is done so often; the best time counts, as others only waited for something.
-        videos_one_in: phantom.one_in of the videos that are read; larger means fewer.
-        stills_one_in: the same of the stills.
         steps: optimisation steps of a training.
         batch_size: images a step; None: as params.yaml says.
         sampled: synthetic images.
@@ -47,8 +38,6 @@ class Sizes:
     """
 
     repeats: int = 3
-    videos_one_in: float = 100.0
-    stills_one_in: float = 20.0
     steps: int = 8
     batch_size: int | None = None
     sampled: int = 64
@@ -56,52 +45,7 @@ class Sizes:
     classified: int = 1000
 
 
-QUICK = Sizes(1, 2000.0, 2000.0, 1, 4, 4, 2, 8)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One result.
-
-    Attributes:
-        task: what was done.
-        per_second: items of kind `unit` a second, in the best run.
-        unit: images or videos.
-        items: how many were worked on in a run.
-        seconds: time of each run.
-        setting: network and sizes, in words.
-    """
-
-    task: str
-    per_second: float
-    unit: str
-    items: int
-    seconds: tuple[float, ...]
-    setting: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; four digits are more than a measurement is worth."""
-        return asdict(self) | {
-            "per_second": float(f"{self.per_second:.4g}"),
-            "seconds": [float(f"{s:.4g}") for s in self.seconds],
-        }
-
-
-def rate(task: str, unit: str, items: int, setting: str, repeats: int, work: Callable[[], float]) -> Rate:
-    """Do `work` on `items` items `repeats` times; it returns the seconds that count."""
-    seconds = tuple(work() for _ in range(repeats))
-    return Rate(task, items / min(seconds), unit, items, seconds, setting)
-
-
-def timed(work: Callable[[], object]) -> Callable[[], float]:
-    """`work` as a function that returns the seconds that it takes."""
-
-    def run() -> float:
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-
-    return run
+QUICK = Sizes(1, 1, 4, 4, 2, 8)
 
 
 def noise_images(count: int, size: int) -> Images:
@@ -112,25 +56,6 @@ def noise_images(count: int, size: int) -> Images:
 def view_labels(count: int) -> torch.Tensor:
     """(count,) int64: the views in turn."""
     return torch.arange(count) % len(VIEWS)
-
-
-def measure_ingest(params: Params, sizes: Sizes, source: SourceName) -> Rate:
-    """Read a release of phantoms: decode, choose frames, check colours, prepare, store."""
-    unit = "videos" if SOURCES[source].is_video else "images"
-    one_in = sizes.videos_one_in if unit == "videos" else sizes.stills_one_in
-    quiet = contextlib.redirect_stderr(io.StringIO())  # what is left out of phantoms would be said in every run
-    with tempfile.TemporaryDirectory(prefix="echosynth-bench-") as temporary, quiet:
-        folder = Path(temporary)
-        write_release(params.phantom.model_copy(update={"one_in": one_in}), source, folder, params.ingest.workers)
-        count = len(SOURCES[source].list_records(folder / source).records)
-        return rate(
-            f"ingest {source}",
-            unit,
-            count,
-            f"phantoms, to {params.ingest.size} x {params.ingest.size}",
-            sizes.repeats,
-            timed(lambda: ingest(SOURCES[source], folder / source, folder / "out", params)),
-        )
 
 
 def measure_diffusion_training(params: Params, sizes: Sizes, precision: Precision) -> Rate:
@@ -217,3 +142,21 @@ def measure_classifier_inference(params: Params, sizes: Sizes) -> Rate:
         sizes.repeats,
         timed(lambda: classifiers.predict(network, images)),
     )
+
+
+def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[[], Rate]]:
+    """All of them, in the order of the pipeline.
+
+    Args:
+        params: networks and sizes.
+        quick: tiny sizes, to see that it works.
+        auto: what that precision stands for on this machine.
+    """
+    sizes = QUICK if quick else Sizes()
+    precisions: tuple[Precision, ...] = ("fp32",) if auto == "fp32" else ("fp32", auto)
+    return [
+        *(partial(measure_diffusion_training, params, sizes, precision) for precision in precisions),
+        *(partial(measure_sampling, params, sizes, precision) for precision in precisions),
+        *(partial(measure_classifier_training, params, sizes, precision) for precision in precisions),
+        partial(measure_classifier_inference, params, sizes),
+    ]

@@ -1,22 +1,16 @@
-"""Measure everything: `python -m bench.run`. Prints a table and writes bench/results/<name>.json."""
+"""Measure everything, or a section: `python -m bench.run [data] [networks]`.
+
+Prints a table and writes bench/results/<name>-<section>.json.
+"""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
+from bench import data, measurements
 from bench.machine import facts, file_name
-from bench.measurements import (
-    QUICK,
-    Rate,
-    Sizes,
-    measure_classifier_inference,
-    measure_classifier_training,
-    measure_diffusion_training,
-    measure_ingest,
-    measure_sampling,
-)
+from bench.results import Result, as_json, table
 from echosynth.config import Params, load_params
 from echosynth.device import Precision
 from echosynth.errors import EchosynthError
@@ -24,50 +18,46 @@ from echosynth.files import write_json
 from echosynth.progress import progress
 
 RESULTS = Path(__file__).parent / "results"
+Task = Callable[[], Result | list[Result]]
+SECTIONS: dict[str, Callable[[Params, bool, Precision], Sequence[Task]]] = {
+    "data": data.measurements,
+    "networks": measurements.measurements,
+}
 
 
-def measurements(params: Params, sizes: Sizes, auto: Precision) -> list[Callable[[], Rate]]:
-    """All measurements, in the order of the pipeline; `auto` is what that precision stands for on this machine."""
-    precisions: tuple[Precision, ...] = ("fp32",) if auto == "fp32" else ("fp32", auto)
-    return [
-        partial(measure_ingest, params, sizes, "echonet-dynamic"),
-        partial(measure_ingest, params, sizes, "tmed2"),
-        *(partial(measure_diffusion_training, params, sizes, precision) for precision in precisions),
-        *(partial(measure_sampling, params, sizes, precision) for precision in precisions),
-        *(partial(measure_classifier_training, params, sizes, precision) for precision in precisions),
-        partial(measure_classifier_inference, params, sizes),
-    ]
-
-
-def table(rates: Sequence[Rate]) -> str:
-    """One line a rate, under a heading."""
-    wide = max(len(rate.task) for rate in rates)
-    lines = [f"{'task':<{wide}}  {'a second':>9}  unit    setting"]
-    lines += [f"{rate.task:<{wide}}  {rate.per_second:>9.4g}  {rate.unit:<6}  {rate.setting}" for rate in rates]
-    return "\n".join(lines)
+def do(tasks: Sequence[Task], section: str) -> list[Result]:
+    """The results of all tasks of a section; one may give several, or none where it cannot be measured."""
+    results: list[Result] = []
+    for task in progress(tasks, len(tasks), section, "measurements"):
+        outcome = task()
+        results += outcome if isinstance(outcome, list) else [outcome]
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure the project on this machine.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{' or '.join(SECTIONS)} (default: both)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works; the rates mean nothing")
-    parser.add_argument("--name", help="name of the file with the results (default: from the GPU or CPU)")
+    parser.add_argument("--name", help="name of the files with the results (default: from the GPU or CPU)")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="folder for the results (default: bench/results)")
     parsed = parser.parse_args(arguments)
-    sizes = QUICK if parsed.quick else Sizes()
+    if unknown := [section for section in parsed.sections if section not in SECTIONS]:
+        parser.error(f"there is no section {unknown[0]}; choose from {', '.join(SECTIONS)}")
     machine = facts()
-    name = (parsed.name or file_name(machine)) + ("-quick" if parsed.quick else "")
+    name = parsed.name or file_name(machine)
     auto: Precision = "bf16" if machine["auto_precision"] == "bf16" else "fp32"
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
     try:
-        tasks = measurements(load_params(), sizes, auto)
-        rates = [task() for task in progress(tasks, len(tasks), "measurements", "measurements")]
-        results = {"quick": parsed.quick, "machine": machine, "results": [rate.as_json() for rate in rates]}
-        write_json(parsed.folder / f"{name}.json", results)
+        params = load_params()
+        for section in parsed.sections or SECTIONS:
+            results = do(SECTIONS[section](params, parsed.quick, auto), section)
+            content = {"quick": parsed.quick, "machine": machine, "results": [as_json(result) for result in results]}
+            write_json(parsed.folder / f"{name}-{section}{'-quick' * parsed.quick}.json", content)
+            print(f"\n{section}\n{table(results)}", flush=True)
     except EchosynthError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    print(table(rates))
     return 0
 
 

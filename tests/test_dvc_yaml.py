@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "echosynth"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # These change how work is started, shown, stored or tracked, not what comes out of it.
-NEUTRAL = ("track/", "stages/__init__.py", "progress.py", "errors.py", "files.py", "paths.py", "config.py", "resume.py")
+NEUTRAL = (
+    *("track/", "stages/__init__.py", "progress.py", "errors.py", "files.py", "paths.py", "config.py", "resume.py"),
+    *("images/workers.py", "images/journal.py"),
+)
 # These hold what the whole project agrees on; changing one is a new study anyway.
 SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")
 

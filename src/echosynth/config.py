@@ -262,7 +262,8 @@ def _sentence(error: dict[str, Any], source: str) -> str:
             fields = fields[part].annotation.model_fields  # type: ignore[union-attr]
         return f"{source}: {key} is no parameter; allowed here: {', '.join(sorted(fields))}"
     if error["type"] == "value_error":
-        return f"{source}: {error['ctx']['error']}"
+        # Checks of a whole section name their parameters themselves.
+        return f"{source}: {key}: {error['ctx']['error']}" if len(parts) > 1 else f"{source}: {error['ctx']['error']}"
     return f"{source}: {key} = {error['input']!r} is not allowed: {error['msg'].lower()}"
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+VALIDATION = Path("data/validation")
+REVIEW = Path("data/review")
 SOURCES = Path("data/sources")
 SHIFT = Path("data/shift")
 SPLIT = Path("data/split")

@@ -10,10 +10,10 @@ import pytest
 
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import read_frame
-from echosynth.images.ingest import ingest, read_salt
+from echosynth.images.ingest import ingest
 from echosynth.images.prepare import prepare
 from echosynth.images.store import read_image_set
-from echosynth.sources.base import record_id
+from echosynth.sources.base import read_salt, record_id
 from echosynth.sources.registry import all_sources, find_source
 from echosynth.views import VIEWS
 

@@ -9,17 +9,12 @@ import numpy as np
 from echosynth.config import IngestParams, Params
 from echosynth.errors import EchosynthError
 from echosynth.images.frames import Reading, Taken
-from echosynth.sources.base import Listing, Record, Source, hashed, record_id
+from echosynth.sources.base import Listing, Record, Source, hashed, record_id, relative
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 NAMES_SHOWN = 20
 EXAMPLES_SHOWN = 3
 UNREADABLE = "unreadable"
-
-
-def relative(record: Record, folder: Path) -> str:
-    """What names a picture within its release, the same on every machine."""
-    return f"{record.path.relative_to(folder).as_posix()} {record.moment}".strip()
 
 
 def selection(source: Source, params: IngestParams) -> str:

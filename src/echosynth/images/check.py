@@ -10,11 +10,9 @@ from typing import Any
 
 from echosynth.config import Params
 from echosynth.errors import EchosynthError
-from echosynth.images.account import relative
-from echosynth.images.ingest import read_salt
 from echosynth.images.probe import PICTURE_SUFFIXES, VIDEO_SUFFIXES, probe
 from echosynth.progress import progress
-from echosynth.sources.base import Listing, Record, Source
+from echosynth.sources.base import Listing, Record, Source, read_salt, relative
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 # Looking at a file is waiting for the disk, and a network disk answers many at a time.

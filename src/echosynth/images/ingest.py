@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from echosynth.config import IngestParams, Params
-from echosynth.errors import EchosynthError
-from echosynth.images.account import Account, relative
+from echosynth.images.account import Account
 from echosynth.images.frames import Key, read_record
 from echosynth.images.journal import Journal, pack
 from echosynth.images.store import write_image_stream
 from echosynth.images.workers import run
 from echosynth.progress import progress
-from echosynth.sources.base import Listing, Record, Source, hashed, record_id
+from echosynth.sources.base import Listing, Record, Source, hashed, read_salt, record_id, relative
 
 # Files of a batch at most; smaller releases get smaller batches, so that all cores have some.
 BATCH, FEWEST_BATCHES = 32, 16
@@ -50,21 +49,6 @@ def _decode(batch: _Batch) -> tuple[int, bytes]:
 def _seed(seed: int, *parts: str) -> Key:
     """A seed of its own for a file or patient, so that others coming or going change nothing."""
     return seed, int(hashed("", *parts), 16)
-
-
-def read_salt(path: Path) -> str:
-    """The secret for hashes. It lives in a file, so that it is in no parameter list, page or run.
-
-    Raises:
-        EchosynthError: the file is missing, empty or no text.
-    """
-    try:
-        salt = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-    except (OSError, UnicodeDecodeError):
-        raise EchosynthError(f"data.salt_file: {path} is no text that can be read; write a long random one") from None
-    if not salt:
-        raise EchosynthError(f"data.salt_file: {path} is missing or empty; write a long random text into it")
-    return salt
 
 
 def _limit_per_patient(listing: Listing, folder: Path, params: IngestParams) -> list[Record]:

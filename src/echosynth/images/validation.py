@@ -19,11 +19,10 @@ from echosynth.errors import EchosynthError
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.colour import coloured_share, grey_share, judge
 from echosynth.images.decode import read_frame
-from echosynth.images.ingest import read_salt
 from echosynth.images.kolmogorov import LEVELS, difference_histogram, ks_groups, ks_statistic, p_value
 from echosynth.images.sheet import Tile, write_sheets
 from echosynth.progress import progress
-from echosynth.sources.base import Record, Source, record_id
+from echosynth.sources.base import Record, Source, read_salt, record_id
 
 RECORDING_COLUMNS: Final = ("id", "group", "grey_share", "coloured_share", "proposal", "statistic", "p_value")
 GROUP_COLUMNS: Final = ("group", "size", "colourfulness", "flagged", "proposal", "reason")

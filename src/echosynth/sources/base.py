@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from echosynth.errors import EchosynthError
+
 GroupKind = Literal["patient", "study", "cine", "file"]
 OfficialSplit = Literal["train", "validation", "test"]
 Moment = Literal["ED", "ES"]
@@ -100,8 +102,28 @@ def record_id(salt: str, source: str, relative: str) -> str:
     """Stands for a file of a release in all outputs: names of some releases hold the patient's number.
 
     Args:
-        salt: see `echosynth.images.ingest.read_salt`.
+        salt: see `read_salt`.
         source: name of the release.
-        relative: path of the file below the release's folder, with forward slashes.
+        relative: see `relative`.
     """
     return f"{source}-{hashed(salt, source, relative)}"
+
+
+def relative(record: Record, folder: Path) -> str:
+    """What names a picture within its release, the same on every machine."""
+    return f"{record.path.relative_to(folder).as_posix()} {record.moment}".strip()
+
+
+def read_salt(path: Path) -> str:
+    """The secret for hashes. It lives in a file, so that it is in no parameter list, page or run.
+
+    Raises:
+        EchosynthError: the file is missing, empty or no text.
+    """
+    try:
+        salt = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    except (OSError, UnicodeDecodeError):
+        raise EchosynthError(f"data.salt_file: {path} is no text that can be read; write a long random one") from None
+    if not salt:
+        raise EchosynthError(f"data.salt_file: {path} is missing or empty; write a long random text into it")
+    return salt

@@ -13,7 +13,8 @@ from echosynth.stages import stage
 def main(params: Params, source: str) -> None:
     """Read data.root/<source>, write data/sources/<source>, or data/shift/<source> for the domain-shift set."""
     out = (paths.SHIFT if source in params.data.shift_sources else paths.SOURCES) / source
-    report = ingest(find_source(source), Path(params.data.root) / source, out, params)
+    review = paths.VALIDATION / source, paths.REVIEW / f"{source}.yaml"
+    report = ingest(find_source(source), Path(params.data.root) / source, out, params, review)
     print(f"{source}: {report['images']} images; left out: {report['left_out']}")
 
 

@@ -31,6 +31,7 @@ def manifest(size: str, count: int, side: int) -> pd.DataFrame:
             "group": [f"synthetic-{number:06d}" for number in numbers],
             "group_kind": "none",
             "official_split": "",
+            "moment": "",
             "frame": 0,
             "frames": 1,
             "width": side,

@@ -1,38 +1,69 @@
 """Divide the four-class set by patient and choose the nested subsets."""
 
 import sys
+from dataclasses import asdict
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from echosynth import paths
 from echosynth.config import Params
 from echosynth.files import atomic_folder, write_json
-from echosynth.images.split import nested_subsets, split_groups
-from echosynth.images.store import read_manifest
+from echosynth.images.duplicates import Duplicates, find_duplicates, group_keys, linked_groups
+from echosynth.images.schema import ASSIGNMENT, MANIFEST, SUBSET, check
+from echosynth.images.split import SPLITS, nested_subsets, split_groups, split_rules, torn_clusters
+from echosynth.images.store import read_image_set
 from echosynth.stages import stage
 from echosynth.views import VIEWS
 
 
-def counts(manifest: pd.DataFrame, column: str, names: list[str]) -> dict[str, int]:
+def counts(rows: pd.DataFrame, column: str, names: list[str]) -> dict[str, int]:
     """Number of rows for each of `names`, zeros included."""
-    found = manifest[column].value_counts()
+    found = rows[column].value_counts()
     return {name: int(found.get(name, 0)) for name in names}
+
+
+def duplicate_counts(
+    manifest: pd.DataFrame, found: Duplicates, clusters: npt.NDArray[Any], official: list[str]
+) -> dict[str, Any]:
+    """How many pictures are duplicates, and what they did to the split."""
+    across = counts(found.pairs, "kind", ["exact", "near"])
+    groups = pd.Series(group_keys(manifest)).groupby(clusters).nunique()
+    return {
+        **across,
+        "other_view": int((~found.pairs["same_view"]).sum()),
+        "within_groups": found.within,
+        "blank": found.blank,
+        "linked_groups": int(groups[groups > 1].sum()),
+        "clusters": int((groups > 1).sum()),
+        "largest_cluster": int(groups.max()),
+        "torn_clusters": torn_clusters(manifest, clusters, official),
+    }
 
 
 @stage
 def main(params: Params) -> None:
-    """Read the manifests under data/sources, write data/split."""
+    """Read the image sets under data/sources, write data/split."""
     settings, train_sources = params.split, [str(source) for source in params.data.train_sources]
-    manifest = pd.concat([read_manifest(paths.SOURCES / source) for source in train_sources], ignore_index=True)
-    manifest["split"] = manifest["id"].map(split_groups(manifest, settings.validation, settings.test, settings.seed))
-    parts = {name: manifest[manifest["split"] == name] for name in ("train", "validation", "test")}
+    sets = [read_image_set(paths.SOURCES / source) for source in train_sources]
+    manifest = pd.concat([item.manifest for item in sets], ignore_index=True)
+    manifest = check(MANIFEST, manifest, f"{paths.SOURCES}: all manifests together")
+    found = find_duplicates([item.images for item in sets], manifest, settings.near_duplicate)
+    clusters = linked_groups(manifest, found.pairs)
+    rules = split_rules(manifest, settings.official)
+    official = [source for source, rule in rules.items() if rule.rule == "official"]
+    split = split_groups(manifest, settings.validation, settings.test, settings.seed, clusters, official)
+    manifest["split"] = split.to_numpy()
+    parts = {name: manifest[manifest["split"] == name] for name in SPLITS}
     subsets = nested_subsets(parts["train"], settings.subsets, settings.seed)
-    views = list(VIEWS)
+    views, twice = list(VIEWS), duplicate_counts(manifest, found, clusters, official)
     chosen = {name: parts["train"][parts["train"]["id"].isin(set(ids))] for name, ids in subsets.items()}
     metrics = {
         "by_source": {name: counts(part, "source", train_sources) for name, part in parts.items()},
         "by_view": {name: counts(part, "view", views) for name, part in parts.items()},
-        "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
+        "groups": {name: len(np.unique(group_keys(part))) for name, part in parts.items()},
         "subsets": {
             name: {
                 "images": len(part),
@@ -41,13 +72,23 @@ def main(params: Params) -> None:
             }
             for name, part in chosen.items()
         },
+        "rules": {source: asdict(rule) for source, rule in rules.items()},
+        "duplicates": twice,
     }
+    assignment = check(ASSIGNMENT, manifest[["id", "source", "split"]], str(paths.ASSIGNMENT))
     with atomic_folder(paths.SPLIT) as folder:
-        manifest[["id", "source", "split"]].to_csv(folder / paths.ASSIGNMENT.name, index=False, lineterminator="\n")
+        assignment.to_csv(folder / paths.ASSIGNMENT.name, index=False, lineterminator="\n")
         (folder / "subsets").mkdir()
         for name, ids in subsets.items():
-            pd.DataFrame({"id": ids}).to_csv(folder / "subsets" / f"{name}.csv", index=False, lineterminator="\n")
+            table = check(SUBSET, pd.DataFrame({"id": ids}), str(paths.subset_file(name)))
+            table.to_csv(folder / "subsets" / f"{name}.csv", index=False, lineterminator="\n")
+        found.pairs.to_csv(folder / "duplicates.csv", index=False, lineterminator="\n")
         write_json(folder / "metrics.json", metrics)
+    print(
+        f"split: {twice['exact']} exact and {twice['near']} near duplicates across groups; {twice['linked_groups']} "
+        f"groups in {twice['clusters']} clusters stay together, {twice['torn_clusters']} across official splits",
+        file=sys.stderr,
+    )
     print(f"split: {metrics['by_view']}", file=sys.stderr)
 
 

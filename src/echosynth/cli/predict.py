@@ -1,4 +1,4 @@
-"""The command line: `echosynth COMMAND ...`. Heavy imports wait inside the commands, so that --help answers at once."""
+"""`echosynth predict`: the view of files."""
 
 import argparse
 import json
@@ -7,42 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echosynth import __version__
+from echosynth.cli import DISCLAIMER
 from echosynth.errors import EchosynthError
-
-DISCLAIMER = "Research software, no medical device."
-FRAMES = 32
-
-
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
-    top = argparse.ArgumentParser(
-        prog="echosynth", description=f"Synthetic echocardiograms for view classification. {DISCLAIMER}"
-    )
-    top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    predict = commands.add_parser(
-        "predict",
-        help="name the view of cines and stills",
-        description="Name the view of each file (DICOM, AVI, MP4, PNG, JPEG, MetaImage, NIfTI): "
-        "its probabilities are averaged over the frames. The exit status is 1 when a file cannot be read.",
-    )
-    predict.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    predict.add_argument(
-        "--model",
-        default="challenger",
-        help="alias or version in the registry, or a folder with model.safetensors and card.json (default: challenger)",
-    )
-    predict.add_argument("--json", action="store_true", help="write JSON for machines instead of a table")
-    predict.add_argument(
-        "--max-frames",
-        type=int,
-        default=FRAMES,
-        metavar="N",
-        help=f"average at most N evenly spaced frames of a cine (default: {FRAMES})",
-    )
-    return top
+from echosynth.views import VIEWS
 
 
 def resolve_model(model: str) -> Path:
@@ -59,15 +26,13 @@ def resolve_model(model: str) -> Path:
         return path if path.is_dir() else path.parent
     if len(path.parts) > 1:
         raise EchosynthError(f"--model: there is no {path}; name a folder, or an alias or version in the registry")
-    from echosynth.track.registry import load_registered
+    from echosynth.track.registry import load_registered  # MLflow takes seconds to import
 
     return load_registered(model)
 
 
 def print_table(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
     """Print what was predicted for people: a line about the model, then a line a file."""
-    from echosynth.views import VIEWS
-
     print(f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})")
     width = max(len("file"), *(len(result["file"]) for result in results))
     print(f"{'file':<{width}}  view  frames  " + "  ".join(f"{view:>5}" for view in VIEWS))
@@ -79,11 +44,11 @@ def print_table(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> Non
             print(f"{result['file']:<{width}}  {result['view']}  {result['frames']:>6}  {shares}".rstrip())
 
 
-def predict(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the view of each file; exit status 1 when a file could not be read."""
     if arguments.max_frames < 1:
         raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
-    from echosynth.classify.clips import predict_clips
+    from echosynth.classify.clips import predict_clips  # PyTorch: not before the options are known to be right
     from echosynth.classify.predict import ViewClassifier
     from echosynth.files import file_hash
 
@@ -100,20 +65,3 @@ def predict(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()  # the next line is to be the last one, wherever the two streams go
     print(DISCLAIMER, file=sys.stderr)
     return 1 if any("error" in result for result in results) else 0
-
-
-COMMANDS = {"predict": predict}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the command `echosynth`: takes the words after it, returns the exit status."""
-    parsed = parser().parse_args(arguments)
-    try:
-        return COMMANDS[parsed.command](parsed)
-    except EchosynthError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

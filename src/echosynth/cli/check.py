@@ -1,0 +1,97 @@
+"""`echosynth check`: what is in a folder before it is read."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from echosynth.cli.sources import aligned
+from echosynth.config import Params, load_params
+from echosynth.images.check import Check, check
+from echosynth.sources.base import Source
+from echosynth.sources.registry import find_source
+
+NAMES_SHOWN = 5
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Such as "A2C 12, A4C 7"."""
+    return ", ".join(f"{name} {count:,}" for name, count in numbers.items()) or "none"
+
+
+def omitted_lines(omitted: Mapping[str, list[str]]) -> list[str]:
+    """Reason, count and the first names, a line a reason."""
+    rows = []
+    for reason, names in sorted(omitted.items(), key=lambda item: -len(item[1])):
+        more = ", ..." if len(names) > NAMES_SHOWN else ""
+        rows.append((f"  {reason}", f"{len(names):,}", ", ".join(names[:NAMES_SHOWN]) + more))
+    return aligned(rows) if rows else []
+
+
+def print_found(source: Source, folder: Path, found: Check) -> None:
+    """All that was found, for people."""
+    print(f"{source.title} in {folder}: {found.records:,} usable")
+    rows = [
+        ("  views", counts(found.views)),
+        ("  files", counts(found.files)),
+        ("  groups", counts(found.groups)),
+        ("  official split", counts(found.splits)),
+    ]
+    print("\n".join(aligned(rows)))
+    count = sum(map(len, found.omitted.values()))
+    print(f"left out: {count:,}" if count else "left out: nothing")
+    print("\n".join(omitted_lines(found.omitted)), end="\n" if found.omitted else "")
+    if found.missing:
+        print(f"missing: no {', '.join(found.missing)}")
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def print_taken(source: Source, found: Check, params: Params | None) -> None:
+    """What an ingest would take of it."""
+    if params is None or found.taken is None:
+        print("no params.yaml here: run from the project's root to see how much of it an ingest takes")
+        return
+    limit = params.ingest.max_per_patient_view
+    if found.taken < found.records:
+        why = f"at most {limit} of one patient and view"
+    elif source.has_cines:
+        why = "less those that the video validation drops"
+    else:
+        why = "all of them"
+    print(f"an ingest would take {found.taken:,}, {why}")
+
+
+def next_step(source: Source, folder: Path, params: Params | None) -> str:
+    """What to do with a folder that is fine."""
+    name = source.name
+    if params is None:
+        return f"put the folder at data.root/{name} and name {name} in params.yaml (docs/data.md)"
+    place = Path(params.data.root) / name
+    if place.resolve() != folder.resolve():
+        return f"put the folder at {place} (data.root in params.yaml; docs/data.md)"
+    if name not in (*params.data.train_sources, *params.data.shift_sources):
+        return f"name {name} in data.train_sources or data.shift_sources of params.yaml (docs/data.md)"
+    shift = "-shift" if name in params.data.shift_sources else ""
+    if source.has_cines and params.review.method != "none":
+        return f"`dvc repro validate{shift}@{name}`, then `echosynth review {name}`"
+    return f"`dvc repro ingest{shift}@{name}`"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what is in a folder; exit status 1 when an ingest would stop at it."""
+    source, folder = find_source(arguments.source), arguments.folder
+    params = load_params() if Path("params.yaml").is_file() else None
+    found = check(source, folder, params)
+    if arguments.json:
+        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+    else:
+        print_found(source, folder, found)
+        print_taken(source, found, params)
+        if not found.stops:
+            print(f"next: {next_step(source, folder, params)}")
+    sys.stdout.flush()
+    for sentence in found.stops:
+        print(f"error: {source.name}: {sentence}", file=sys.stderr)
+    return 1 if found.stops else 0

@@ -1,0 +1,69 @@
+"""`echosynth sources`: the releases that can be read."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from echosynth.sources.base import Source
+from echosynth.sources.registry import all_sources, find_source
+
+
+def described(source: Source) -> dict[str, Any]:
+    """What is known of a release, as plain values."""
+    return {
+        "name": source.name,
+        "title": source.title,
+        "views": list(source.views),
+        "complete": source.complete,
+        "unit": source.unit,
+        "group_kind": source.group_kind,
+        "layout": list(source.layout),
+        "licence": source.licence,
+        "citation": source.citation,
+    }
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def print_list(sources: Sequence[Source]) -> None:
+    """A line a release."""
+    heading = ("name", "title", "views", "files", "group", "licence")
+    rows = [(s.name, s.title, " ".join(s.views), s.unit, s.group_kind, s.licence) for s in sources]
+    print("\n".join(aligned([heading, *rows])))
+    print("\nMore about one: echosynth sources NAME. Look through a folder: echosynth check NAME FOLDER")
+
+
+def print_details(source: Source) -> None:
+    """All about one release."""
+    print(f"{source.name}: {source.title}")
+    views = " ".join(source.views) + ("" if source.complete else " (those that the folder holds)")
+    rows = [
+        ("views", views),
+        ("files", source.unit),
+        ("group", f"{source.group_kind} (never divided between splits)"),
+        ("licence", source.licence),
+        ("citation", source.citation),
+    ]
+    print("\n".join(aligned(rows)))
+    print("expected in its folder")
+    print("\n".join(f"  {line}" for line in source.layout))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print all releases, or one with its layout."""
+    if arguments.name:
+        source = find_source(arguments.name)
+        if arguments.json:
+            print(json.dumps(described(source), indent=2, ensure_ascii=False))
+        else:
+            print_details(source)
+    elif arguments.json:
+        print(json.dumps([described(source) for source in all_sources()], indent=2, ensure_ascii=False))
+    else:
+        print_list(all_sources())
+    return 0

@@ -1,0 +1,31 @@
+"""Write the data card: its numbers as JSON and a page of the report."""
+
+from pathlib import Path
+
+from echosynth.config import Params
+from echosynth.files import atomic_file, write_json
+from echosynth.report.card import collect
+from echosynth.report.card_page import render
+from echosynth.stages import stage
+
+REPORTS = Path("reports")
+
+
+def build(params: Params) -> None:
+    """Write reports/data.html and reports/data_card.json."""
+    card = collect(params)
+    page = render(card, params)
+    with atomic_file(REPORTS / "data.html") as part:
+        part.write_text(page, encoding="utf-8", newline="\n")
+    write_json(REPORTS / "data_card.json", card)
+
+
+@stage
+def main(params: Params) -> None:
+    """Read what the stages of the data wrote and write the card."""
+    build(params)
+    print(f"the data card: {REPORTS / 'data.html'}")
+
+
+if __name__ == "__main__":
+    main()
