@@ -88,8 +88,8 @@ def test_stored_classifier_predicts_the_same_and_a_foreign_card_is_refused(tmp_p
     torch.manual_seed(0)
     network = build("resnet18", 32).eval()
     card = ClassifierCard(
-        size=32, architecture="resnet18", arm="real", subset="all", seed=0, steps=1, training_images={"A2C": 1},
-        synthetic_images=0, training_hash="00",
+        size=32, resampling="area-cubic", architecture="resnet18", arm="real", subset="all", seed=0, steps=1,
+        training_images={"A2C": 1}, synthetic_images=0, training_hash="00",
     )  # fmt: skip
     save(tmp_path, network, card)
     again, read = load(tmp_path, torch.device("cpu"))

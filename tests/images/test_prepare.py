@@ -56,17 +56,19 @@ def test_senseless_spacing_is_refused(spacing):
 @pytest.mark.parametrize("side", [224, 300, 768])
 def test_what_the_small_picture_cannot_show_does_not_alias(side):
     # 0.45 periods a source pixel lie far above what 112 pixels can carry; the input's standard deviation is 71.
-    assert resize(waves(side, 0.45 * side), 112).std() < 20
+    assert resize(waves(side, 0.45 * side), 112, "area-cubic").std() < 20
 
 
-def test_plain_cubic_interpolation_would_alias():
+def test_the_study_s_one_cubic_step_is_opencv_s_and_aliases():
     fine = waves(768, 0.45 * 768)
-    assert cv2.resize(fine, (112, 112), interpolation=cv2.INTER_CUBIC).std() > 2 * resize(fine, 112).std()
+    plain = resize(fine, 112, "cubic")
+    assert np.array_equal(plain, cv2.resize(fine, (112, 112), interpolation=cv2.INTER_CUBIC))
+    assert plain.std() > 2 * resize(fine, 112, "area-cubic").std()
 
 
 @pytest.mark.parametrize("side", [112, 150, 224, 500, 768])
 def test_what_it_can_show_survives_in_its_place(side):
-    found, expected = resize(waves(side, 5), 112), waves(112, 5)
+    found, expected = resize(waves(side, 5), 112, "area-cubic"), waves(112, 5)
     assert found.shape == (112, 112) and found.dtype == np.uint8
     # One grey level of the phase that truncation and interpolation may shift.
     assert np.abs(found.astype(int) - expected).max() <= 4
@@ -80,4 +82,7 @@ def test_a_picture_of_the_right_size_is_not_touched():
 def test_prepare_goes_all_the_way():
     frame = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     assert prepare(frame, 112, (0.1, 0.2)).shape == (112, 112)
-    assert np.array_equal(prepare(frame, 32), resize(centre_crop(to_grey(frame)), 32))
+    for resampling in ("cubic", "area-cubic"):
+        whole = prepare(frame, 16, None, resampling)
+        assert np.array_equal(whole, resize(centre_crop(to_grey(frame)), 16, resampling))
+    assert not np.array_equal(prepare(frame, 16, None, "cubic"), prepare(frame, 16, None, "area-cubic"))

@@ -351,4 +351,4 @@ def test_outliers_found_among_phantoms(card: dict[str, Any]) -> None:
     card["validation"]["echonet-lvh"]["on_phantoms"] = {"grey": found, "decisions": found | {"precision": 1.0}}
     rows = card_tables.judged(card).rows
     assert rows[0] == ["EchoNet-LVH", "grey-proportion threshold (a)", "1,200", "24", "0.50", "–"]
-    assert rows[1][1:] == ["decisions", "1,200", "24", "0.50", "1.00"]
+    assert rows[1][1:] == ["decisions, which the ingest follows", "1,200", "24", "0.50", "1.00"]

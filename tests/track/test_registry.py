@@ -167,6 +167,7 @@ def test_registered_classifier_predicts_the_same_from_its_own_code_in_another_pr
     torch.manual_seed(0)
     card = ClassifierCard(
         size=32,
+        resampling="area-cubic",
         architecture="resnet18",
         arm="mixed",
         subset="all",

@@ -15,6 +15,7 @@ from echosynth.config import IngestParams, Params
 from echosynth.images.account import Account
 from echosynth.images.frames import Key, read_record
 from echosynth.images.journal import Journal, pack
+from echosynth.images.review import dropped
 from echosynth.images.store import write_image_stream
 from echosynth.images.workers import run
 from echosynth.progress import progress
@@ -75,8 +76,6 @@ def _validate(account: Account, review: tuple[Path, Path] | None) -> list[Record
     """The records that the video validation and a person's decisions keep; the others are counted."""
     records, params, reasons = account.listing.records, account.params.review, dict[str, str]()
     if review:
-        from echosynth.images.review import dropped  # here, since the validation takes the salt from this module
-
         reasons = dropped(*review, params)
     kept, by_reason = [], defaultdict[str, int](int)
     for record in records:

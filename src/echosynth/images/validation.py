@@ -3,13 +3,12 @@
 Section 3.7.1 of the study. A person then decides in data/review/<source>.yaml, see `echosynth.images.review`.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -20,14 +19,17 @@ from echosynth.files import atomic_folder, write_json
 from echosynth.images.colour import coloured_share, grey_share, judge
 from echosynth.images.decode import read_frame
 from echosynth.images.kolmogorov import LEVELS, difference_histogram, ks_groups, ks_statistic, p_value
+from echosynth.images.schema import GROUPS, RECORDINGS, check
 from echosynth.images.sheet import Tile, write_sheets
+from echosynth.images.workers import run
 from echosynth.progress import progress
-from echosynth.sources.base import Record, Source, read_salt, record_id
+from echosynth.sources.base import Source, read_salt, record_id, relative
 
-RECORDING_COLUMNS: Final = ("id", "group", "grey_share", "coloured_share", "proposal", "statistic", "p_value")
-GROUP_COLUMNS: Final = ("group", "size", "colourfulness", "flagged", "proposal", "reason")
 BATCH = 16  # files a job: the overhead of a job is that of a small file
 MOST_TILES = 300
+GREY = "grey"  # what a group without a reason is called
+
+Founders = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,81 +59,83 @@ def _measure(path: Path, review: ReviewParams) -> _Measured | None:
     )
 
 
-def _measure_batch(paths: Sequence[Path], review: ReviewParams) -> list[_Measured | None]:
-    return [_measure(path, review) for path in paths]
+@dataclass(frozen=True)
+class _Batch:
+    """Files that a process measures in one go; `start` is the number of the first."""
+
+    start: int
+    paths: list[Path]
+    review: ReviewParams
 
 
-def _measure_all(paths: list[Path], params: Params, name: str) -> Iterator[_Measured | None]:
-    """Measure in parallel, in the order of `paths`."""
-    jobs = (
-        joblib.delayed(_measure_batch)(paths[start : start + BATCH], params.review)
-        for start in range(0, len(paths), BATCH)
-    )
-    workers = min(params.ingest.workers or joblib.cpu_count(), max(1, -(-len(paths) // BATCH)))
-    batches = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
-    yield from progress((one for batch in batches for one in batch), len(paths), f"validate {name}", "videos")
+def _measure_batch(batch: _Batch) -> tuple[int, list[_Measured | None]]:
+    return batch.start, [_measure(path, batch.review) for path in batch.paths]
 
 
-def _identity(source: Source, folder: Path, salt: str, record: Record) -> str:
-    relative = f"{record.path.relative_to(folder).as_posix()} {record.moment}".strip()
-    return record_id(salt, source.name, relative)
+def _measure_all(paths: list[Path], params: Params, name: str) -> list[_Measured | None]:
+    """Measure in parallel; the result is in the order of `paths`."""
+    found: list[_Measured | None] = [None] * len(paths)
+    batches = [_Batch(start, paths[start : start + BATCH], params.review) for start in range(0, len(paths), BATCH)]
+    done = progress(run(_measure_batch, batches, params.ingest), len(batches), f"validate {name}", f"x {BATCH} videos")
+    for start, measured in done:
+        found[start : start + len(measured)] = measured
+    return found
 
 
-def _recordings(ids: list[str], measured: list[_Measured], founders: npt.NDArray[np.int64] | None) -> pd.DataFrame:
-    """The table of recordings; without groups the columns of the test are empty."""
-    table = pd.DataFrame(
+def _recordings(ids: list[str], measured: list[_Measured], founders: Founders) -> pd.DataFrame:
+    """The table of recordings."""
+    statistic, p_values = _tests(measured, founders)
+    return pd.DataFrame(
         {
             "id": ids,
-            "group": "",
+            "group": [ids[founder] for founder in founders],
             "grey_share": [round(one.grey_share, 6) for one in measured],
             "coloured_share": [round(one.coloured_share, 6) for one in measured],
             "proposal": ["" if one.usable else one.reason for one in measured],
-            "statistic": np.nan,
-            "p_value": np.nan,
-        },
-        columns=list(RECORDING_COLUMNS),
+            "statistic": statistic,
+            "p_value": p_values,
+        }
     )
-    if founders is not None and len(ids):
-        histograms = np.stack([one.histogram for one in measured])
-        sizes = histograms.sum(axis=1, dtype=np.int64)
-        table["group"] = [ids[founder] for founder in founders]
-        # By group, so that the founders' histograms are not copied for each member.
-        statistic = np.zeros(len(ids))
-        for founder in np.unique(founders):
-            members = founders == founder
-            statistic[members] = ks_statistic(histograms[members], histograms[founder])
-        table["statistic"] = statistic
-        # Members of large groups share a few values, and the distribution function is slow.
-        keys, inverse = np.unique(np.stack([statistic, sizes, sizes[founders]]), axis=1, return_inverse=True)
-        table["p_value"] = p_value(*keys)[inverse.ravel()]
-    return table
 
 
-def _groups(recordings: pd.DataFrame, measured: list[_Measured], founders: npt.NDArray[np.int64]) -> pd.DataFrame:
+def _tests(measured: list[_Measured], founders: Founders) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Statistic and p-value of each recording against its founder."""
+    statistic = np.array(
+        [
+            0.0 if founder == number else float(ks_statistic(one.histogram, measured[founder].histogram))
+            for number, (one, founder) in enumerate(zip(measured, founders, strict=True))
+        ]
+    )
+    sizes = np.array([one.histogram.sum(dtype=np.int64) for one in measured], np.int64)
+    # Members of large groups share a few values, and the distribution function is slow.
+    keys, place = np.unique(np.stack([statistic, sizes, sizes[founders]]), axis=1, return_inverse=True)
+    return statistic, p_value(*keys)[place.ravel()]
+
+
+def _groups(ids: list[str], measured: list[_Measured], founders: Founders) -> pd.DataFrame:
     """The table of groups, the largest first, of equal size in the order in which they were founded."""
-    rows = []
-    for founder in np.unique(founders):
-        members = [measured[index] for index in np.flatnonzero(founders == founder)]
-        reasons = Counter(one.reason for one in members if not one.usable)
-        flagged = reasons.total()
-        drop = 2 * flagged >= len(members)
-        histogram = measured[founder].histogram
-        rows.append(
-            {
-                "group": recordings["id"][founder],
-                "size": len(members),
-                "colourfulness": round(float(np.average(np.arange(LEVELS), weights=histogram)), 3),
-                "flagged": flagged,
-                "proposal": "drop" if drop else "keep",
-                "reason": reasons.most_common(1)[0][0] if drop else _remark(measured[founder]),
-            }
-        )
-    table = pd.DataFrame(rows, columns=list(GROUP_COLUMNS))
+    members: dict[int, list[_Measured]] = defaultdict(list)
+    for one, founder in zip(measured, founders, strict=True):
+        members[int(founder)].append(one)
+    rows = [_group(ids[founder], members[founder]) for founder in sorted(members)]
+    table = pd.DataFrame(rows, columns=list(GROUPS.columns))
     return table.sort_values("size", ascending=False, kind="stable", ignore_index=True)
 
 
-def _remark(example: _Measured) -> str:
-    return example.reason if example.usable else ""
+def _group(founder: str, members: list[_Measured]) -> dict[str, Any]:
+    """The row of one group; the first member is the founder and the example."""
+    reasons = Counter(one.reason for one in members if not one.usable)
+    flagged, example = reasons.total(), members[0]
+    drop = 2 * flagged >= len(members)
+    remark = example.reason if example.usable else ""
+    return {
+        "group": founder,
+        "size": len(members),
+        "colourfulness": round(float(np.average(np.arange(LEVELS), weights=example.histogram)), 3),
+        "flagged": flagged,
+        "proposal": "drop" if drop else "keep",
+        "reason": reasons.most_common(1)[0][0] if drop else remark,
+    }
 
 
 def flagged_in_kept(recordings: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
@@ -144,19 +148,22 @@ def flagged_in_kept(recordings: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFr
 
 def _tiles(recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path]) -> Iterator[Tile]:
     """Examples of the groups, then single recordings that the rule would drop from groups to be kept."""
-    for number, row in enumerate(groups.head(MOST_TILES).itertuples(), start=1):
+    numbered = groups.assign(number=range(1, len(groups) + 1))
+    # Large frames differ significantly by little: where there are thousands of groups, the small ones that are to be
+    # dropped are worth a look, the other small ones are not.
+    shown = numbered[(numbered["number"] <= MOST_TILES) | (numbered["proposal"] == "drop")]
+    for row in shown.head(2 * MOST_TILES).to_dict("records"):
         lines = (
-            f"{number}: {row.size} recording{'s' if row.size > 1 else ''}",
-            f"{row.proposal.upper()} {row.reason}".strip(),
-            f"colour {row.colourfulness:.1f}, flagged {row.flagged}",
-            row.group[-12:],
+            f"{row['number']}: {row['size']} recording{'s' if row['size'] > 1 else ''}",
+            f"{row['proposal'].upper()} {row['reason'] or GREY}",
+            f"colour {row['colourfulness']:.1f}, flagged {row['flagged']}",
+            row["group"][-12:],
         )
-        yield Tile(read_frame(paths[row.group]).frames[0], row.proposal, lines)
-    number_of = {group: number for number, group in enumerate(groups["group"], start=1)}
-    single = flagged_in_kept(recordings, groups).head(MOST_TILES)
-    for row in single.itertuples():
-        lines = (f"one of group {number_of[row.group]}", f"DROP {row.proposal}", "recording", row.id[-12:])
-        yield Tile(read_frame(paths[row.id]).frames[0], "drop", lines)
+        yield Tile(read_frame(paths[row["group"]]).frames[0], row["proposal"], lines)
+    number_of = dict(zip(numbered["group"], numbered["number"], strict=True))
+    for row in flagged_in_kept(recordings, groups).head(MOST_TILES).to_dict("records"):
+        lines = (f"one of group {number_of[row['group']]}", f"DROP {row['proposal']}", "recording", row["id"][-12:])
+        yield Tile(read_frame(paths[row["id"]]).frames[0], "drop", lines)
 
 
 def validate(source: Source, folder: Path, out: Path, params: Params) -> dict[str, Any]:
@@ -171,8 +178,8 @@ def validate(source: Source, folder: Path, out: Path, params: Params) -> dict[st
         source: the adapter; one without cines gives empty tables and no sheet.
         folder: the release.
         out: folder for recordings.csv, groups.csv, metrics.json and contact sheets sheet.png, sheet-2.png, ...
-        params: sections review and ingest, and data.salt_file. Without review.method `ks` there are no groups and no
-            sheet.
+        params: sections review and ingest, and data.salt_file. Without review.method `ks` each recording
+            is alone, groups.csv is empty and there is no sheet.
 
     Returns:
         The content of metrics.json: recordings, unreadable, groups, method, groups_by_proposal ("keep: usable tint" ->
@@ -183,34 +190,32 @@ def validate(source: Source, folder: Path, out: Path, params: Params) -> dict[st
     """
     salt = read_salt(Path(params.data.salt_file))
     records = source.list_records(folder).records if source.has_cines else []
-    ids: list[str] = []
-    measured: list[_Measured] = []
-    paths: dict[str, Path] = {}
-    for record, one in zip(
-        records, _measure_all([record.path for record in records], params, source.name), strict=True
-    ):
-        if one is not None:
-            ids.append(_identity(source, folder, salt, record))
-            measured.append(one)
-            paths[ids[-1]] = record.path
-    groups = pd.DataFrame(columns=list(GROUP_COLUMNS))
+    found = _measure_all([record.path for record in records], params, source.name)
+    readable = [(record, one) for record, one in zip(records, found, strict=True) if one is not None]
+    ids = [record_id(salt, source.name, relative(record, folder)) for record, _ in readable]
+    measured = [one for _, one in readable]
+    paths = {name: record.path for name, (record, _) in zip(ids, readable, strict=True)}
     if params.review.method == "ks" and measured:
         founders = ks_groups(np.stack([one.histogram for one in measured]), params.review.alpha)
-        recordings = _recordings(ids, measured, founders)
-        groups = _groups(recordings, measured, founders)
+        groups = _groups(ids, measured, founders)
     else:
-        recordings = _recordings(ids, measured, None)
+        founders, groups = np.arange(len(ids)), _groups([], [], np.zeros(0, np.int64))
+    recordings = _recordings(ids, measured, founders)
     metrics = {
         "recordings": len(recordings),
         "unreadable": len(records) - len(recordings),
         "groups": len(groups),
         "method": params.review.method,
-        "groups_by_proposal": dict(Counter(f"{row.proposal}: {row.reason or 'grey'}" for row in groups.itertuples())),
+        "groups_by_proposal": dict(
+            Counter(
+                f"{word}: {reason or GREY}" for word, reason in zip(groups["proposal"], groups["reason"], strict=True)
+            )
+        ),
         "recordings_by_proposal": dict(Counter(reason or "usable" for reason in recordings["proposal"])),
     }
     with atomic_folder(out) as part:
-        recordings.to_csv(part / "recordings.csv", index=False, lineterminator="\n")
-        groups.to_csv(part / "groups.csv", index=False, lineterminator="\n")
+        for name, schema, table in (("recordings.csv", RECORDINGS, recordings), ("groups.csv", GROUPS, groups)):
+            check(schema, table, str(out / name)).to_csv(part / name, index=False, lineterminator="\n")
         write_sheets(part, _tiles(recordings, groups, paths))
         write_json(part / "metrics.json", metrics)
     return metrics

@@ -179,7 +179,7 @@ def _duplicates(pairs: pd.DataFrame, found: Json) -> Json:
     return kinds | {key: found[key] for key in keys}
 
 
-def _validation(review: Review, phantoms: Json | None) -> Json:
+def _validation(review: Review) -> Json:
     """The video validation of one source.
 
     Returns:
@@ -192,7 +192,7 @@ def _validation(review: Review, phantoms: Json | None) -> Json:
         "groups": len(review.groups),
         "decisions": decisions(review.groups),
         "single": review.single,
-        "on_phantoms": phantoms,
+        "on_phantoms": review.on_phantoms,
     }
 
 
@@ -232,7 +232,7 @@ def collect(params: Params) -> Json:
         },
         "shift": {name: sources[name]["views"] for name in shift},
         "validation": {
-            name: _validation(read_review(name, params), None) for name in manifests if find_source(name).has_cines
+            name: _validation(read_review(name, params)) for name in manifests if find_source(name).has_cines
         },
         "duplicates": _duplicates(read_csv(paths.SPLIT / "duplicates.csv", DUPLICATES), split["duplicates"]),
         "left_out": {name: source["left_out"] for name, source in sources.items()},

@@ -8,11 +8,9 @@ from typing import Any
 import pandas as pd
 
 from echosynth import paths
-from echosynth.config import Params, read_yaml
-from echosynth.files import read_json
-from echosynth.images.schema import GROUPS, read_csv
-
-UNDECIDED = {"keep": "undecided: kept", "drop": "undecided: dropped", "stop": "undecided", "proposal": "proposal"}
+from echosynth.config import Params
+from echosynth.images.review import group_decisions, read_decisions, read_tables
+from echosynth.measure.outliers import judge_proposals, phantom_truth
 
 Json = dict[str, Any]
 
@@ -26,12 +24,15 @@ class Review:
         (keep or drop) and by (person, proposal, or what was done with undecided ones).
         recordings: how many were looked at.
         single: decision -> recordings about which a person decided apart from their group.
+        on_phantoms: see `echosynth.measure.outliers.judge_proposals`; None for real recordings, whose truth nobody
+        knows.
         sheets: the contact sheets in their order.
     """
 
     groups: pd.DataFrame
     recordings: int
     single: dict[str, int]
+    on_phantoms: Json | None
     sheets: list[Path]
 
 
@@ -42,21 +43,16 @@ def read_review(source: str, params: Params) -> Review:
         EchosynthError: naming the first file that is missing or damaged.
     """
     folder = paths.VALIDATION / source
-    groups = read_csv(folder / "groups.csv", GROUPS)
-    decisions = read_yaml(paths.REVIEW / f"{source}.yaml") or {}
-    single = Counter((decisions.get("recordings") or {}).values())
-    undecided = params.review.undecided
-    fallback = groups["proposal"] if undecided in ("proposal", "stop") else undecided
+    groups, recordings = read_tables(folder)
+    decisions = read_decisions(paths.REVIEW / f"{source}.yaml")
+    single = Counter(word for name, word in decisions.recordings.items() if name in set(recordings["id"]))
     further = sorted(folder.glob("sheet-*.png"), key=lambda path: (len(path.name), path.name))
-    made = groups["group"].map(decisions.get("groups") or {})
+    truth = phantom_truth(Path(params.data.root), source, Path(params.data.salt_file))
     return Review(
-        groups=groups.assign(
-            number=range(1, len(groups) + 1),
-            decision=made.fillna(fallback) if isinstance(fallback, pd.Series) else made.fillna(str(fallback)),
-            by=["person" if known else UNDECIDED[undecided] for known in made.notna()],
-        ),
-        recordings=int(read_json(folder / "metrics.json")["recordings"]),
+        groups=group_decisions(groups, decisions, params.review).assign(number=range(1, len(groups) + 1)),
+        recordings=len(recordings),
         single={value: single[value] for value in ("drop", "keep")},
+        on_phantoms=None if truth is None else judge_proposals(truth, groups, recordings, decisions, params.review),
         sheets=[folder / "sheet.png", *further] if (folder / "sheet.png").is_file() else [],
     )
 

@@ -14,7 +14,12 @@ KINDS = {"patient": "patients", "study": "studies", "cine": "cines", "file": "fi
 GROUPS_SHOWN, DROPPED_SHOWN = 12, 8
 SIZES_SHOWN = 4
 COUNTED = ("groups", "recordings")
-APPROACHES = {"grey": "grey-proportion threshold (a)"}
+APPROACHES = {
+    "grey": "grey-proportion threshold (a)",
+    "rule": "rule on each recording alone",
+    "groups": "proposals for groups (b)",
+    "decisions": "decisions, which the ingest follows",
+}
 
 
 def groups_in_words(groups: dict[str, int]) -> str:

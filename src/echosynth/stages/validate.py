@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
+from echosynth import paths
 from echosynth.config import Params
 from echosynth.images.validation import validate
 from echosynth.sources.registry import find_source
 from echosynth.stages import stage
 
-OUT = Path("data/validation")
-
 
 @stage
 def main(params: Params, source: str) -> None:
     """Read the first frames of data.root/<source>, write data/validation/<source>."""
-    found = validate(find_source(source), Path(params.data.root) / source, OUT / source, params)
+    found = validate(find_source(source), Path(params.data.root) / source, paths.VALIDATION / source, params)
     print(f"{source}: {found['recordings']} recordings in {found['groups']} groups: {found['groups_by_proposal']}")
 
 

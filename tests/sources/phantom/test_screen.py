@@ -27,12 +27,12 @@ def test_split_screen_holds_two_pictures(small_params: PhantomParams) -> None:
 
 def test_a_split_screen_shows_colour_doppler_on_the_right_or_is_grey(small_params: PhantomParams) -> None:
     coloured = 0
-    for patient in range(6):
+    for patient in range(12):
         (frame,) = frames(draw_recording(small_params, "echonet-dynamic", patient, 0, "A4C"), [0.0], "split")
         difference = np.ptp(frame, axis=2)
         assert difference[:, :56].max() == 0
         coloured += int(difference[:, 56:].max() > 90)
-    assert coloured == 4
+    assert 5 <= coloured <= 11
 
 
 def test_a_cine_covers_the_cycle_and_its_extremes_are_found() -> None:

@@ -14,6 +14,7 @@ from echosynth.sources.phantom.scan import Picture, scan_convert
 TINTS = ((0.86, 0.95, 1.0), (0.92, 0.97, 1.0), (1.0, 0.97, 0.92))  # blue, green, red: sepia twice, then blue
 ODD_MAPS = (cv2.COLORMAP_JET, cv2.COLORMAP_OCEAN, cv2.COLORMAP_HOT)
 GREEN = (90, 220, 90)
+COLOUR_ON_THE_RIGHT = 2 / 3  # share of split screens
 
 
 def overlaid(picture: Picture, recording: Recording, phase: float, colour: bool = False) -> Picture:
@@ -76,8 +77,8 @@ def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Pictur
 def split_screen(recording: Recording, phase: float, number: int, later: int) -> Picture:
     """A frame (H, W, 3) with two pictures of one recording, the right one at another phase.
 
-    Two recordings of three show colour Doppler on the right, as machines do to compare; the third is all grey, so that
-    colour alone cannot find it.
+    About two recordings of three show colour Doppler on the right, as machines do to compare; the others are all grey,
+    so that colour alone cannot find them.
 
     Args:
         recording: what is pictured.
@@ -86,7 +87,7 @@ def split_screen(recording: Recording, phase: float, number: int, later: int) ->
         later: number of the frame on the right.
     """
     left = np.repeat(overlaid(recording.picture(phase, number), recording, phase)[:, :, None], 3, axis=2)
-    if sum(recording.seed) % 3:
+    if np.random.default_rng((*recording.seed, 10_003)).random() < COLOUR_ON_THE_RIGHT:
         return side_by_side(left, doppler(recording, phase + 0.4, later, flow_generator(recording)))
     return side_by_side(left, np.repeat(recording.picture(phase + 0.4, later)[:, :, None], 3, axis=2))
 
