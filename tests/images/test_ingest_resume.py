@@ -146,6 +146,8 @@ def test_bad_files_are_told_again_after_a_kill(tmp_path, workspace, dynamic, par
     for _ in range(2):
         with pytest.raises(EchosynthError, match=r"1 of 40 files.*0X05\.avi is empty"):
             ingest(DYNAMIC, dynamic, tmp_path / "out", strict)
+    names = (tmp_path / "workspace/.cache/left-out/echonet-dynamic.csv").read_text()
+    assert "unreadable,Videos/0X05.avi," in names and "0X05.avi is empty" in names
     report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1}))
     assert report["omitted"]["unreadable"]["count"] == 1 and not batches(workspace)
     assert "going on after 40 of 40 files" in capsys.readouterr().err

@@ -98,6 +98,29 @@ def test_a_second_call_has_nothing_to_do(finished: Path, run: Command) -> None:
     assert len(runs(finished)[0]) == before
 
 
+def test_the_data_page_is_there_and_a_decision_reads_one_source_anew(finished: Path, run: Command) -> None:
+    card = json.loads((finished / "reports/data_card.json").read_text())
+    assert card["simulated"] and card["validation"]["echonet-lvh"]["on_phantoms"]["rule"]["outliers"] > 0
+    assert "contact sheet" in (finished / "reports/data.html").read_text().lower()
+    # A person drops one recording: this source is read anew and nothing else is validated or read.
+    path = finished / "data/review/echonet-lvh.yaml"
+    before = path.read_text()
+    recording = (finished / "data/validation/echonet-lvh/recordings.csv").read_text().splitlines()[1].split(",")[0]
+    try:
+        path.write_text(yaml.safe_dump({"groups": {}, "recordings": {recording: "drop"}}))
+        printed = run("dvc", "repro", "ingest", "validate").stdout
+        assert [line for line in printed.splitlines() if line.startswith("Running")] == [
+            "Running stage 'ingest@echonet-lvh':"
+        ]
+        report = json.loads((finished / "data/sources/echonet-lvh/report.json").read_text())
+        assert report["validation"]["by_reason"]["dropped by decision"] == 1
+    finally:
+        path.write_text(before)
+        run("dvc", "checkout", "-q")
+        run("git", "checkout", "-q", ".")
+        run("dvc", "checkout", "-q")
+
+
 def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, run: Command) -> None:
     before = len(runs(finished)[0])
     printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from echosynth.config import IngestParams, Params
 from echosynth.errors import EchosynthError
@@ -13,7 +14,6 @@ from echosynth.sources.base import Listing, Record, Source, hashed, record_id, r
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 NAMES_SHOWN = 20
-EXAMPLES_SHOWN = 3
 UNREADABLE = "unreadable"
 
 
@@ -44,8 +44,8 @@ class Account:
         self.source, self.listing, self.folder, self.params, self.salt = source, listing, folder, params, salt
         self.views, self.sizes, self.kinds, self.frames = (Counter[Any]() for _ in range(4))
         self.groups: set[str] = set()
-        self.enlarged = self.marks_lost = self.bad = 0
-        self.errors: list[str] = []  # the first few
+        self.enlarged = self.marks_lost = 0
+        self.errors: dict[str, str] = {}  # file -> sentence
         self.validation: dict[str, Any] = {}
 
     def row(self, record: Record, reading: Reading, taken: Taken) -> dict[str, Any]:
@@ -83,9 +83,7 @@ class Account:
             self.frames[reading.frames] += 1
             return
         self.listing.omit(UNREADABLE, relative(record, self.folder))
-        self.bad += 1
-        if len(self.errors) < NAMES_SHOWN:
-            self.errors.append(reading.error)
+        self.errors[relative(record, self.folder)] = reading.error
 
     def check(self, attempted: int) -> None:
         """Raise EchosynthError when the release cannot be trusted.
@@ -94,9 +92,13 @@ class Account:
             attempted: files that were opened.
         """
         lost = self.listing.omitted.get(ROW_WITHOUT_FILE, [])
-        bad, total = self.bad + len(lost), attempted + len(lost)
+        bad, total = len(self.errors) + len(lost), attempted + len(lost)
         if bad > self.params.data.max_bad_share * total:
-            first = self.errors[0] if self.errors else f"{lost[0]} is in a table, but there is no such file"
+            first = (
+                next(iter(self.errors.values()))
+                if self.errors
+                else f"{lost[0]} is in a table, but there is no such file"
+            )
             raise EchosynthError(
                 f"{self.source.name}: {bad} of {total} files ({bad / total:.1%}) are unreadable or missing, more than "
                 f"data.max_bad_share = {self.params.data.max_bad_share} allows; the first: {first}"
@@ -147,16 +149,19 @@ class Account:
             "validation": self.validation,
         }
 
+    def names(self) -> pd.DataFrame:
+        """Everything that was left out, by reason and name in the clear, with the error of each unreadable file."""
+        omitted = sorted(self.listing.omitted.items())
+        rows = [(reason, name, self.errors.get(name, "")) for reason, names in omitted for name in sorted(names)]
+        return pd.DataFrame(rows, columns=["reason", "name", "error"])
+
     def lines(self) -> list[str]:
-        """What a person at the terminal should know, with the names in the clear."""
+        """What a person at the terminal should know. Logs keep it, so it names no file: names may be of patients."""
         lines = []
-        for reason, names in sorted(self.listing.omitted.items()):
-            shown = ", ".join(sorted(names)[:EXAMPLES_SHOWN])
-            more = ", ..." if len(names) > EXAMPLES_SHOWN else ""
-            lines.append(f"left out {len(names)}, {reason}: {shown}{more}")
+        lines += [f"left out {number}, {reason}" for reason, number in self._counts().items()]
         if self.enlarged:
             lines.append(
                 f"{self.enlarged} of {self.views.total()} images are smaller than ingest.size = "
                 f"{self.params.ingest.size} and were enlarged"
             )
-        return [f"{self.source.name}: {line}" for line in (*lines, *self.notes(), *self.errors)]
+        return [f"{self.source.name}: {line}" for line in (*lines, *self.notes())]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from echosynth.config import IngestParams, Params
+from echosynth.files import atomic_file, workspace
 from echosynth.images.account import Account
 from echosynth.images.frames import Key, read_record
 from echosynth.images.journal import Journal, pack
@@ -161,6 +162,17 @@ def _rows(
     account.check(len(records))
 
 
+def _write_names(account: Account) -> None:
+    """Say which files were left out in a table that stays on this machine, outside git, DVC and MLflow."""
+    names = account.names()
+    if names.empty:
+        return
+    path = workspace() / ".cache" / "left-out" / f"{account.source.name}.csv"
+    with atomic_file(path) as part:
+        names.to_csv(part, index=False)
+    print(f"{account.source.name}: what was left out, by name: {path.relative_to(workspace())}", file=sys.stderr)
+
+
 def ingest(
     source: Source, folder: Path, out: Path, params: Params, review: tuple[Path, Path] | None = None
 ) -> dict[str, Any]:
@@ -198,7 +210,10 @@ def ingest(
     journal = _journal(source, folder, records, params.ingest)
     with journal.held():
         sizes = _decode_all(journal, source, folder, records, params.ingest)
-        write_image_stream(out, _rows(journal, sizes, records, account), lambda: {"report.json": account.content()})
+        try:
+            write_image_stream(out, _rows(journal, sizes, records, account), lambda: {"report.json": account.content()})
+        finally:
+            _write_names(account)
         journal.clear()
     for line in account.lines():
         print(line, file=sys.stderr)
