@@ -27,6 +27,9 @@ Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+OWN_NAME = r"own-[a-z0-9][a-z0-9-]*"  # a team's own sources beside "own"
+
+
 @cache
 def source_names() -> tuple[str, ...]:
     """Names of all sources that can be read: the modules of `echosynth.sources.releases`, none of which is imported."""
@@ -35,7 +38,7 @@ def source_names() -> tuple[str, ...]:
 
 
 def _known_source(name: str) -> str:
-    if name not in source_names() and not re.fullmatch(r"own-[a-z0-9-]+", name):
+    if name not in source_names() and not re.fullmatch(OWN_NAME, name):
         raise ValueError(f"{name!r} is no source; known are {', '.join(source_names())} and own-<name>")
     return name
 
@@ -82,6 +85,15 @@ class DataParams(Section):
     shift_sources: list[SourceName]
     max_bad_share: float = Field(ge=0, le=1)
     salt_file: str
+
+    @model_validator(mode="after")
+    def _secret_salt(self) -> "DataParams":
+        if Path(self.salt_file).name == "salt.demo" and Path(self.root).name != "phantom":
+            raise ValueError(
+                f"data.salt_file = {self.salt_file} is public and serves the phantoms alone: for {self.root} name a "
+                "file with a long random text of your own, such as data/salt"
+            )
+        return self
 
     @model_validator(mode="after")
     def _no_source_twice(self) -> "DataParams":

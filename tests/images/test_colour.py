@@ -7,7 +7,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from echosynth.config import PhantomParams
-from echosynth.images.colour import Verdict, coloured_share, grey_share, is_split, judge, unusable
+from echosynth.images.colour import Verdict, coloured_share, grey_share, is_split, judge
 from echosynth.images.decode import read_frame
 from echosynth.sources.phantom.recordings import draw_recording
 from echosynth.sources.phantom.screen import frames
@@ -29,16 +29,22 @@ def side_by_side(gap: int) -> np.ndarray:
     return np.vstack([np.zeros_like(pair[:30]), pair, np.zeros_like(pair[:30])])
 
 
+def left_out(frame, share):
+    """Why a frame is left out, None when it is not."""
+    verdict = judge(frame, share)
+    return None if verdict.usable else verdict.reason
+
+
 def test_a_plain_sector_is_fine():
-    assert unusable(sector(), SHARE) is None
-    assert unusable(sector()[..., 0], SHARE) is None
+    assert left_out(sector(), SHARE) is None
+    assert left_out(sector()[..., 0], SHARE) is None
 
 
 @pytest.mark.parametrize("tint", [(1, 0.9, 0.7), (0.85, 0.95, 1), (1, 0.8, 0.6)])
 def test_a_uniform_tint_is_fine(tint):
     frame = (sector() * np.array(tint)).astype(np.uint8)
     assert (np.ptp(frame, axis=2) > 20).mean() > SHARE / 2
-    assert unusable(frame, SHARE) is None
+    assert left_out(frame, SHARE) is None
 
 
 @pytest.mark.parametrize("hue", [(220, 40, 20), (20, 60, 230), (230, 200, 20)])
@@ -46,7 +52,7 @@ def test_a_doppler_jet_is_not_even_on_a_tinted_display(hue):
     for tint in ((1, 1, 1), (1, 0.9, 0.75)):
         frame = (sector() * np.array(tint)).astype(np.uint8)
         cv2.circle(frame, (80, 70), 12, hue, -1)
-        assert unusable(frame, SHARE) == "colour Doppler"
+        assert left_out(frame, SHARE) == "colour Doppler"
 
 
 @pytest.mark.parametrize("palette", [cv2.COLORMAP_JET, cv2.COLORMAP_OCEAN, cv2.COLORMAP_HOT])
@@ -54,7 +60,7 @@ def test_false_colours_are_not(palette):
     grey = sector()[..., 0]
     frame = cv2.applyColorMap(grey, palette)[..., ::-1].copy()
     frame[grey == 0] = 0
-    assert unusable(frame, SHARE) == "odd colours"
+    assert left_out(frame, SHARE) == "odd colours"
 
 
 def test_the_share_is_that_of_all_pixels():
@@ -62,13 +68,13 @@ def test_the_share_is_that_of_all_pixels():
     frame[50:62, 70:90] = (230, 30, 30)
     assert coloured_share(frame) == pytest.approx(12 * 20 / (120 * 160), abs=0.001)
     assert coloured_share(np.repeat(np.repeat(frame, 5, 0), 5, 1)) == pytest.approx(0.0125, abs=0.002)
-    assert unusable(frame, 0.02) is None
+    assert left_out(frame, 0.02) is None
     assert coloured_share(np.zeros_like(frame)) == 0
 
 
 @pytest.mark.parametrize("gap", [2, 12])
 def test_two_pictures_side_by_side_are_seen(gap):
-    assert unusable(side_by_side(gap), SHARE) == "split picture"
+    assert left_out(side_by_side(gap), SHARE) == "split picture"
 
 
 def test_depth_ticks_do_not_fill_the_gap():
@@ -97,7 +103,7 @@ def test_a_tint_and_a_little_colour_are_remarked_and_fine():
 def test_a_split_picture_with_colour_on_one_side_is_called_split():
     frame = side_by_side(12)
     cv2.circle(frame, (110, 65), 12, (220, 40, 20), -1)
-    assert coloured_share(frame) > SHARE and unusable(frame, SHARE) == "split picture"
+    assert coloured_share(frame) > SHARE and left_out(frame, SHARE) == "split picture"
 
 
 def test_the_share_of_grey_pixels():
@@ -143,4 +149,4 @@ def real(name: str) -> Path:
     ],
 )
 def test_real_pictures(name, expected):
-    assert unusable(read_frame(real(name)).frames[0], SHARE) == expected
+    assert left_out(read_frame(real(name)).frames[0], SHARE) == expected

@@ -122,11 +122,11 @@ def fake_review(monkeypatch, reasons):
     """The video validation as the ingest sees it."""
     asked = []
 
-    def dropped(validation, decisions, params):
+    def verdicts(validation, decisions, params):
         asked.append((validation, decisions))
         return reasons
 
-    monkeypatch.setattr("echosynth.images.ingest.dropped", dropped)
+    monkeypatch.setattr("echosynth.images.ingest.verdicts", verdicts)
     return asked
 
 
@@ -134,7 +134,9 @@ def test_cines_that_the_validation_drops_are_left_out_with_its_reason(tmp_path, 
     params = params_with(ingest={"workers": 1})
     salt = read_salt(Path(params.data.salt_file))
     names = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in (1, 4, 6)]
-    reasons = {names[0]: "colour", names[1]: "colour", names[2]: "split picture", "echonet-dynamic-0": "colour"}
+    every = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in range(8)]
+    reasons = dict.fromkeys(every, "") | {names[0]: "colour", names[1]: "colour", names[2]: "split picture"}
+    reasons["echonet-dynamic-0"] = "colour"
     asked = fake_review(monkeypatch, reasons)
     review = (tmp_path / "validation", tmp_path / "decisions.yaml")
     report = ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)

@@ -9,12 +9,12 @@ from echosynth.errors import EchosynthError
 from echosynth.images.review import (
     BY_DECISION,
     LITTLE_GREY,
-    dropped,
     group_decisions,
     read_decisions,
     read_tables,
     start_decisions,
     update_decisions,
+    verdicts,
 )
 
 # Group a: three grey ones, one of them (c) a split picture. Group d: colour Doppler. Group e: a usable tint.
@@ -53,6 +53,13 @@ def review(params_with):
     return lambda **changes: params_with(review={"method": "ks", "undecided": "proposal", **changes}).review
 
 
+def dropped(*arguments):
+    """What is left out of what there is."""
+    found = verdicts(*arguments)
+    assert set(found) == set("abcdef")
+    return {name: reason for name, reason in found.items() if reason}
+
+
 PROPOSED = {"c": "split picture", "d": "colour Doppler", "f": "colour Doppler"}
 
 
@@ -87,6 +94,15 @@ def test_stop_asks_a_person_first(validation, decide, review):
     assert dropped(validation, decided, review(undecided="stop")) == {"d": "colour Doppler", "f": "colour Doppler"}
 
 
+def test_a_decision_survives_a_new_founder_and_a_contradiction_is_told(validation, decide, review):
+    # f founded the group when the decision was made; d has come since and sorts before it.
+    assert dropped(validation, decide(groups={"f": "keep"}), review(undecided="drop")) == dict.fromkeys(
+        "abe", BY_DECISION
+    ) | {"c": "split picture"}
+    with pytest.raises(EchosynthError, match="disagree on the group of d"):
+        dropped(validation, decide(groups={"f": "keep", "d": "drop"}), review())
+
+
 def test_the_grey_threshold_and_no_validation(validation, decide, review):
     path = decide(groups={"a": "drop"})
     found = dropped(validation, path, review(method="grey", grey_share=0.85))
@@ -97,10 +113,10 @@ def test_the_grey_threshold_and_no_validation(validation, decide, review):
 def test_who_decided_is_told(validation, decide, review):
     groups, recordings = read_tables(validation)
     decisions = read_decisions(decide(groups={"d": "keep", "gone": "drop"}, recordings={"lost": "keep", "f": "drop"}))
-    table = group_decisions(groups, decisions, review()).set_index("group")
+    table = group_decisions(groups, recordings, decisions, review()).set_index("group")
     assert table["decision"].to_dict() == {"a": "keep", "d": "keep", "e": "keep"}
     assert table["by"].to_dict() == {"a": "proposal", "d": "person", "e": "proposal"}
-    assert decisions.stale(groups, recordings) == ["gone", "lost"]
+    assert decisions.stale(recordings) == ["gone", "lost"]
 
 
 @pytest.mark.parametrize(

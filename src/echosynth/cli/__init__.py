@@ -2,6 +2,7 @@
 --help answers at once."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -82,7 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text at all
     try:
         status: int = import_module(f"echosynth.cli.{parsed.command}").run(parsed)
+        sys.stdout.flush()
     except EchosynthError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echosynth import paths
-from echosynth.config import load_params
+from echosynth.config import ReviewParams, load_params
 from echosynth.errors import EchosynthError
 from echosynth.sources.registry import find_source
 
@@ -19,14 +19,14 @@ class State:
     stale: int
 
 
-def state(validation: Path, decisions: Path) -> State:
+def state(validation: Path, decisions: Path, params: ReviewParams) -> State:
     """Compare the groups and recordings of a validation with the decisions on them."""
-    from echosynth.images.review import read_decisions, read_tables
+    from echosynth.images.review import group_decisions, read_decisions, read_tables
 
     groups, recordings = read_tables(validation)
     made = read_decisions(decisions)
-    decided = int(groups["group"].isin(list(made.groups)).sum())
-    return State(decided, len(groups) - decided, len(made.stale(groups, recordings)))
+    decided = int((group_decisions(groups, recordings, made, params)["by"] == "person").sum())
+    return State(decided, len(groups) - decided, len(made.stale(recordings)))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not (validation / "groups.csv").is_file():
         raise EchosynthError(f"{validation} is missing; run `dvc repro validate{shift}@{name}` first")
     update_decisions(validation, decisions, arguments.accept)
-    found = state(validation, decisions)
+    found = state(validation, decisions, params.review)
     print(f"{name}: {found.decided} groups decided, {found.undecided} undecided, {found.stale} stale decisions")
     sheet = validation / "sheet.png"
     if sheet.is_file():

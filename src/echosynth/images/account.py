@@ -59,7 +59,7 @@ class Account:
         self.sizes[f"{reading.width}x{reading.height}"] += 1
         self.kinds[record.group_kind] += 1
         self.groups.add(group)
-        self.enlarged += min(reading.width, reading.height) < ingest.size
+        self.enlarged += reading.enlarged
         return {
             "id": f"{name}-{taken.frame:04d}" if several else name,
             "source": self.source.name,
@@ -82,8 +82,13 @@ class Account:
         if reading.taken:
             self.frames[reading.frames] += 1
             return
-        self.listing.omit(UNREADABLE, relative(record, self.folder))
-        self.errors[relative(record, self.folder)] = reading.error
+        self.refuse(record, reading.error)
+
+    def refuse(self, record: Record, error: str) -> None:
+        """Count a file that cannot be used because of `error`."""
+        name = relative(record, self.folder)
+        self.listing.omit(UNREADABLE, name)
+        self.errors[name] = error
 
     def check(self, attempted: int) -> None:
         """Raise EchosynthError when the release cannot be trusted.

@@ -147,9 +147,3 @@ def judge(first_frame: Picture, least_share: float) -> Verdict:
     if colours is not None and colours.cast > TINT_CAST:
         return Verdict(True, TINT)
     return Verdict(True, OVERLAY if strong else "")
-
-
-def unusable(first_frame: Picture, least_share: float) -> str | None:
-    """Why a recording is left out: `ODD`, `SPLIT` or `DOPPLER`, or None when it is fine. See `judge`."""
-    verdict = judge(first_frame, least_share)
-    return None if verdict.usable else verdict.reason

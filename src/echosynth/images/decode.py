@@ -121,6 +121,8 @@ def _read_volume(path: Path, choose: ChooseMany) -> Stream:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
+        if len(reader.GetSize()) < 2:
+            raise EchosynthError(f"{path} holds a line of values, no picture; leave it out")
         width, height, *others = reader.GetSize()
         if problem := too_large(width, height, math.prod(others) * reader.GetNumberOfComponents()):
             raise EchosynthError(f"{path} {problem}")

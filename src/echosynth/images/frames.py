@@ -10,7 +10,7 @@ import numpy.typing as npt
 from echosynth.config import IngestParams
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import read_stream
-from echosynth.images.prepare import Picture, prepare
+from echosynth.images.prepare import Picture, prepare, square_pixels, to_grey
 from echosynth.images.store import encode, pixel_hash
 from echosynth.sources.base import Moment, Record
 
@@ -45,6 +45,7 @@ class Reading:
         width: of a native frame in pixels.
         height: of a native frame in pixels.
         marks_lost: ED and ES marks that could not be followed.
+        enlarged: whether the picture was smaller than what is made of it.
         error: why there are no pictures, with the file's name; "" when there are.
     """
 
@@ -53,6 +54,7 @@ class Reading:
     width: int = 0
     height: int = 0
     marks_lost: int = 0
+    enlarged: bool = False
     error: str = ""
 
 
@@ -131,6 +133,8 @@ def _choose(record: Record, is_cine: bool, key: Key, params: IngestParams, total
     if is_cine and params.frames == "dissimilar":
         return range(total)
     marks = list(marked(total, record.marked)[0]) if _by_mark(record, is_cine, params) else []
+    if not is_cine and not marks:
+        raise EchosynthError(f"{record.path} has {total} frames, but none that the release marks; copy it again")
     return marks or [int(np.random.default_rng(key).integers(total))]
 
 
@@ -138,8 +142,11 @@ def _read(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Read
     stream = read_stream(record.path, lambda total: _choose(record, is_cine, key, params, total))
     pictures: list[Picture] = []
     height = width = 0
+    enlarged = False
     for native in stream.frames:
         height, width = native.shape[:2]
+        if min(height, width) < params.size:
+            enlarged = min(square_pixels(to_grey(native), stream.spacing).shape) < params.size
         pictures.append(prepare(native, params.size, stream.spacing, params.resampling))
     places = dissimilar(pictures) if is_cine and params.frames == "dissimilar" else range(len(pictures))
     by_mark = _by_mark(record, is_cine, params)
@@ -148,7 +155,7 @@ def _read(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Read
         Taken(number, moments.get(number, record.moment), pixel_hash(picture), encode(picture))
         for number, picture in ((stream.numbers[place], pictures[place]) for place in places)
     )
-    return Reading(tuple(taken), stream.total, width, height, lost)
+    return Reading(tuple(taken), stream.total, width, height, lost, enlarged)
 
 
 def read_record(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Reading:

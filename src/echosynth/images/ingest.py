@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from echosynth.config import IngestParams, Params
+from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file, workspace
 from echosynth.images.account import Account
+from echosynth.images.decode import read_frame
 from echosynth.images.frames import Key, read_record
 from echosynth.images.journal import Journal, pack
-from echosynth.images.review import dropped
+from echosynth.images.probe import HEAD, meta_data_file, meta_header
+from echosynth.images.review import verdicts
 from echosynth.images.store import write_image_stream
 from echosynth.images.workers import run
 from echosynth.progress import progress
@@ -73,16 +76,27 @@ def _limit_per_patient(listing: Listing, folder: Path, params: IngestParams) -> 
     return [record for record in listing.records if record not in dropped]
 
 
+def _unvalidated(path: Path) -> str:
+    """Why the validation could not look at a recording."""
+    try:
+        read_frame(path)
+    except EchosynthError as error:
+        return str(error)
+    return f"{path} was not there when the recordings were validated; run `dvc repro` again"
+
+
 def _validate(account: Account, review: tuple[Path, Path] | None) -> list[Record]:
     """The records that the video validation and a person's decisions keep; the others are counted."""
     records, params, reasons = account.listing.records, account.params.review, dict[str, str]()
     if review:
-        reasons = dropped(*review, params)
-    kept, by_reason = [], defaultdict[str, int](int)
+        reasons = verdicts(*review, params)
+    kept, by_reason = [], Counter[str]()
     for record in records:
         name = relative(record, account.folder)
-        reason = reasons.get(record_id(account.salt, account.source.name, name))
+        reason = reasons.get(record_id(account.salt, account.source.name, name)) if review else ""
         if reason is None:
+            account.refuse(record, _unvalidated(record.path))
+        elif not reason:
             kept.append(record)
         else:
             by_reason[reason] += 1
@@ -90,7 +104,7 @@ def _validate(account: Account, review: tuple[Path, Path] | None) -> list[Record
     account.validation = {
         "method": params.method if review else "none",
         "kept": len(kept),
-        "dropped": len(records) - len(kept),
+        "dropped": by_reason.total(),
         "by_reason": dict(by_reason),
     }
     return kept
@@ -98,16 +112,18 @@ def _validate(account: Account, review: tuple[Path, Path] | None) -> list[Record
 
 def _stamp(path: Path) -> str:
     """Size and time of change of a file, and of the data file of a MetaImage header."""
-    parts = [path]
-    if path.suffix.lower() == ".mhd":
-        parts += [path.with_suffix(".raw"), path.with_suffix(".zraw")]
     found = []
-    for part in parts:
-        try:
+    try:
+        parts = [path]
+        if path.suffix.lower() == ".mhd":
+            with path.open("rb") as stream:
+                data = meta_data_file(path, meta_header(stream.read(HEAD)))
+            parts += [data] if data else []
+        for part in parts:
             status = part.stat()
-        except OSError:
-            continue  # decoding will say what is wrong with it
-        found.append(f"{status.st_size} {status.st_mtime_ns}")
+            found.append(f"{status.st_size} {status.st_mtime_ns}")
+    except OSError:
+        pass  # decoding will say what is wrong with it
     return " ".join(found)
 
 
@@ -165,9 +181,10 @@ def _rows(
 def _write_names(account: Account) -> None:
     """Say which files were left out in a table that stays on this machine, outside git, DVC and MLflow."""
     names = account.names()
-    if names.empty:
-        return
     path = workspace() / ".cache" / "left-out" / f"{account.source.name}.csv"
+    if names.empty:
+        path.unlink(missing_ok=True)
+        return
     with atomic_file(path) as part:
         names.to_csv(part, index=False)
     print(f"{account.source.name}: what was left out, by name: {path.relative_to(workspace())}", file=sys.stderr)

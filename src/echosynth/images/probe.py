@@ -5,6 +5,7 @@ say. Sizes in headers are checked here before any decoder takes memory for them.
 """
 
 import math
+import re
 import struct
 import zlib
 from collections.abc import Mapping
@@ -216,8 +217,8 @@ def _meta(path: Path, head: bytes, size: int) -> str | None:
         shape = tuple(int(number) for number in header["DimSize"].split())
     except (KeyError, ValueError):
         return "has no size in its header; copy it again"
-    if not shape or min(shape) < 1:
-        return "has no size in its header; copy it again"
+    if len(shape) < 2 or min(shape) < 1:
+        return "has no size of a picture in its header; copy it again"
     if problem := _volume_size(shape):
         return problem
     data = meta_data_file(path, header)
@@ -234,7 +235,7 @@ def _meta(path: Path, head: bytes, size: int) -> str | None:
         return None if available else f"has an empty data file {header['ElementDataFile']}; copy it again"
     each = _META_BYTES.get(header.get("ElementType", "").removeprefix("MET_").removeprefix("U"), 1)
     channels = header.get("ElementNumberOfChannels", "1")
-    needed = math.prod(shape) * each * (int(channels) if channels.isdecimal() else 1)
+    needed = math.prod(shape) * each * (int(channels) if re.fullmatch("[0-9]{1,4}", channels) else 1)
     return TORN if available < needed else None
 
 
@@ -243,6 +244,8 @@ def _nifti(head: bytes, size: int | None) -> str | None:
     if not found:
         return "has no NIfTI header; copy it again"
     shape, needed = found
+    if len(shape) < 2:
+        return "has no size of a picture in its header; copy it again"
     return _volume_size(shape) or (TORN if size is not None and size < needed else None)
 
 

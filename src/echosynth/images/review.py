@@ -44,9 +44,9 @@ class Decisions:
     groups: Mapping[str, Decision]
     recordings: Mapping[str, Decision]
 
-    def stale(self, groups: pd.DataFrame, recordings: pd.DataFrame) -> list[str]:
-        """Ids of decisions on groups and recordings that are not there any more."""
-        return sorted((set(self.groups) - set(groups["group"])) | (set(self.recordings) - set(recordings["id"])))
+    def stale(self, recordings: pd.DataFrame) -> list[str]:
+        """Ids of decisions on recordings, or groups of recordings, that are not there any more."""
+        return sorted((set(self.groups) | set(self.recordings)) - set(recordings["id"]))
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -81,14 +81,36 @@ def read_tables(validation: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return read_csv(validation / "groups.csv", GROUPS), read_csv(validation / "recordings.csv", RECORDINGS)
 
 
-def group_decisions(groups: pd.DataFrame, decisions: Decisions, params: ReviewParams) -> pd.DataFrame:
+def _made(groups: pd.DataFrame, recordings: pd.DataFrame, decisions: Decisions) -> "pd.Series[str]":
+    """The decision on each group, NaN where there is none.
+
+    A recording that comes or goes may give a group another founder; so the id of any member will do.
+    """
+    words = recordings["id"].map(decisions.groups)
+    found = words[words.notna()].groupby(recordings["group"])
+    torn = found.nunique()
+    if (torn > 1).any():
+        group = torn.index[torn > 1][0]
+        raise EchosynthError(
+            f"decisions disagree on the group of {group}, which holds recordings of several earlier groups; "
+            "correct them in data/review"
+        )
+    return groups["group"].map(found.first())
+
+
+def group_decisions(
+    groups: pd.DataFrame, recordings: pd.DataFrame, decisions: Decisions, params: ReviewParams
+) -> pd.DataFrame:
     """What happens to each group, and who says so.
 
     Returns:
         `groups` with the columns decision (keep or drop; with review.undecided `stop` the proposal where nobody has
         decided) and by (person, proposal, or how undecided ones are treated).
+
+    Raises:
+        EchosynthError: decisions on members of one group disagree.
     """
-    made = groups["group"].map(decisions.groups)
+    made = _made(groups, recordings, decisions)
     fallback = groups["proposal"] if params.undecided in ("proposal", "stop") else params.undecided
     return groups.assign(
         decision=made.where(made.notna(), fallback),
@@ -121,13 +143,13 @@ def fates(
     if params.method != "ks":
         little = (recordings["grey_share"] < params.grey_share) & (params.method == "grey")
         return pd.Series([LITTLE_GREY if found else "" for found in little], index=ids, dtype="str")
-    by_group = {row.group: row for row in group_decisions(groups, decisions, params).itertuples()}
+    by_group = {row.group: row for row in group_decisions(groups, recordings, decisions, params).itertuples()}
     reasons = [_fate(row, by_group[row.group], decisions, params) for row in recordings.itertuples()]
     return pd.Series(reasons, index=ids, dtype="str")
 
 
-def dropped(validation: Path, path: Path, params: ReviewParams) -> dict[str, str]:
-    """The recordings that the video validation leaves out.
+def verdicts(validation: Path, path: Path, params: ReviewParams) -> dict[str, str]:
+    """What the video validation and a person say of each recording.
 
     Args:
         validation: what `echosynth.images.validation.validate` wrote.
@@ -135,7 +157,7 @@ def dropped(validation: Path, path: Path, params: ReviewParams) -> dict[str, str
         params: section review.
 
     Returns:
-        Id -> reason.
+        Id -> why it is left out, "" when it is kept. Recordings whose first frame is unreadable are missing.
 
     Raises:
         EchosynthError: a table or the decisions file is missing or wrong, or a group is undecided and
@@ -143,14 +165,14 @@ def dropped(validation: Path, path: Path, params: ReviewParams) -> dict[str, str
     """
     groups, recordings = read_tables(validation)
     decisions = read_decisions(path)
-    open_groups = int((~groups["group"].isin(list(decisions.groups))).sum())
+    open_groups = int((group_decisions(groups, recordings, decisions, params)["by"] != "person").sum())
     if params.method == "ks" and params.undecided == "stop" and open_groups:
         raise EchosynthError(
             f"{open_groups} groups of {path.stem} have no decision; look at {validation / 'sheet.png'}, run "
             f"`echosynth review {path.stem}`, write keep or drop in {path} and run again"
         )
     reasons = fates(groups, recordings, decisions, params)
-    return {str(name): reason for name, reason in reasons[reasons != ""].items()}
+    return {str(name): reason for name, reason in reasons.items()}
 
 
 def start_decisions(path: Path) -> None:
@@ -198,7 +220,9 @@ def update_decisions(validation: Path, path: Path, accept: bool) -> None:
     """
     groups, recordings = read_tables(validation)
     decisions = read_decisions(path) if path.is_file() else Decisions({}, {})
-    of_groups = {str(group["group"]): (group["proposal"], _remark(group)) for group in groups.to_dict("records")}
+    made = _made(groups, recordings, decisions)
+    shown = groups[made.isna() | groups["group"].isin(list(decisions.groups))]
+    of_groups = {str(group["group"]): (group["proposal"], _remark(group)) for group in shown.to_dict("records")}
     kept = groups.loc[groups["proposal"] == "keep", "group"]
     # Grey split pictures hide among the grey recordings, as their colours are alike.
     flagged = recordings[(recordings["proposal"] != "") & recordings["group"].isin(kept)]

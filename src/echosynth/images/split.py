@@ -61,8 +61,9 @@ def split_rules(manifest: pd.DataFrame, official: Literal["auto", "always", "nev
             rule = Rule("group", "the release has no official split")
         elif official == "always":
             rule = Rule("official", "split.official is always")
-        elif set(kinds) <= {"patient", "study"}:
-            rule = Rule("group", f"the release tells which images are of one {' or '.join(kinds)}")
+        elif told := [kind for kind in kinds if kind in ("patient", "study")]:
+            most = "" if told == kinds else " for some of them"
+            rule = Rule("group", f"the release tells which images are of one {' or '.join(told)}{most}")
         else:
             rule = Rule("official", "the release names no patients, so only its authors could keep them apart")
         rules[str(source)] = rule

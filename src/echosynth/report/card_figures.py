@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from echosynth.errors import EchosynthError
 from echosynth.images.store import Images, read_images
@@ -40,6 +41,8 @@ def frame_counts(title: str, counts: dict[str, int], found: Json) -> Picture:
     axes.hist(lengths, edges.tolist(), weights=list(counts.values()), color=BLUE, edgecolor="white", linewidth=0.5)
     axes.axvline(found["mean"], color=ORANGE, linestyle="--", linewidth=1.8, label=f"mean: {number(found['mean'], 1)}")
     axes.grid(axis="x", visible=False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
     said = (
         f"{count(found['files'])} recordings of {count(found['fewest'])} to {count(found['most'])} frames, median "

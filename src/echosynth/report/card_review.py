@@ -49,7 +49,7 @@ def read_review(source: str, params: Params) -> Review:
     further = sorted(folder.glob("sheet-*.png"), key=lambda path: (len(path.name), path.name))
     truth = phantom_truth(Path(params.data.root), source, Path(params.data.salt_file))
     return Review(
-        groups=group_decisions(groups, decisions, params.review).assign(number=range(1, len(groups) + 1)),
+        groups=group_decisions(groups, recordings, decisions, params.review).assign(number=range(1, len(groups) + 1)),
         recordings=len(recordings),
         single={value: single[value] for value in ("drop", "keep")},
         on_phantoms=None if truth is None else judge_proposals(truth, groups, recordings, decisions, params.review),

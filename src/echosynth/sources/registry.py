@@ -1,10 +1,11 @@
 """All sources by the name that they have in params.yaml and under data.root."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
-from echosynth.config import source_names
+from echosynth.config import OWN_NAME, source_names
 from echosynth.errors import EchosynthError
 from echosynth.sources.base import Source
 
@@ -16,7 +17,7 @@ def find_source(name: str) -> Source:
     Raises:
         EchosynthError: there is none.
     """
-    base = "own" if name.startswith("own-") else name
+    base = "own" if re.fullmatch(OWN_NAME, name) else name
     if base not in source_names():
         raise EchosynthError(f"there is no source {name!r}; known are {', '.join(source_names())}, own-<name>")
     source: Source = import_module(f"echosynth.sources.releases.{base.replace('-', '_')}").SOURCE

@@ -30,6 +30,36 @@ FILE_WITHOUT_ROW = "file without a row"
 ROW_TWICE = "row that stands twice"
 ROWS_DISAGREE = "rows of one file that disagree"
 NO_VIEW = "no view"
+UNKNOWN_VIEW = "unknown word for a view"
+# What a view that is left out may be called in reports. Any other word may be anything, such as a patient's name in a
+# row that is shifted.
+OTHER_VIEWS = frozenset(
+    {
+        "a3c",
+        "3ch",
+        "a5c",
+        "5ch",
+        "sc4c",
+        "sub",
+        "subcostal",
+        "suprasternal",
+        "ssn",
+        "psax",
+        "plax",
+        "rvot",
+        "rv",
+        "rvi",
+        "rvinflow",
+        "ivc",
+        "mmode",
+        "m-mode",
+        "doppler",
+        "other",
+        "others",
+        "unknown",
+        "none",
+    }
+)
 SEPARATORS = ",;\t|"
 
 
@@ -173,6 +203,12 @@ def match_rows(
         listing.omit(unlisted, files[key].name)
 
 
+def left_out_view(word: str) -> str:
+    """Reason for a word that names none of the views of a source."""
+    plain = " ".join(word.lower().split())
+    return (f"view {plain}" if plain in OTHER_VIEWS else UNKNOWN_VIEW) if plain else NO_VIEW
+
+
 def official_split(word: str) -> OfficialSplit | None:
     """What a release calls a split, in the project's words; None for anything else."""
     return OFFICIAL_SPLITS.get(word.strip().lower())
@@ -188,9 +224,11 @@ def note_unknown_splits(listing: Listing, words: Iterable[str]) -> None:
 
 def _settle_splits(listing: Listing) -> None:
     """Take the official split from groups that stand in two of them: such a split cannot be honoured."""
-    splits: dict[str, set[OfficialSplit | None]] = defaultdict(set)
+    splits: dict[str, set[OfficialSplit]] = defaultdict(set)
     for record in listing.records:
-        splits[record.group].add(record.official_split)
+        if record.official_split:
+            splits[record.group].add(record.official_split)
+    groups = len({record.group for record in listing.records})
     torn = {group for group, found in splits.items() if len(found) > 1}
     if torn:
         kind = next(record.group_kind for record in listing.records if record.group in torn)
@@ -198,7 +236,7 @@ def _settle_splits(listing: Listing) -> None:
             replace(record, official_split=None) if record.group in torn else record for record in listing.records
         ]
         listing.notes.append(
-            f"{len(torn)} of {len(splits)} groups ({kind}) stand in two official splits; these are split anew"
+            f"{len(torn)} of {groups} groups ({kind}) stand in two official splits; these are split anew"
         )
 
 

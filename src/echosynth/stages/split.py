@@ -43,6 +43,11 @@ def duplicate_counts(
     }
 
 
+def contradictions(manifest: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which pictures are equal to one with another view: nobody can tell which label is right, so none is used."""
+    return (manifest.groupby("pixels")["view"].transform("nunique") > 1).to_numpy()
+
+
 @stage
 def main(params: Params) -> None:
     """Read the image sets under data/sources, write data/split."""
@@ -50,7 +55,13 @@ def main(params: Params) -> None:
     sets = [read_image_set(paths.SOURCES / source) for source in train_sources]
     manifest = pd.concat([item.manifest for item in sets], ignore_index=True)
     manifest = check(MANIFEST, manifest, f"{paths.SOURCES}: all manifests together")
-    found = find_duplicates([item.images for item in sets], manifest, settings.near_duplicate)
+    images, contradictory = [item.images for item in sets], contradictions(manifest)
+    if contradictory.any():
+        ends = np.cumsum([len(item) for item in images])[:-1]
+        parts_kept = np.split(~contradictory, ends)
+        images = [item[keep] for item, keep in zip(images, parts_kept, strict=True)]
+        manifest = manifest[~contradictory].reset_index(drop=True)
+    found = find_duplicates(images, manifest, settings.near_duplicate)
     clusters = linked_groups(manifest, found.pairs)
     rules = split_rules(manifest, settings.official)
     official = [source for source, rule in rules.items() if rule.rule == "official"]
@@ -73,7 +84,7 @@ def main(params: Params) -> None:
             for name, part in chosen.items()
         },
         "rules": {source: asdict(rule) for source, rule in rules.items()},
-        "duplicates": twice,
+        "duplicates": twice | {"contradictory": int(contradictory.sum())},
     }
     assignment = check(ASSIGNMENT, manifest[["id", "source", "split"]], str(paths.ASSIGNMENT))
     with atomic_folder(paths.SPLIT) as folder:
@@ -89,6 +100,10 @@ def main(params: Params) -> None:
         f"groups in {twice['clusters']} clusters stay together, {twice['torn_clusters']} across official splits",
         file=sys.stderr,
     )
+    if contradictory.any():
+        print(
+            f"split: {contradictory.sum()} images are in no split, since equal ones have another view", file=sys.stderr
+        )
     print(f"split: {metrics['by_view']}", file=sys.stderr)
 
 

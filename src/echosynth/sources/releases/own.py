@@ -14,10 +14,10 @@ from echosynth.sources.base import GroupKind, Listing, Moment, Record, Source
 from echosynth.sources.folders import NAME_TWICE, name_key, require_folder, walk_files
 from echosynth.sources.releases.camus import NO_DATA_FILE, data_file
 from echosynth.sources.tables import (
-    NO_VIEW,
     ROWS_DISAGREE,
     SEPARATORS,
     finished,
+    left_out_view,
     match_rows,
     note_unknown_splits,
     official_split,
@@ -44,6 +44,40 @@ LEAVING_PATH = "path that leaves the folder"
 NO_VIEW_FOLDER = "file without a view folder"
 NO_PATIENT = "file without a patient folder"
 NO_NAME = "row without a file name"
+OTHER_KINDS = frozenset(
+    {
+        ".txt",
+        ".csv",
+        ".json",
+        ".xml",
+        ".pdf",
+        ".md",
+        ".html",
+        ".raw",
+        ".zraw",
+        ".cfg",
+        ".ini",
+        ".log",
+        ".zip",
+        ".gz",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".mov",
+        ".mkv",
+        ".wmv",
+        ".mpg",
+        ".mpeg",
+        ".npy",
+        ".mat",
+        ".h5",
+    }
+)
 UNKNOWN_KIND = "unknown group kind"
 
 
@@ -68,11 +102,6 @@ def view_of(word: str) -> str | None:
     return VIEW_NAMES.get(re.sub(r"[\W_]+", "", word.casefold()).removesuffix("view"))
 
 
-def _left_out(word: str) -> str:
-    """Reason for a view that is none of ours, such as "view a3c"."""
-    return f"view {' '.join(word.split())[:40]}" if word.strip() else NO_VIEW
-
-
 def _why_not(path: Path) -> str:
     """Why `path` is no recording by its name, or, where the name says nothing, by the preamble of DICOM; else ""."""
     name, suffix = path.name.lower(), path.suffix.lower()
@@ -85,7 +114,8 @@ def _why_not(path: Path) -> str:
         preamble = b""
     if preamble == b"DICM" and name != "dicomdir":  # a DICOMDIR is a table of contents
         return ""
-    return f"kind {suffix}" if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else "kind without a known suffix"
+    # Reports show the reason, and what follows a dot in a name may be part of a patient's.
+    return f"kind {suffix}" if suffix in OTHER_KINDS else "kind without a known suffix"
 
 
 def _walk(folder: Path, listing: Listing) -> _Files:
@@ -129,7 +159,7 @@ def _from_folders(folder: Path, files: _Files, listing: Listing) -> None:
         if len(relative.parts) == 1:
             listing.omit(NO_VIEW_FOLDER, relative.as_posix())
         elif view is None:
-            listing.omit(_left_out(relative.parts[0]), relative.as_posix())
+            listing.omit(left_out_view(relative.parts[0]), relative.as_posix())
         elif len(relative.parts) == 2:
             listing.omit(NO_PATIENT, relative.as_posix())
         else:
@@ -168,7 +198,7 @@ def _from_manifest(folder: Path, path: Path, files: _Files, listing: Listing) ->
         if name_key(name) in files.others:
             return files.others[name_key(name)][0]
         if view is None:
-            return _left_out(row["view"])
+            return left_out_view(row["view"])
         if kind not in get_args(GroupKind):
             return UNKNOWN_KIND
         odd["rows name no patient; there the file is the group"] += not row["patient"]

@@ -10,6 +10,7 @@ from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.folders import NAME_TWICE, find_root, name_key, require_folder, walk_files
 from echosynth.sources.tables import (
     NO_VIEW,
+    UNKNOWN_VIEW,
     base_name,
     finished,
     match_rows,
@@ -29,7 +30,6 @@ LABELLED_FOLDERS = ("view_and_diagnosis_labeled_set", "view_labeled_set")
 LEFT_OUT = ("A4CorA2CorOther", "Not_Provided")
 # Any other word in the column may be anything, such as a cell of the next column with a patient's number in it; it
 # must not become a reason, for reasons are published.
-UNKNOWN_VIEW = "unknown word for a view"
 # Where a table is torn, A4CorA2CorOther may end as A4C: a row without its last label is not believed.
 CUT_SHORT = "row that is cut short"
 # The release has nine fold tables that divide the patients in nine ways; the first fold of the largest development

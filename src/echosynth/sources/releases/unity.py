@@ -12,15 +12,21 @@ from typing import Any
 from echosynth.errors import EchosynthError
 from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.folders import find_root, index_files, name_key, require_folder
-from echosynth.sources.tables import NO_VIEW, base_name, finished, match_rows, official_split, read_table, read_text
+from echosynth.sources.tables import (
+    NO_VIEW,
+    base_name,
+    finished,
+    left_out_view,
+    match_rows,
+    official_split,
+    read_table,
+    read_text,
+)
 
 NAME = "unity"
 TITLE = "Unity"
 FILE_NAME = re.compile(r"^([0-9]{2}-[0-9a-f]{64})-[0-9]{4}\.png$", re.IGNORECASE)
 VIEW_OF = {"a2c": "A2C", "a4c": "A4C", "plax": "PLAX"}
-# What a view to be left out may be called in the report; a word that is no such name may be anything.
-VIEW_NAME = re.compile(r"^[a-z][a-z0-9 _-]{0,23}$")
-UNKNOWN_VIEW = "unknown word for a view"
 # The publisher's site has offered the table under two names; both have the columns file and view.
 VIEW_TABLES = ("view_index.csv", "view_index_20220705.csv")
 LISTS = ("train", "tune", "ival")
@@ -105,7 +111,7 @@ def list_records(folder: Path) -> Listing:
     def describe(name: str, word: str) -> dict[str, Any] | str:
         cine, view = _cine(name), VIEW_OF.get(word)
         if view is None:
-            return (f"view {word}" if VIEW_NAME.match(word) else UNKNOWN_VIEW) if word else NO_VIEW
+            return left_out_view(word)
         if cine is None:
             return "file name without a cine"
         return {"view": view, "group": cine, "group_kind": "cine", "official_split": splits.get(cine)}
