@@ -47,6 +47,8 @@ def test_what_only_looks_like_a_float_is_not(tmp_path, text):
         ("split", {"subsets": [150, "many"]}, r"split\.subsets\.1 = 'many'"),
         ("split", {"subsets": [150, 150]}, "names a size twice"),
         ("data", {"train_sources": ["tmed2"], "shift_sources": ["tmed2"]}, "may be named once only"),
+        ("data", {"root": "data/raw/real"}, r"data\.salt_file = data/salt\.demo is public"),
+        ("data", {"train_sources": ["own-../x"]}, r"data\.train_sources\.0: 'own-\.\./x' is no source"),
         ("data", {"train_sources": ["tmed3"]}, r"data\.train_sources\.0: 'tmed3' is no source"),
     ],
 )

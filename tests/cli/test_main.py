@@ -49,3 +49,12 @@ def test_other_errors_show_their_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("echosynth.cli.sources.run", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main(["sources"])
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+    code = "import sys; from echosynth import cli; sys.exit(cli.main(['sources', '--json']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

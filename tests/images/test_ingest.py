@@ -154,6 +154,19 @@ def test_cines_that_the_validation_drops_are_left_out_with_its_reason(tmp_path, 
     assert report["images"] == 8 and report["validation"]["method"] == "none"
 
 
+def test_what_was_not_validated_is_left_out_and_counts_as_bad(tmp_path, dynamic, params_with, monkeypatch):
+    params = params_with(ingest={"workers": 1})
+    salt = read_salt(Path(params.data.salt_file))
+    # The validation could not read 0X3, of which other frames may be fine, and 0X5 has come since.
+    reasons = {record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi"): "" for index in range(8) if index not in (3, 5)}
+    fake_review(monkeypatch, reasons)
+    review = (tmp_path / "validation", tmp_path / "decisions.yaml")
+    with pytest.raises(EchosynthError, match=r"2 of 8 files.*0X3\.avi was not there when .* validated"):
+        ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(data={"max_bad_share": 0.3}), review)
+    assert report["images"] == 6 and report["omitted"]["unreadable"]["count"] == 2
+
+
 def test_stills_are_not_validated(tmp_path, tmed2, params_with, monkeypatch):
     asked = fake_review(monkeypatch, {})
     report = ingest(TMED2, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}), (tmp_path, tmp_path / "x"))

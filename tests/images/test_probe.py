@@ -146,6 +146,21 @@ def nifti_bomb(frames: int = 1) -> bytes:
     return bytes(header) + bytes(100)
 
 
+def test_lines_of_values_and_absurd_numbers_of_channels(tmp_path):
+    line, absurd = tmp_path / "line.mha", tmp_path / "absurd.mha"
+    text = "ObjectType = Image\nNDims = {}\nBinaryData = True\nDimSize = {}\n{}ElementType = MET_UCHAR\n"
+    end = "ElementDataFile = LOCAL\n"
+    line.write_bytes((text.format(1, "7", "") + end).encode() + bytes(7))
+    assert probe(line) == "has no size of a picture in its header; copy it again"
+    with pytest.raises(EchosynthError, match="no size of a picture"):
+        read_frame(line)
+    channels = f"ElementNumberOfChannels = {'9' * 5000}\n"
+    absurd.write_bytes((text.format(2, "7 1", channels) + end).encode() + bytes(7))
+    probe(absurd)
+    with pytest.raises(EchosynthError, match=r"absurd\.mha"):
+        read_frame(absurd)
+
+
 def test_absurd_sizes_are_refused_by_the_header(tmp_path, whole):
     bombs = {
         "b.png": png_bomb(),

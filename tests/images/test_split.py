@@ -68,6 +68,13 @@ def test_rules_by_source(setting: Any, expected: list[str]) -> None:
         assert "names no patients" in rules["release"].reason
         assert rules["patients"].reason == "the release tells which images are of one patient"
         assert rules["own"].reason == "the release has no official split"
+        mixed = official_table()
+        mixed.loc[mixed["source"] == "release", "group_kind"] = ["patient", *["file"] * (len(plenty("release")) - 1)]
+        rule = split_rules(mixed, "auto")["release"]
+        assert (rule.rule, rule.reason) == (
+            "group",
+            "the release tells which images are of one patient for some of them",
+        )
 
 
 def test_official_splits_are_kept_and_leave_other_sources_as_they_were() -> None:

@@ -63,7 +63,9 @@ def test_a_team_can_hold_several_hospitals_apart():
     assert riverside not in all_sources()
 
 
-@pytest.mark.parametrize("name", ["nowhere", "", "releases", "__init__", "echonet_dynamic", "../own"])
+@pytest.mark.parametrize(
+    "name", ["nowhere", "", "releases", "__init__", "echonet_dynamic", "../own", "own-", "own-A", "own-../x"]
+)
 def test_an_unknown_source_is_named_with_those_that_are_known(name):
     with pytest.raises(EchosynthError, match=r"known are camus, echonet-dynamic.*own-<name>"):
         find_source(name)

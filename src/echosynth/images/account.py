@@ -94,7 +94,7 @@ class Account:
         """Raise EchosynthError when the release cannot be trusted.
 
         Args:
-            attempted: files that were opened.
+            attempted: files that were opened or should have been.
         """
         lost = self.listing.omitted.get(ROW_WITHOUT_FILE, [])
         bad, total = len(self.errors) + len(lost), attempted + len(lost)

@@ -168,14 +168,14 @@ def _rows(
     journal: Journal, sizes: Sequence[int], records: Sequence[Record], account: Account
 ) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Rows and pictures in the order of the records, whatever the order in which they were decoded."""
-    places = count()
+    places, refused = count(), len(account.errors)
     for number in range(len(sizes)):
         for reading in journal.read(number):
             record = records[next(places)]
             account.file(record, reading)
             for taken in reading.taken:
                 yield account.row(record, reading, taken), taken.png
-    account.check(len(records))
+    account.check(len(records) + refused)
 
 
 def _write_names(account: Account) -> None:

@@ -78,8 +78,8 @@ def test_all_that_a_tree_leaves_out(tmp_path):
         # Reasons are published: they must not repeat what may be a name.
         "unknown word for a view": ["SMITH_John_1960/1/x.png"],
         "kind without a known suffix": [
-            "a4c/7/MUSTER_HANS.19600102",
             "a4c/DICOMDIR",
+            "a4c/7/MUSTER_HANS.19600102",
             "a4c/7/noname",
             "a4c/7/x.of-Mr-Smith",
         ],
