@@ -94,13 +94,18 @@ def test_stop_asks_a_person_first(validation, decide, review):
     assert dropped(validation, decided, review(undecided="stop")) == {"d": "colour Doppler", "f": "colour Doppler"}
 
 
-def test_a_decision_survives_a_new_founder_and_a_contradiction_is_told(validation, decide, review):
+def test_a_decision_survives_a_new_founder_and_a_contradiction_leaves_it_undecided(validation, decide, review):
     # f founded the group when the decision was made; d has come since and sorts before it.
     assert dropped(validation, decide(groups={"f": "keep"}), review(undecided="drop")) == dict.fromkeys(
         "abe", BY_DECISION
     ) | {"c": "split picture"}
-    with pytest.raises(EchosynthError, match="disagree on the group of d"):
-        dropped(validation, decide(groups={"f": "keep", "d": "drop"}), review())
+    # The founder's own decision counts more; without it, members that disagree leave the group undecided.
+    assert "f" in dropped(validation, decide(groups={"f": "keep", "d": "drop"}), review(undecided="keep"))
+    disagree = decide(groups={"b": "keep", "c": "drop", "d": "keep", "e": "keep"})
+    assert dropped(validation, disagree, review(undecided="keep")) == {}
+    assert set(dropped(validation, disagree, review(undecided="drop"))) == set("abc")
+    with pytest.raises(EchosynthError, match="1 groups of echonet-lvh have no decision"):
+        dropped(validation, disagree, review(undecided="stop"))
 
 
 def test_the_grey_threshold_and_no_validation(validation, decide, review):

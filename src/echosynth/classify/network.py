@@ -13,7 +13,6 @@ from echosynth.config import SMALLEST_SIDE, Resampling
 from echosynth.device import Precision, autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
-from echosynth.images.store import Images
 from echosynth.views import VIEWS
 from echosynth.weights import load_weights, save_weights
 
@@ -102,7 +101,7 @@ def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, Classifie
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, images: Images, precision: Precision = "fp32", batch_size: int = 256
+    network: nn.Module, images: npt.NDArray[np.uint8], precision: Precision = "fp32", batch_size: int = 256
 ) -> npt.NDArray[np.float32]:
     """Class probabilities (N, 4) float32 for images (N, S, S) uint8, with a network in eval mode."""
     device = next(network.parameters()).device

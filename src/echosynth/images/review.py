@@ -81,21 +81,18 @@ def read_tables(validation: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return read_csv(validation / "groups.csv", GROUPS), read_csv(validation / "recordings.csv", RECORDINGS)
 
 
-def _made(groups: pd.DataFrame, recordings: pd.DataFrame, decisions: Decisions) -> "pd.Series[str]":
+def _made(groups: pd.DataFrame, recordings: pd.DataFrame, decisions: Decisions) -> "pd.Series[Any]":
     """The decision on each group, NaN where there is none.
 
-    A recording that comes or goes may give a group another founder; so the id of any member will do.
+    A recording that comes or goes may give a group another founder. So where the founder's own id stands in no
+    decision, those of the other members count if they agree; groups with different decisions that became one are
+    undecided.
     """
     words = recordings["id"].map(decisions.groups)
     found = words[words.notna()].groupby(recordings["group"])
-    torn = found.nunique()
-    if (torn > 1).any():
-        group = torn.index[torn > 1][0]
-        raise EchosynthError(
-            f"decisions disagree on the group of {group}, which holds recordings of several earlier groups; "
-            "correct them in data/review"
-        )
-    return groups["group"].map(found.first())
+    agreed = found.min().where(found.min() == found.max())
+    own = groups["group"].map(decisions.groups)
+    return own.where(own.notna(), groups["group"].map(agreed))
 
 
 def group_decisions(
@@ -106,9 +103,6 @@ def group_decisions(
     Returns:
         `groups` with the columns decision (keep or drop; with review.undecided `stop` the proposal where nobody has
         decided) and by (person, proposal, or how undecided ones are treated).
-
-    Raises:
-        EchosynthError: decisions on members of one group disagree.
     """
     made = _made(groups, recordings, decisions)
     fallback = groups["proposal"] if params.undecided in ("proposal", "stop") else params.undecided

@@ -10,7 +10,7 @@ import pandas as pd
 from echosynth.config import PhantomParams
 from echosynth.sources.phantom.anatomy import END_SYSTOLE, ventricle_volume
 from echosynth.sources.phantom.media import in_parallel, write_avi
-from echosynth.sources.phantom.plan import Item, digest, planner, split_names, video_items
+from echosynth.sources.phantom.plan import Item, planner, split_names, video_items, video_name
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.screen import cine_phases, extremes, frames
 
@@ -42,8 +42,7 @@ def _write(
     recording = draw_recording(params, NAME, item.patient, item.number, item.view)
     rng = np.random.default_rng((*recording.seed, 10_002))
     phases = cine_phases(rng, *recording.style.frames)
-    # Eight bytes without leading zeros, as the release prints them: 15 or 16 digits.
-    name = f"0X{int(digest(8, params.seed, NAME, item.patient, item.number), 16):X}"
+    name = video_name(params, NAME, item.patient, item.number)
     write_avi(root / "Videos" / f"{name}.avi", frames(recording, phases, item.kind), recording.style.quality)
     largest, smallest = (ventricle_volume(recording.anatomy, phase) for phase in (0.0, END_SYSTOLE))
     listed = {

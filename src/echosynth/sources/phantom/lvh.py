@@ -11,7 +11,7 @@ import pandas as pd
 from echosynth.config import PhantomParams
 from echosynth.sources.phantom.anatomy import OUTFLOW, heart_at
 from echosynth.sources.phantom.media import in_parallel, write_avi
-from echosynth.sources.phantom.plan import Item, digest, planner, split_names, video_items
+from echosynth.sources.phantom.plan import Item, planner, split_names, video_items, video_name
 from echosynth.sources.phantom.recordings import Recording, draw_recording
 from echosynth.sources.phantom.screen import cine_phases, extremes, frames
 
@@ -53,16 +53,12 @@ def calipers(recording: Recording, phase: float) -> tuple[list[float], npt.NDArr
     return [float(length) for length in -np.diff(along) / 10], recording.pixels(ends)
 
 
-def _name(params: PhantomParams, *values: object) -> str:
-    return f"0X{int(digest(8, params.seed, NAME, *values), 16):X}"
-
-
 def _write(params: PhantomParams, root: Path, item: Item) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """One video; its rows of MeasurementsList and of the truth."""
     recording = draw_recording(params, NAME, item.patient, item.number, item.view)
     rng = np.random.default_rng((*recording.seed, 10_002))
     phases = cine_phases(rng, *recording.style.frames)
-    name = _name(params, item.patient, item.number)
+    name = video_name(params, NAME, item.patient, item.number)
     file = f"Batch{1 + int(rng.integers(BATCHES))}/{name}.avi"
     write_avi(root / file, frames(recording, phases, item.kind), recording.style.quality)
     rows = []
@@ -99,6 +95,8 @@ def write_lvh(params: PhantomParams, root: Path, workers: int) -> list[dict[str,
         for (listed, _), item in zip(written, items, strict=False)
         for row in listed
     ]
-    rows += [row | {"HashedFileName": _name(params, "lost", number)} for number, row in enumerate(rows[:stray])]
+    rows += [
+        row | {"HashedFileName": video_name(params, NAME, "lost", number)} for number, row in enumerate(rows[:stray])
+    ]
     pd.DataFrame(rows, columns=COLUMNS).to_csv(root / "MeasurementsList.csv", lineterminator="\n", float_format="%.4f")
     return [truth for _, truth in written]

@@ -110,6 +110,15 @@ def split_names(count: int, shares: dict[str, float], rng: Rng) -> list[str]:
     return [names[place] for place in rng.permutation(count)]
 
 
+def video_name(params: PhantomParams, source: SourceName, *values: object) -> str:
+    """Name of a video, eight bytes without leading zeros as the releases print them: 15 or 16 digits.
+
+    It depends on all parameters of the phantoms: decisions on recordings go by name, and other pictures must not come
+    under a name that was decided about.
+    """
+    return f"0X{int(digest(8, sorted(params.model_dump().items()), source, *values), 16):X}"
+
+
 def digest(size: int, *values: object) -> str:
     """Hex digits (two for each of `size` bytes) that stand for `values`: file names as the releases have them."""
     return hashlib.blake2b(repr(values).encode(), digest_size=size).hexdigest()
