@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -47,8 +48,6 @@ def test_every_part_of_the_study_is_there(finished: Path) -> None:
 
 
 def test_no_patient_is_in_two_splits(finished: Path) -> None:
-    import pandas as pd
-
     manifest = pd.concat([pd.read_csv(path) for path in (finished / "data/sources").glob("*/manifest.csv")])
     split = pd.read_csv(finished / "data/split/assignment.csv").merge(manifest[["id", "group"]], on="id")
     assert set(split["split"]) == {"train", "validation", "test"}
@@ -105,7 +104,9 @@ def test_the_data_page_is_there_and_a_decision_reads_one_source_anew(finished: P
     # A person drops one recording: this source is read anew and nothing else is validated or read.
     path = finished / "data/review/echonet-lvh.yaml"
     before = path.read_text()
-    recording = (finished / "data/validation/echonet-lvh/recordings.csv").read_text().splitlines()[1].split(",")[0]
+    recordings = pd.read_csv(finished / "data/validation/echonet-lvh/recordings.csv")
+    largest = recordings["group"].mode()[0]  # the grey ones
+    recording = str(recordings.loc[(recordings["group"] == largest) & recordings["proposal"].isna(), "id"].iloc[0])
     try:
         path.write_text(yaml.safe_dump({"groups": {}, "recordings": {recording: "drop"}}))
         printed = run("dvc", "repro", "ingest", "validate").stdout
