@@ -1,0 +1,276 @@
+"""Whole synthetic sets: made block by block, by one process or several, resumable with the same bytes."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from echosynth.config import Precision
+from echosynth.device import memory_explained, pick_device, resolved
+from echosynth.diffusion.model import DiffusionModel, load, read_card
+from echosynth.diffusion.plan import Plan
+from echosynth.diffusion.sample import CPU_BATCH, Sampling, check_guidance, sample_batch
+from echosynth.diffusion.samplers import network_evaluations
+from echosynth.errors import EchosynthError
+from echosynth.files import atomic_file, file_hash
+from echosynth.images.store import Images, write_image_stream
+from echosynth.progress import progress
+from echosynth.resume import ResumeState, code_hash
+from echosynth.views import VIEWS
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that the images of a set depend on.
+
+    Attributes:
+        model: folder of a trained model.
+        plan: what each image shows.
+        seed: of the noise.
+        how: solver and guidance.
+        precision: see `echosynth.device.resolved`.
+        batch_size: images at a time on a GPU; a CPU computes `CPU_BATCH` at a time.
+        guide: weights of an earlier snapshot for autoguidance, below `model`; empty: none.
+    """
+
+    model: Path
+    plan: Plan
+    seed: int
+    how: Sampling
+    precision: Precision
+    batch_size: int
+    guide: str = ""
+
+    def blocks(self, device: torch.device) -> list[range]:
+        """Numbers of the images that are made, saved and found again together."""
+        size = CPU_BATCH if device.type == "cpu" else self.batch_size
+        numbers = range(len(self.plan))
+        return [numbers[first : first + size] for first in numbers[::size]]
+
+    def state(self, device: torch.device) -> ResumeState:
+        """Where finished blocks are kept: another folder for other parameters, weights, code or kind of device."""
+        files = [self.model / "card.json", *sorted(self.model.glob("*.safetensors"))]
+        files += [self.model / self.guide] if self.guide else []
+        return ResumeState(
+            "sample",
+            [self.plan.views.tolist(), self.plan.sources.tolist()],
+            self.seed,
+            asdict(self.how),
+            resolved(device, self.precision),
+            "cpu" if device.type == "cpu" else [torch.cuda.get_device_name(device), self.batch_size],
+            {file.name: file_hash(file) for file in files},
+            code_hash("diffusion", "device.py"),
+        )
+
+
+def snapshot_guide(folder: Path, share: float) -> str:
+    """File of the snapshot that guides a model, below the model's folder.
+
+    Args:
+        folder: of the model.
+        share: of the training; the snapshot nearest to it is taken. 0: none.
+
+    Returns:
+        Its path below `folder`; empty for a share of 0.
+
+    Raises:
+        EchosynthError: the model has no earlier snapshot.
+    """
+    if not share:
+        return ""
+    card = read_card(folder)
+    steps = {int(path.stem.removeprefix("step-")): path for path in folder.glob("snapshots/step-*.safetensors")}
+    earlier = sorted(step for step in steps if step < card.step)
+    if not earlier:
+        raise EchosynthError(
+            f"sample.autoguidance = {share}, but {folder / 'snapshots'} holds no earlier weights of the model: train "
+            "it with diffusion.keep_snapshots = true, or set sample.autoguidance to 0"
+        )
+    nearest = min(earlier, key=lambda step: abs(step - share * card.diffusion.steps))
+    return steps[nearest].relative_to(folder).as_posix()
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that make a set together, as started by `torchrun` or `accelerate launch`.
+
+    Attributes:
+        rank: number of this process, from 0.
+        world: how many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def joined(cls) -> "Team":
+        """Join the others, where there are some."""
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            return cls()
+        from accelerate import PartialState
+
+        # One process may have much more left to do than another after a kill.
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
+        return cls(state.process_index, state.num_processes)
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the set."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait until all have come here."""
+        if self.world > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
+
+def _saved(state: ResumeState, block: range, size: int) -> Images | None:
+    """The images of a finished block; None when there is none, or a torn one."""
+    try:
+        images = np.load(_file(state, block), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = images.shape == (len(block), size, size) and images.dtype == np.uint8
+    return images if whole else None
+
+
+def _file(state: ResumeState, block: range) -> Path:
+    return state.folder / f"{block.start:07d}.npy"
+
+
+@contextmanager
+def _memory(device: torch.device, batch_size: int) -> Iterator[None]:
+    """Turn running out of memory into one sentence."""
+    if device.type != "cpu":
+        with memory_explained("sample.batch_size", batch_size):
+            yield
+        return
+    try:
+        yield
+    except RuntimeError as error:  # what the CPU's allocator raises
+        if "allocate memory" not in str(error):
+            raise
+        raise EchosynthError(
+            f"out of memory: a CPU computes {CPU_BATCH} images together whatever sample.batch_size is; close other "
+            f"programs, or use a GPU and try sample.batch_size = {CPU_BATCH // 2}"
+        ) from None
+
+
+def _make(
+    job: Job, model: DiffusionModel, guide: DiffusionModel | None, blocks: list[range], state: ResumeState
+) -> Iterator[int]:
+    """Make and save blocks; yields the number of each image."""
+    for block in blocks:
+        views, sources = (tokens[block.start : block.stop] for tokens in (job.plan.views, job.plan.sources))
+        images = sample_batch(model, views, sources, block, job.seed, job.how, job.precision, guide)
+        with atomic_file(_file(state, block)) as part, part.open("wb") as stream:
+            np.save(stream, images, allow_pickle=False)
+        yield from block
+
+
+def _rows(
+    job: Job, blocks: list[range], state: ResumeState, size: int, name: str
+) -> Iterator[tuple[dict[str, Any], Images]]:
+    """Rows of the manifest with their images, read back block by block."""
+    for block in blocks:
+        images = _saved(state, block, size)
+        if images is None:
+            raise EchosynthError(
+                f"{_file(state, block)} is missing or damaged; let all processes share this folder and run again"
+            )
+        for number, image in zip(block, images, strict=True):
+            source = job.plan.source(number)
+            yield (
+                {
+                    "id": f"{name}-{number:06d}",
+                    "source": f"synthetic-{source}" if source else "synthetic",
+                    "view": VIEWS[job.plan.views[number]],
+                    "group": f"synthetic-{number:06d}",
+                    "group_kind": "none",
+                    "official_split": "",
+                    "moment": "",
+                    "frame": 0,
+                    "frames": 1,
+                    "width": size,
+                    "height": size,
+                    "synthetic": True,
+                },
+                image,
+            )
+
+
+def _metrics(job: Job, model: DiffusionModel) -> dict[str, Any]:
+    """What the set is, for metrics.json."""
+    table = job.plan.counts()
+    return {
+        "images": len(job.plan),
+        "by_view": {view: sum(row.values()) for view, row in table.items()},
+        "by_view_and_source": table,
+        "solver": job.how.solver,
+        "evaluations": network_evaluations(job.how.solver, model.process, job.how.evaluations),
+        "guidance": job.how.guidance,
+    }
+
+
+def generate(
+    job: Job,
+    out: Path,
+    name: str,
+    what: str = "sampling",
+    team: Team | None = None,
+) -> float:
+    """Make a synthetic set: image n is a function of the job alone.
+
+    Finished blocks survive a kill; the same job goes on with them and ends with the same bytes. Of several processes
+    on one shared folder, process r of w makes blocks r, r + w, ...; the main one writes the set when all are made.
+    Memory does not grow with the set.
+
+    Args:
+        job: what to make.
+        out: folder of the image set, replaced when it is there; metrics.json lies in it too.
+        name: image n gets the id <name>-<n>.
+        what: shown in front of the progress.
+        team: the processes, see `Team.joined`, which this calls where none is given.
+
+    Returns:
+        Images a second of this process, 0 when it found all of them made.
+
+    Raises:
+        EchosynthError: model, parameters and device do not fit, or memory or disk is full.
+    """
+    team = team or Team.joined()
+    device = pick_device()
+    card = read_card(job.model)
+    check_guidance(card, job.how, bool(job.guide))
+    model = load(job.model, device)
+    guide = load(job.model, device, job.guide) if job.guide and job.how.guidance != 1 else None
+    state, blocks = job.state(device), job.blocks(device)
+    held: AbstractContextManager[Any] = state.held() if team.main else nullcontext()
+    with held:
+        team.wait()  # the main process holds the folder for all
+        own = blocks[team.rank :: team.world]
+        left = [block for block in own if _saved(state, block, card.size) is None]
+        total, missing = sum(map(len, own)), sum(map(len, left))
+        if missing < total:
+            print(f"{what}: going on after {total - missing} of {total} images", file=sys.stderr)
+        began = time.monotonic()
+        with _memory(device, job.batch_size):
+            for _ in progress(_make(job, model, guide, left, state), total, what, "images", total - missing):
+                pass
+        seconds = time.monotonic() - began
+        team.wait()
+        if team.main:
+            rows = _rows(job, blocks, state, card.size, name)
+            write_image_stream(out, rows, lambda: {"metrics.json": _metrics(job, model)})
+            state.clear()
+    return missing / max(seconds, 1e-9)

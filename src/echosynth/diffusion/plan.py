@@ -1,0 +1,176 @@
+"""Who is image n of a synthetic set: its view and its source, from counts alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from echosynth.diffusion.model import DiffusionCard
+from echosynth.errors import EchosynthError
+from echosynth.views import VIEW_INDEX, VIEWS
+
+Indices = npt.NDArray[np.int64]
+ViewShares = Literal["balanced", "real"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What each image of a set shows.
+
+    Attributes:
+        views: (N,) index of `VIEWS` of image n.
+        sources: (N,) index of `source_names`; their number, the null token, where no source is told.
+        source_names: the sources that the model was told.
+    """
+
+    views: Indices
+    sources: Indices
+    source_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def source(self, number: int) -> str | None:
+        """Name of the source of image `number`; None where it is not told."""
+        return (*self.source_names, None)[self.sources[number]]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by view and source ("none" where it is not told), empty ones left out."""
+        names = (*self.source_names, "none")
+        table = np.zeros((len(VIEWS), len(names)), np.int64)
+        np.add.at(table, (self.views, self.sources), 1)
+        found = {
+            view: {name: int(n) for name, n in zip(names, row, strict=True) if n}
+            for view, row in zip(VIEWS, table, strict=True)
+        }
+        return {view: row for view, row in found.items() if row}
+
+
+def apportion(count: int, weights: Sequence[int], first: int = 0) -> list[int]:
+    """Split `count` in the proportions of `weights` by largest remainders.
+
+    Args:
+        count: what is split, 0 or more.
+        weights: not negative, not all 0.
+        first: which one is served first where remainders tie; the others follow in order.
+
+    Returns:
+        Whole numbers that sum to `count`, each less than 1 from its share.
+    """
+    total, number = sum(weights), len(weights)
+    counts = [count * weight // total for weight in weights]
+    by_remainder = sorted(range(number), key=lambda k: (-(count * weights[k] % total), (k - first) % number))
+    for k in by_remainder[: count - sum(counts)]:
+        counts[k] += 1
+    return counts
+
+
+def interleave(counts: Sequence[int], first: int = 0) -> Indices:
+    """An order of `counts[k]` times k whose every beginning holds the proportions of the whole.
+
+    Among the first m, k stands for m counts[k] / sum(counts) times with an error of 1 - 1 / (2 K - 2) at most for K
+    counts above 0, the smallest bound there is (Tijdeman 1980, The chairman assignment problem). Equal counts take
+    turns.
+
+    Args:
+        counts: not negative.
+        first: which one comes first where several are equally due; the others follow in order.
+
+    Returns:
+        (sum(counts),) int64.
+    """
+    order = np.roll(np.arange(len(counts)), -first)
+    order = order[np.asarray(counts, np.int64)[order] > 0]
+    wanted = np.asarray(counts, np.int64)[order]
+    total, scale = int(wanted.sum()), 2 * len(order) - 2
+    if not scale:
+        return np.repeat(order, wanted)
+    placed, sequence = np.zeros_like(wanted), np.empty(total, np.int64)
+    for position in range(total):
+        # Times total * scale, so that all of it is whole numbers. Among those that lag enough, the first that would
+        # lag too much if it were passed over.
+        lag = scale * (wanted * (position + 1) - placed * total)
+        due = np.where(lag >= total, ((scale - 1) * total - lag) / wanted, np.inf)
+        chosen = int(due.argmin())
+        placed[chosen] += 1
+        sequence[position] = order[chosen]
+    return sequence
+
+
+def _view_counts(card: DiffusionCard, count: int | Mapping[str, int], views: ViewShares) -> list[int]:
+    """Images of each view, checked against what the model has seen."""
+    seen = [sum(card.training_images.get(view, {}).values()) for view in VIEWS]
+    if isinstance(count, Mapping):
+        if unknown := [name for name in count if name not in VIEW_INDEX]:
+            raise EchosynthError(f"{unknown[0]} is no view; known are {', '.join(VIEWS)}")
+        if wrong := [name for name, number in count.items() if number < 0]:
+            raise EchosynthError(f"{count[wrong[0]]} images of {wrong[0]} cannot be made; ask for 0 or more")
+        counts = [count.get(view, 0) for view in VIEWS]
+    else:
+        counts = apportion(max(count, 0), seen if views == "real" else [1] * len(VIEWS))
+    if not sum(counts):
+        raise EchosynthError("a synthetic set needs at least one image; ask for 1 or more")
+    if unseen := [view for view, wanted, images in zip(VIEWS, counts, seen, strict=True) if wanted and not images]:
+        raise EchosynthError(
+            f"the model has not seen a single training image of {unseen[0]} and cannot make one; train it on a larger "
+            "subset (split.subsets), or set sample.views to real, which leaves this view out"
+        )
+    return counts
+
+
+def _source_weights(card: DiffusionCard, sources: str, view: int) -> list[int]:
+    """Proportions of the sources, the null token last, within a view."""
+    names = card.sources
+    if not names and sources not in ("real", "none"):
+        raise EchosynthError(
+            f"sample.sources = {sources}, but this model is not told the source; set it to none, or train a model with "
+            "diffusion.source_conditioning = true"
+        )
+    if names and sources == "none" and not card.diffusion.source_dropout:
+        raise EchosynthError(
+            "sample.sources = none, but this model was always told the source (diffusion.source_dropout = 0); set it "
+            "to real or balanced, or train a model with diffusion.source_dropout above 0"
+        )
+    if not names or sources == "none":
+        return [*(0 for _ in names), 1]
+    if sources == "real":
+        return [*(card.training_images[VIEWS[view]].get(name, 0) for name in names), 0]
+    if sources == "balanced":
+        return [*(1 for _ in names), 0]
+    if sources not in names:
+        raise EchosynthError(
+            f"sample.sources = {sources}, but this model knows {', '.join(names)} alone; name one of these, or real, "
+            "balanced or none"
+        )
+    return [*(int(name == sources) for name in names), 0]
+
+
+def make_plan(
+    card: DiffusionCard, count: int | Mapping[str, int], views: ViewShares = "balanced", sources: str = "real"
+) -> Plan:
+    """Decide what each image of a set shows: exact counts, interleaved so that every beginning of the set has about its
+    proportions.
+
+    Args:
+        card: of the model.
+        count: all images, or view -> images.
+        views: where `count` is one number: `balanced` (image n shows view n mod 4) or `real`, in the proportions of the
+            training images.
+        sources: within a view: `real` (the proportions of its training images; not told to a model that knows no
+            sources), `balanced` (over all sources that the model knows, also where the data has no such pair), `none`
+            (not told), or the name of one.
+
+    Raises:
+        EchosynthError: the model cannot make these: it has never seen such a view or source, or an image without.
+    """
+    counts = _view_counts(card, count, views)
+    chosen = interleave(counts)
+    told = np.empty_like(chosen)
+    for view, number in enumerate(counts):
+        # In a balanced set each view begins with another source: so the sources take turns over the whole set too.
+        first = view % max(1, len(card.sources)) if sources == "balanced" else 0
+        weights = _source_weights(card, sources, view) if number else [1]
+        told[chosen == view] = interleave(apportion(number, weights, first), first)
+    return Plan(chosen, told, card.sources)

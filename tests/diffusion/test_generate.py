@@ -1,0 +1,336 @@
+"""Whole sets: killed, torn, shared by processes; the bytes stay the same."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from echosynth.diffusion import generate as module
+from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
+from echosynth.diffusion.model import DiffusionCard, load, save
+from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.plan import make_plan
+from echosynth.diffusion.sample import CPU_BATCH, Sampling, sample_images
+from echosynth.errors import EchosynthError
+from echosynth.images.store import read_image_set
+from echosynth.views import VIEWS
+from echosynth.weights import save_weights
+
+COUNT = 90  # in blocks of 20, the last one half full
+BLOCKS = 5
+OUTPUTS = ("images.zip", "manifest.csv", "metrics.json")
+# Samples slowly enough to be killed on the way, or to meet other processes.
+SLOW = """
+import sys, time
+from pathlib import Path
+from echosynth.diffusion import generate as module
+from echosynth.diffusion.model import read_card
+from echosynth.diffusion.plan import make_plan
+from echosynth.diffusion.sample import Sampling
+draw = module.sample_batch
+module.sample_batch = lambda *args: time.sleep(0.5) or draw(*args)
+model, out = map(Path, sys.argv[1:3])
+job = module.Job(model, make_plan(read_card(model), int(sys.argv[3])), 3, Sampling(evaluations=2), "fp32", 50)
+module.generate(job, out, "synthetic-tiny")
+"""
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "workspace"))
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def store(params, tmp_path):
+    """Store an untrained model: (name, changes of the parameters) -> its folder."""
+
+    def make(name="model", seed=0, **changes):
+        changes = {"channels": [16, 32], "attention": [4], "timesteps": 50} | changes
+        card = DiffusionCard(
+            sources=("lvh", "tmed2"),
+            size=16,
+            diffusion=params.diffusion.model_copy(update=changes),
+            training_images={view: {"lvh": 3, "tmed2": 1} for view in VIEWS},
+            training_hash="0" * 16,
+            step=1000,
+            ema_decay=0.9,
+            frechet=None,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network = ViewDenoiser(card.diffusion, 16, 2)
+        (tmp_path / name).mkdir()
+        save(tmp_path / name, network.state_dict(), card)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def job(store):
+    folder = store()
+    plan = make_plan(module.read_card(folder), COUNT)
+    return Job(folder, plan, 3, Sampling(evaluations=2), "fp32", 50)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """First numbers of the blocks that are sampled."""
+    blocks, draw = [], module.sample_batch
+
+    def watched(model, views, sources, numbers, *args):
+        blocks.append(numbers[0])
+        return draw(model, views, sources, numbers, *args)
+
+    monkeypatch.setattr(module, "sample_batch", watched)
+    return blocks
+
+
+def content(folder):
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def saved(workspace):
+    return sorted(workspace.glob(".resume/sample-*/*.npy"))
+
+
+def test_a_set_is_what_was_planned(job, tmp_path, workspace):
+    assert generate(job, tmp_path / "out", "synthetic-tiny") > 0
+    stored = read_image_set(tmp_path / "out")
+    manifest = stored.manifest
+    assert manifest["id"].tolist() == [f"synthetic-tiny-{n:06d}" for n in range(COUNT)]
+    assert manifest["view"].tolist() == [VIEWS[n % 4] for n in range(COUNT)]
+    assert manifest["source"].tolist() == [f"synthetic-{job.plan.source(n)}" for n in range(COUNT)]
+    assert manifest["synthetic"].all() and set(manifest["group_kind"]) == {"none"}
+    model = load(job.model, torch.device("cpu"))
+    expected = sample_images(model, job.plan.views, job.plan.sources, 3, job.how, "fp32")
+    assert np.array_equal(stored.images, expected)
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
+    by_pair = Counter(zip(manifest["view"], manifest["source"].str.removeprefix("synthetic-"), strict=True))
+    assert {(v, s): n for v, row in metrics["by_view_and_source"].items() for s, n in row.items()} == by_pair
+    assert metrics["by_view"] == {"A2C": 23, "A4C": 23, "PLAX": 22, "PSAX": 22}
+    assert (metrics["images"], metrics["solver"], metrics["evaluations"]) == (COUNT, "dpm++", 2)
+    assert not saved(workspace)
+
+
+def test_a_source_that_is_not_told_is_not_named(job, tmp_path):
+    plan = make_plan(module.read_card(job.model), 4, sources="none")
+    generate(Job(job.model, plan, 3, job.how, "fp32", 50), tmp_path / "out", "synthetic-tiny")
+    assert set(read_image_set(tmp_path / "out").manifest["source"]) == {"synthetic"}
+
+
+def test_memory_does_not_grow_with_the_set(job, tmp_path, monkeypatch):
+    """Blocks are read back when their turn comes, and only one is held."""
+    events, read = [], module._saved
+
+    def watched(state, block, size):
+        events.append(block.start)
+        return read(state, block, size)
+
+    def write(folder, rows, extra):
+        events.clear()
+        for number, _ in enumerate(rows):
+            assert events == list(range(0, number + 1, CPU_BATCH))
+
+    monkeypatch.setattr(module, "_saved", watched)
+    monkeypatch.setattr(module, "write_image_stream", write)
+    generate(job, tmp_path / "out", "synthetic-tiny")
+
+
+@pytest.fixture
+def interrupted(job, tmp_path, workspace, monkeypatch):
+    """The blocks of a run that made everything and then could not write."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_image_stream", lambda *args: (_ for _ in ()).throw(EchosynthError("disk is full")))
+        with pytest.raises(EchosynthError, match="disk is full"):
+            generate(job, tmp_path / "out", "synthetic-tiny")
+    assert len(saved(workspace)) == BLOCKS
+    return saved(workspace)
+
+
+def test_torn_and_lost_blocks_are_made_anew(job, tmp_path, workspace, interrupted, made, capsys):
+    interrupted[1].write_bytes(interrupted[1].read_bytes()[:500])
+    interrupted[2].write_bytes(b"")
+    interrupted[3].unlink()
+    np.save(interrupted[4], np.zeros((3, 16, 16), np.uint8))
+    generate(job, tmp_path / "out", "synthetic-tiny")
+    assert made == [20, 40, 60, 80]
+    assert "going on after 20 of 90 images" in capsys.readouterr().err
+    made.clear()
+    generate(job, tmp_path / "whole", "synthetic-tiny")
+    assert made == [0, 20, 40, 60, 80]
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+
+
+def test_pickles_are_not_read(job, tmp_path, interrupted, made):
+    np.save(interrupted[0], np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    generate(job, tmp_path / "out", "synthetic-tiny")
+    assert made == [0]
+
+
+def test_other_weights_seeds_and_settings_start_anew(job, store, tmp_path, workspace, interrupted, made):
+    others = [
+        Job(job.model, job.plan, 4, job.how, "fp32", 50),
+        Job(job.model, job.plan, 3, Sampling(evaluations=3), "fp32", 50),
+        Job(job.model, job.plan, 3, job.how, "bf16", 50),
+        Job(job.model, make_plan(module.read_card(job.model), COUNT, sources="lvh"), 3, job.how, "fp32", 50),
+        Job(store("other", seed=1), job.plan, 3, job.how, "fp32", 50),
+    ]
+    for other in others:
+        made.clear()
+        generate(other, tmp_path / "out", "synthetic-tiny")
+        assert len(made) == BLOCKS
+    made.clear()
+    # A CPU's images do not depend on the batch size.
+    generate(Job(job.model, job.plan, 3, job.how, "fp32", 7), tmp_path / "out", "synthetic-tiny")
+    assert made == []
+
+
+def test_processes_take_turns_and_the_main_one_writes(job, tmp_path, workspace, made, monkeypatch):
+    monkeypatch.setattr(Team, "wait", lambda team: None)
+    generate(job, tmp_path / "out", "synthetic-tiny", team=Team(1, 2))
+    assert made == [20, 60] and not (tmp_path / "out").exists()
+    assert len(saved(workspace)) == 2
+    made.clear()
+    generate(job, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
+    assert made == [0, 40, 80] and not saved(workspace)
+    generate(job, tmp_path / "one", "synthetic-tiny")
+    assert content(tmp_path / "out") == content(tmp_path / "one")
+
+
+def test_processes_that_share_no_folder_are_told(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(Team, "wait", lambda team: None)
+    with pytest.raises(EchosynthError, match=r"0000020\.npy is missing.*share this folder"):
+        generate(job, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_of_memory_is_one_sentence(job, tmp_path, monkeypatch):
+    def fail(message):
+        def draw(*args):
+            raise RuntimeError(message)
+
+        return draw
+
+    monkeypatch.setattr(module, "sample_batch", fail("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"))
+    with pytest.raises(EchosynthError, match=r"out of memory.*try sample\.batch_size = 10"):
+        generate(job, tmp_path / "out", "synthetic-tiny")
+    monkeypatch.setattr(module, "sample_batch", fail("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        generate(job, tmp_path / "out", "synthetic-tiny")
+
+
+def test_out_of_memory_on_a_gpu_halves_the_batch():
+    with (
+        pytest.raises(EchosynthError, match=r"try sample\.batch_size = 50"),
+        module._memory(torch.device("cuda"), 100),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_blocks_of_a_gpu_are_its_batches(job):
+    assert [len(block) for block in job.blocks(torch.device("cuda"))] == [50, 40]
+    assert [len(block) for block in job.blocks(torch.device("cpu"))] == [20, 20, 20, 20, 10]
+
+
+def test_guidance_without_a_null_token_is_refused(store, tmp_path):
+    folder = store("no-null", view_dropout=0.0)
+    job = Job(folder, make_plan(module.read_card(folder), 4), 3, Sampling(guidance=2.0), "fp32", 50)
+    with pytest.raises(EchosynthError, match=r"diffusion\.view_dropout"):
+        generate(job, tmp_path / "out", "synthetic-tiny")
+
+
+@pytest.fixture
+def kept(store):
+    """A model of 1000 steps with its snapshots, of which the last has its own weights."""
+    folder = store("kept", view_dropout=0.0)
+    for step in (250, 500, 750, 1000):
+        with torch.random.fork_rng():
+            torch.manual_seed(step)
+            network = ViewDenoiser(module.read_card(folder).diffusion, 16, 2)
+        (folder / "snapshots").mkdir(exist_ok=True)
+        save_weights(network.state_dict(), folder / f"snapshots/step-{step:07d}.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("share", "step"), [(0.01, 250), (0.37, 250), (0.38, 500), (0.5, 500), (0.7, 750), (0.99, 750)]
+)
+def test_the_nearest_earlier_snapshot_guides(kept, share, step):
+    assert snapshot_guide(kept, share) == f"snapshots/step-{step:07d}.safetensors"
+
+
+def test_no_snapshot_to_guide(kept, store):
+    assert snapshot_guide(kept, 0.0) == ""
+    with pytest.raises(EchosynthError, match=r"diffusion\.keep_snapshots"):
+        snapshot_guide(store(), 0.5)
+    for step in (250, 500, 750):
+        (kept / f"snapshots/step-{step:07d}.safetensors").unlink()
+    with pytest.raises(EchosynthError, match=r"diffusion\.keep_snapshots"):
+        snapshot_guide(kept, 0.9)  # the model itself is no guide
+
+
+def test_autoguidance_by_a_stored_snapshot(kept, tmp_path):
+    plan = make_plan(module.read_card(kept), 6)
+    images = {}
+    for name, guide, guidance in [
+        ("plain", "", 1.0),
+        ("unused", snapshot_guide(kept, 0.5), 1.0),
+        ("guided", snapshot_guide(kept, 0.5), 2.0),
+        ("other", snapshot_guide(kept, 0.2), 2.0),
+    ]:
+        how = Sampling(evaluations=3, guidance=guidance)
+        generate(Job(kept, plan, 3, how, "fp32", 50, guide), tmp_path / name, "synthetic-tiny")
+        images[name] = np.array(read_image_set(tmp_path / name).images)
+    assert np.array_equal(images["plain"], images["unused"])
+    assert not np.array_equal(images["plain"], images["guided"])
+    assert not np.array_equal(images["other"], images["guided"])
+    model, guide = (load(kept, torch.device("cpu"), name) for name in ("model.safetensors", snapshot_guide(kept, 0.5)))
+    how = Sampling(evaluations=3, guidance=2.0)
+    assert np.array_equal(images["guided"], sample_images(model, plan.views, plan.sources, 3, how, "fp32", guide))
+
+
+def start(job, out, **environment):
+    command = [sys.executable, "-c", SLOW, str(job.model), str(out), str(COUNT)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bytes(job, tmp_path, workspace, made):
+    killed = start(job, tmp_path / "out")
+    while len(saved(workspace)) < 2 and killed.poll() is None:
+        time.sleep(0.02)
+    assert killed.poll() is None, killed.communicate()[1].decode()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    done = len(saved(workspace))
+    assert 2 <= done < BLOCKS and not (tmp_path / "out").exists()
+    generate(job, tmp_path / "out", "synthetic-tiny")
+    assert made == [CPU_BATCH * block for block in range(done, BLOCKS)]
+    generate(job, tmp_path / "whole", "synthetic-tiny")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert not saved(workspace)
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives(job, tmp_path, workspace):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    address = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [start(job, tmp_path / "out", RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
+    for process in both:
+        words = process.communicate()[1].decode()
+        assert process.returncode == 0, words
+    assert not saved(workspace)
+    generate(job, tmp_path / "one", "synthetic-tiny")
+    assert content(tmp_path / "out") == content(tmp_path / "one")
