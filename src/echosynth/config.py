@@ -5,7 +5,6 @@ is allowed.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from pkgutil import iter_modules
@@ -22,6 +21,8 @@ ArmName = RealArm | SyntheticArm
 Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
 SubsetSize = Annotated[int, Field(ge=8)] | Literal["all"]
 Resampling = Literal["area-cubic", "cubic"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -48,27 +49,6 @@ SourceName = Annotated[str, AfterValidator(_known_source)]
 
 # Smallest side in pixels that an architecture can halve as often as it does.
 SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
-
-
-def check_levels(size: int, unshuffle: int, channels: Sequence[int], attention_levels: Sequence[int]) -> None:
-    """Check that the diffusion model's U-Net can be built for images of side `size`.
-
-    Raises:
-        ValueError: naming the parameter that does not fit.
-    """
-    factor = unshuffle * 2 ** (len(channels) - 1)
-    if size % factor:
-        raise ValueError(
-            f"ingest.size = {size} cannot be halved through diffusion.unshuffle = {unshuffle} and {len(channels)} "
-            f"diffusion.channels: it must be a multiple of {factor}"
-        )
-    if missing := [level for level in attention_levels if level >= len(channels)]:
-        raise ValueError(
-            f"diffusion.attention_levels names level {missing[0]}, but diffusion.channels has levels 0 to "
-            f"{len(channels) - 1}"
-        )
-    if any(width % 4 for width in channels):
-        raise ValueError(f"diffusion.channels = {list(channels)} must all be multiples of 4 (better of 32)")
 
 
 class Section(BaseModel):
@@ -157,30 +137,92 @@ class SplitParams(Section):
         return self
 
 
+class AutoencoderParams(Section):
+    """The autoencoder of the latent route (Medfusion)."""
+
+    channels: list[Positive] = Field(min_length=2)
+    latent_channels: Positive
+    blocks: Positive
+    steps: Positive
+    batch_size: Positive
+    learning_rate: float = Field(gt=0, le=1)
+    kl_weight: float = Field(ge=0)
+    augment: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> "AutoencoderParams":
+        if any(width % 4 for width in self.channels):
+            raise ValueError(f"diffusion.autoencoder.channels = {self.channels} must all be multiples of 4")
+        return self
+
+
 class DiffusionParams(Section):
-    """The generative model, its training and its sampling."""
+    """The generative model and its training."""
 
     seed: Seed
+    space: Literal["pixel", "latent"]
+    autoencoder: AutoencoderParams
     timesteps: int = Field(ge=10, le=10_000)
-    schedule: Literal["linear", "cosine"]
+    schedule: Literal["linear", "cosine", "sigmoid"]
+    zero_terminal_snr: bool
     prediction: Literal["epsilon", "x0", "v"]
-    min_snr_gamma: float = Field(ge=0)
+    variance: Literal["fixed-small", "fixed-large", "learned"]
+    loss: Literal["simple", "min-snr", "hybrid", "variational"]
+    min_snr_gamma: float = Field(gt=0)
+    timestep_sampling: Literal["uniform", "loss-second-moment"]
     unshuffle: Literal[1, 2, 4]
     channels: list[Positive] = Field(min_length=1)
     blocks: Positive
-    attention_levels: list[Annotated[int, Field(ge=0)]]
+    attention: list[Positive]
+    head_channels: Positive
+    scale_shift: bool
     dropout: float = Field(ge=0, lt=1)
+    gradient_checkpointing: bool
+    source_conditioning: bool
+    view_dropout: float = Field(ge=0, lt=1)
+    source_dropout: float = Field(ge=0, lt=1)
     steps: Positive
     batch_size: Positive
     learning_rate: float = Field(gt=0, le=1)
     warmup_steps: int = Field(ge=0)
+    decay: Literal["cosine", "constant"]
+    weight_decay: float = Field(ge=0)
     gradient_clip: float = Field(gt=0)
-    ema_decay: float = Field(ge=0, lt=1)
-    label_dropout: float = Field(ge=0, lt=1)
+    ema_decays: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, max_length=2)
     augment: float = Field(ge=0, le=1)
+    snapshots: Positive
+    snapshot_images: int = Field(ge=0)
+    patience: int = Field(ge=0)
+    keep_snapshots: bool
     checkpoint_every: Positive
     log_every: Positive
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Precision
+    compile: bool
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "DiffusionParams":
+        learned = self.variance == "learned"
+        if (learned and self.loss in ("simple", "min-snr")) or (not learned and self.loss == "hybrid"):
+            raise ValueError(
+                f"diffusion.loss = {self.loss} does not go with diffusion.variance = {self.variance}: a learned "
+                "variance is trained by hybrid or variational alone, and hybrid needs one"
+            )
+        if self.zero_terminal_snr and self.prediction == "epsilon":
+            raise ValueError(
+                "diffusion.zero_terminal_snr leaves no image at the last step, where diffusion.prediction = epsilon "
+                "says nothing: use v or x0"
+            )
+        if len(set(self.ema_decays)) < len(self.ema_decays):
+            raise ValueError("diffusion.ema_decays names a decay twice")
+        if any(width % 4 for width in self.channels):
+            raise ValueError(f"diffusion.channels = {self.channels} must all be multiples of 4 (better of 32)")
+        if self.attention and (odd := [width for width in self.channels if width % self.head_channels]):
+            raise ValueError(
+                f"diffusion.head_channels = {self.head_channels} does not divide the {odd[0]} of diffusion.channels"
+            )
+        if self.patience and not self.snapshot_images:
+            raise ValueError("diffusion.patience needs scores of the snapshots: set diffusion.snapshot_images above 0")
+        return self
 
 
 class SampleParams(Section):
@@ -188,9 +230,23 @@ class SampleParams(Section):
 
     seed: Seed
     per_view: Positive
-    evaluations: int = Field(ge=1, le=1000)
+    views: Literal["balanced", "real"]
+    sources: str
+    solver: Solver
+    evaluations: int = Field(ge=1, le=10_000)
+    eta: float = Field(ge=0, le=1)
     guidance: float = Field(ge=0)
+    guidance_interval: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=2, max_length=2)
+    autoguidance: float = Field(ge=0, lt=1)
     batch_size: Positive
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SampleParams":
+        if self.sources not in ("real", "balanced", "none"):
+            _known_source(self.sources)
+        if self.guidance_interval[0] > self.guidance_interval[1]:
+            raise ValueError(f"sample.guidance_interval = {self.guidance_interval} must rise, such as [0.2, 0.8]")
+        return self
 
 
 class TrainingParams(Section):
@@ -232,6 +288,70 @@ class FidelityParams(Section):
     floor_repeats: Positive
 
 
+class ExploreParams(Section):
+    """The explorations: what only informs choices."""
+
+    subset: SubsetSize
+    reference: Literal["validation", "train"]
+    steps: Positive
+    counts: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
+    solver: Solver
+    evaluations: Positive
+    latent_attention: list[Positive]
+    curve: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
+    curve_real: int = Field(ge=2)
+    along_steps: Positive
+    along_snapshots: Positive
+    solvers: list[Solver] = Field(min_length=1)
+    solver_evaluations: list[Positive] = Field(min_length=1)
+    solver_images: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _lists_rise(self) -> "ExploreParams":
+        for key in ("counts", "curve", "solver_evaluations"):
+            values = getattr(self, key)
+            if values != sorted(set(values)):
+                raise ValueError(f"explore.{key} = {values} must rise, without a number twice")
+        if len(set(self.solvers)) < len(self.solvers):
+            raise ValueError("explore.solvers names a solver twice")
+        return self
+
+
+def network_side(params: DiffusionParams, size: int) -> int:
+    """Side of what the U-Net's first level sees for images of side `size`: unshuffled pixels, or padded latents."""
+    if params.space == "pixel":
+        return size // params.unshuffle
+    factor, deepest = 2 ** (len(params.autoencoder.channels) - 1), 2 ** (len(params.channels) - 1)
+    return -(-(size // factor) // deepest) * deepest
+
+
+def check_levels(params: DiffusionParams, size: int) -> None:
+    """Check that the diffusion model can be built for images of side `size`.
+
+    Raises:
+        ValueError: naming the parameter that does not fit.
+    """
+    if params.space == "latent":
+        if params.unshuffle != 1:
+            raise ValueError(f"diffusion.unshuffle = {params.unshuffle} must be 1 with diffusion.space = latent")
+        if size % (factor := 2 ** (len(params.autoencoder.channels) - 1)):
+            raise ValueError(
+                f"ingest.size = {size} cannot be halved through {len(params.autoencoder.channels)} "
+                f"diffusion.autoencoder.channels: it must be a multiple of {factor}"
+            )
+    elif size % (factor := params.unshuffle * 2 ** (len(params.channels) - 1)):
+        raise ValueError(
+            f"ingest.size = {size} cannot be halved through diffusion.unshuffle = {params.unshuffle} and "
+            f"{len(params.channels)} diffusion.channels: it must be a multiple of {factor}"
+        )
+    sides = [network_side(params, size) >> level for level in range(len(params.channels))]
+    if missing := [side for side in params.attention if side not in sides]:
+        raise ValueError(
+            f"diffusion.attention = {missing[0]} is the side of no level: with ingest.size = {size} the levels have "
+            f"{', '.join(map(str, sides))}"
+        )
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -244,11 +364,11 @@ class Params(Section):
     sample: SampleParams
     fidelity: FidelityParams
     classifier: ClassifierParams
+    explore: ExploreParams
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Params":
-        model = self.diffusion
-        check_levels(self.ingest.size, model.unshuffle, model.channels, model.attention_levels)
+        check_levels(self.diffusion, self.ingest.size)
         for key, names in (
             ("classifier.architectures", self.classifier.architectures),
             ("fidelity.architecture", [self.fidelity.architecture]),

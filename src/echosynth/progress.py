@@ -11,7 +11,9 @@ T = TypeVar("T")
 LINE_EVERY_SECONDS = 20.0
 
 
-def progress(items: Iterable[T], total: int, what: str, unit: str = "it", start: int = 0) -> Iterator[T]:
+def progress(
+    items: Iterable[T], total: int, what: str, unit: str = "it", start: int = 0, images_each: int = 0
+) -> Iterator[T]:
     """Yield `items` while showing how far the work is.
 
     Args:
@@ -20,9 +22,14 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "it", start:
         what: short text in front of the bar or line.
         unit: what is counted, such as "images".
         start: how many were done before (a resumed run).
+        images_each: images that one item stands for; above 0 their rate is shown too.
     """
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, initial=start, desc=what, unit=unit, leave=False)
+        with tqdm(items, total=total, initial=start, desc=what, unit=unit, leave=False) as bar:
+            for item in bar:
+                yield item
+                if images_each and (rate := bar.format_dict["rate"]):
+                    bar.set_postfix_str(f"{rate * images_each:.0f} images/s", refresh=False)
         return
     began = last = time.monotonic()
     for count, item in enumerate(items, start=start + 1):
@@ -30,8 +37,9 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "it", start:
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS and count < total:
             rate = (count - start) / (now - began)
+            images = f" ({rate * images_each:.0f} images/s)" if images_each else ""
             print(
-                f"{what}: {count} of {total} {unit}, {rate:.1f}/s, {(total - count) / rate:.0f} s left",
+                f"{what}: {count} of {total} {unit}, {rate:.1f}/s{images}, {(total - count) / rate:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
 from filelock import FileLock
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from echosynth.files import atomic_file, fingerprint, workspace
 from echosynth.weights import save_weights
@@ -39,6 +40,7 @@ class ResumeState:
     def __init__(self, kind: str, *key: object) -> None:
         self.folder = workspace() / ".resume" / f"{kind}-{fingerprint(*key)}"
         self.path = self.folder / "state.safetensors"
+        self.previous = self.folder / "previous.safetensors"
 
     def held(self) -> FileLock:
         """A lock for the whole work: a second experiment that needs the same result waits for it."""
@@ -46,17 +48,27 @@ class ResumeState:
         return FileLock(self.folder.with_suffix(".lock"))
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
-        """Replace the state by this one; a kill at any moment leaves the old or the new one."""
+        """Replace the state by this one, and keep the one before; a kill at any moment leaves one of them whole."""
         with atomic_file(self.path) as part:
             save_weights(tensors, part, {"facts": json.dumps(facts)})
+            if self.path.is_file():
+                self.path.replace(self.previous)
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
-        """The last saved tensors and facts, or None when there is nothing to go on from."""
-        if not self.path.is_file():
-            return None
-        with safe_open(self.path, framework="pt") as stored:
-            facts = json.loads((stored.metadata() or {})["facts"])
-            return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118  (no mapping)
+        """The last saved tensors and facts, or None when there is nothing to go on from.
+
+        A torn state (a power cut, a disk that was full) is named on stderr, and the one before it is used.
+        """
+        for path in (self.path, self.previous):
+            if path.is_file():
+                try:
+                    with safe_open(path, framework="pt") as stored:
+                        facts = json.loads((stored.metadata() or {})["facts"])
+                        return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118  (no mapping)
+                except (SafetensorError, OSError, KeyError, ValueError) as error:
+                    reason = " ".join(str(error).split())
+                    print(f"{path} is torn ({reason}); the state before it is used", file=sys.stderr)
+        return None
 
     def clear(self) -> None:
         """Forget the state: the work is done."""

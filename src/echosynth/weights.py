@@ -16,15 +16,30 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         EchosynthError: the file is missing, torn, or of another architecture.
     """
+    tensors = read_weights(path)
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _unfit(path, error) from None
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Stored tensors by name.
+
+    Raises:
+        EchosynthError: the file is missing or torn.
+    """
+    try:
+        return load_file(path)
     except FileNotFoundError:
         raise EchosynthError(f"{path} is missing; run `dvc repro` to make it, or `dvc pull` to get it") from None
-    except Exception as error:  # safetensors raises its own type for torn files, torch RuntimeError for others' weights
-        reason = " ".join(str(error).split())[:200]
-        raise EchosynthError(
-            f"{path} does not fit its card or is damaged ({reason}); make it anew with `dvc repro`"
-        ) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unfit(path, error) from None
+
+
+def _unfit(path: Path, error: Exception) -> EchosynthError:
+    reason = " ".join(str(error).split())[:200]
+    return EchosynthError(f"{path} does not fit its card or is damaged ({reason}); make it anew with `dvc repro`")
 
 
 def save_weights(tensors: dict[str, torch.Tensor], path: Path, facts: dict[str, str] | None = None) -> None:

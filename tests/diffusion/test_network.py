@@ -1,62 +1,89 @@
-"""Building, storing and reading the denoiser."""
+"""The denoiser: shapes, tokens, levels, and the sizes that the study's networks have."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from echosynth.diffusion.network import DiffusionCard, ViewDenoiser, load, save
+from echosynth.config import DiffusionParams
+from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
 from echosynth.errors import EchosynthError
 
+Settings = Callable[..., DiffusionParams]
 
-def tiny() -> tuple[ViewDenoiser, DiffusionCard]:
+
+def network(params: DiffusionParams, sources: int = 2, size: int = 16) -> ViewDenoiser:
     torch.manual_seed(0)
-    card = DiffusionCard(
-        size=16, unshuffle=2, channels=(16, 32), blocks=1, attention_levels=(1,), dropout=0.0, timesteps=10,
-        schedule="cosine", prediction="v", training_images=3, training_hash="00", steps=1,
-    )  # fmt: skip
-    return ViewDenoiser(16, 2, (16, 32), 1, (1,), 0.0).eval(), card
+    return ViewDenoiser(params, size, sources).eval()
 
 
-def test_output_has_the_shape_of_the_input_and_follows_the_label() -> None:
-    network, _ = tiny()
-    x, t = torch.randn(3, 1, 16, 16), torch.tensor([0, 5, 9])
-    out = network(x, t, torch.tensor([0, 1, 4]))
-    assert out.shape == x.shape
-    assert not torch.allclose(out, network(x, t, torch.tensor([1, 2, 0])))
+def call(net: ViewDenoiser, views: list[int], sources: list[int], t: int = 5) -> torch.Tensor:
+    x = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(1)).expand(len(views), -1, -1, -1)
+    return net(x, torch.full((len(views),), t), torch.tensor(views), torch.tensor(sources))
 
 
-def test_sizes_that_the_levels_do_not_divide_are_refused() -> None:
+def test_view_and_source_are_told_apart_and_each_has_a_null_token(settings: Settings) -> None:
+    net = network(settings())
+    tokens = [(view, source) for view in (0, 1, NULL_VIEW) for source in (0, 1, net.null_source)]
+    out = call(net, [view for view, _ in tokens], [source for _, source in tokens])
+    assert out.shape == (9, 1, 16, 16)
+    distances = torch.cdist(out.flatten(1), out.flatten(1)) + torch.eye(9)
+    assert distances.min() > 1e-3
+
+
+def test_view_and_source_add_up_independently(settings: Settings) -> None:
+    """Two embeddings, not one for each pair: swapping a source changes the told vector alike for every view."""
+    net = network(settings())
+    told = net.view_embedding.weight[:, None] + net.source_embedding.weight[None]
+    assert told.shape[:2] == (5, 3)
+    seen: list[torch.Tensor] = []
+    net.unet.class_embedding.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    call(net, [2, 4], [1, 2])
+    assert torch.equal(seen[0], torch.stack([told[2, 1], told[4, 2]]))
+
+
+def test_a_learned_variance_doubles_the_channels(settings: Settings) -> None:
+    net = network(settings(variance="learned", loss="hybrid"))
+    out = call(net, [0, 1], [0, 0])
+    assert out.shape == (2, 2, 16, 16)
+    assert not torch.allclose(out[:, 0], out[:, 1])
+
+
+def test_latent_codes_go_in_and_out(settings: Settings) -> None:
+    params = settings(space="latent", unshuffle=1, attention=[4])
+    net = network(params)  # codes of 16 pixels at half the side: 4 channels of 8 x 8
+    x = torch.randn(2, 4, 8, 8)
+    assert net(x, torch.tensor([1, 2]), torch.tensor([0, 1]), torch.tensor([0, 1])).shape == x.shape
+
+
+def test_time_is_stretched_to_a_thousand_steps(settings: Settings) -> None:
+    """The same share of the process means the same to the network, whatever T is."""
+    short, long = network(settings(timesteps=100)), network(settings(timesteps=1000))
+    assert torch.allclose(call(short, [0], [0], t=7), call(long, [0], [0], t=70), atol=1e-6)
+
+
+def test_gradient_checkpointing_changes_no_gradient(settings: Settings) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        net = network(settings(gradient_checkpointing=checkpointing)).train()
+        call(net, [0, 1], [1, 0]).square().sum().backward()
+        gradients.append(net.unet.conv_in.weight.grad)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+def test_sizes_that_the_levels_do_not_divide_are_refused(settings: Settings) -> None:
     with pytest.raises(EchosynthError, match=r"ingest\.size = 20 .* multiple of 8"):
-        ViewDenoiser(20, 2, (16, 32, 32), 1, (), 0.0)
+        network(settings(channels=[16, 32, 32], attention=[]), size=20)
 
 
-def test_attention_at_a_missing_level_is_refused() -> None:
-    with pytest.raises(EchosynthError, match=r"attention_levels names level 3"):
-        ViewDenoiser(32, 2, (16, 32), 1, (3,), 0.0)
+@pytest.mark.parametrize(("size", "sides"), [(112, "56, 28"), (16, "8, 4")])
+def test_attention_that_no_level_reaches_is_refused(settings: Settings, size: int, sides: str) -> None:
+    with pytest.raises(EchosynthError, match=rf"diffusion\.attention = 16 is the side of no level.*{sides}"):
+        network(settings(attention=[16]), size=size)
 
 
-def test_stored_network_predicts_the_same(tmp_path: Path) -> None:
-    network, card = tiny()
-    save(tmp_path, network.state_dict(), card)
-    again, read = load(tmp_path, torch.device("cpu"))
-    x, t, y = torch.randn(2, 1, 16, 16), torch.tensor([1, 2]), torch.tensor([0, 3])
-    assert read == card
-    assert torch.equal(network(x, t, y), again(x, t, y))
-
-
-@pytest.mark.parametrize("damage", ["torn", "missing", "other architecture", "text card"])
-def test_damaged_models_are_named(tmp_path: Path, damage: str) -> None:
-    network, card = tiny()
-    if damage == "other architecture":
-        card = card.model_copy(update={"channels": (32, 32)})
-    save(tmp_path, network.state_dict(), card)
-    weights = tmp_path / "model.safetensors"
-    if damage == "torn":
-        weights.write_bytes(weights.read_bytes()[:1000])
-    elif damage == "missing":
-        weights.unlink()
-    elif damage == "text card":
-        (tmp_path / "card.json").write_text("hello")
-    with pytest.raises(EchosynthError, match="card.json" if damage == "text card" else "model.safetensors"):
-        load(tmp_path, torch.device("cpu"))
+def test_attention_stands_where_it_was_asked_for(settings: Settings) -> None:
+    net = network(settings(channels=[16, 16, 32], unshuffle=1, attention=[8]))
+    kinds = [type(block).__name__ for block in net.unet.down_blocks]
+    assert kinds == ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"]
+    assert [type(block).__name__ for block in net.unet.up_blocks] == ["UpBlock2D", "AttnUpBlock2D", "UpBlock2D"]

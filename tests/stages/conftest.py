@@ -17,7 +17,15 @@ ROOT = Path(__file__).parents[2]
 TINY: dict[str, dict[str, Any]] = {
     "phantom": {"one_in": 130.0},
     "split": {"subsets": [60]},
-    "diffusion": {"channels": [16, 32], "attention_levels": [1], "steps": 30, "checkpoint_every": 5, "log_every": 5},
+    "diffusion": {
+        "channels": [16, 32],
+        "attention": [8],
+        "steps": 30,
+        "checkpoint_every": 5,
+        "log_every": 5,
+        "snapshots": 2,
+        "snapshot_images": 8,
+    },
     "sample": {"per_view": 8, "evaluations": 2, "batch_size": 16},
     "fidelity": {
         "floor_repeats": 2,

@@ -157,9 +157,9 @@ def test_nothing_is_lost_in_a_temporary_experiment(finished: Path, run: Command)
         ("sample.per_view=0", "sample.per_view = 0 is not allowed: input should be greater than or equal to 1"),
         (
             "diffusion.schedule=square",
-            "diffusion.schedule = 'square' is not allowed: input should be 'linear' or 'cosine'",
+            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine' or 'sigmoid'",
         ),
-        ("diffusion.attention_levels=[5]", "diffusion.attention_levels names level 5"),
+        ("diffusion.attention=[5]", "diffusion.attention = 5 is the side of no level"),
         ("fidelity.training.steps=0", "fidelity.training.steps = 0 is not allowed"),
         ("split.subsets=[60,100000]", "split.subsets"),
         ("+classifier.stepz=3", "classifier.stepz is no parameter; allowed here: "),

@@ -14,6 +14,8 @@ from echosynth.errors import EchosynthError
 
 DISCLAIMER = "Research software, no medical device."
 FRAMES = 32
+SOLVERS = ("ancestral", "ddim", "dpm++", "unipc", "heun")  # as in echosynth.config, which takes long to import
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +35,14 @@ def parser() -> argparse.ArgumentParser:
         description="List the releases that can be read; with NAME, show what one is expected to look like.",
     )
     sources.add_argument("name", nargs="?", metavar="NAME", help="show this one with its layout and citation")
+
+    preset = commands.add_parser(
+        "preset",
+        help="set params.yaml up for another scale",
+        description="Write the values of params/NAME.yaml into params.yaml, whose comments stay. `dvc params diff` shows "
+        "the same changes.",
+    )
+    preset.add_argument("name", nargs="?", metavar="NAME", help="which one; without it all are listed")
 
     check = commands.add_parser(
         "check",
@@ -72,6 +82,34 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"average at most N evenly spaced frames of a cine (default: {FRAMES})",
     )
+
+    sample = commands.add_parser(
+        "sample",
+        help="make synthetic images with a trained model",
+        description="Write a set of synthetic images (images.zip and manifest.csv) with a contact sheet, samples.png. "
+        "Image n depends on the model, the seed, the options and n alone. A killed run goes on when called again.",
+    )
+    sample.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="such as models/diffusion/all")
+    sample.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or one of this command"
+    )
+    number = sample.add_mutually_exclusive_group()
+    number.add_argument("--count", type=int, metavar="N", help="images in all")
+    number.add_argument("--per-view", type=int, metavar="N", help="a quarter of all images (default: 25)")
+    number.add_argument("--counts", metavar="A2C=5,PSAX=3", help="images of each view")
+    sample.add_argument("--views", choices=("balanced", "real"), help="proportions of the views (default: balanced)")
+    sample.add_argument(
+        "--source",
+        default="real",
+        metavar="NAME",
+        help="look of one source, or real (as in the training images), balanced or none (default: real)",
+    )
+    sample.add_argument("--solver", choices=SOLVERS, default="dpm++", help="(default: dpm++)")
+    sample.add_argument("--evaluations", type=int, default=16, metavar="N", help="of the network (default: 16)")
+    sample.add_argument("--guidance", type=float, default=1.0, metavar="W", help="1 is none (default: 1)")
+    sample.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    sample.add_argument("--batch-size", type=int, default=100, metavar="N", help="at a time on a GPU (default: 100)")
+    sample.add_argument("--precision", choices=PRECISIONS, default="auto", help="(default: auto)")
     return top
 
 

@@ -9,6 +9,7 @@ class Ema:
     forgotten: without warm-up a decay of 0.9999 still holds 37 % of them after 10,000 updates.
 
     Attributes:
+        decay: that it reaches.
         weights: name -> average of that parameter, float32.
         updates: number n of updates so far.
     """

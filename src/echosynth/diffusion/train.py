@@ -1,27 +1,35 @@
-"""Training of the diffusion model: one loop, resumable at any step with the same result."""
+"""Training of the diffusion model: one loop, on one device or several processes, resumable with the same result."""
 
 import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
 from echosynth.config import DiffusionParams
-from echosynth.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
+from echosynth.device import memory_explained, mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.diffusion.checkpoint import Checkpoint
 from echosynth.diffusion.ema import Ema
-from echosynth.diffusion.network import NULL_LABEL, ViewDenoiser, build
+from echosynth.diffusion.examples import Examples, draw
+from echosynth.diffusion.model import Space, assembled, process_of
+from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.process import Process
+from echosynth.diffusion.snapshots import Score, Snapshot, Snapshots, best, exhausted, snapshot_steps
+from echosynth.diffusion.timesteps import timestep_sampler
 from echosynth.errors import EchosynthError
-from echosynth.images.augment import augment
-from echosynth.images.store import Images
 from echosynth.progress import progress
-from echosynth.resume import ResumeState, code_hash
+from echosynth.resume import ResumeState
 
 Point = dict[str, float]
 EVALUATION_BATCH = 128
+QUARTERS = 4
+POINTS_A_VALIDATION = 5  # held-out losses cost more than a step
 
 
 @dataclass
@@ -29,161 +37,262 @@ class Trained:
     """What a training leaves behind.
 
     Attributes:
-        weights: the averaged (EMA) weights.
-        curve: one point for each `log_every` steps: step, loss, validation_loss, learning_rate.
+        weights: averaged (EMA) weights of the chosen snapshot.
+        chosen: which that is.
+        curve: one point for each `log_every` steps: step, loss, learning_rate, and now and then validation_loss, as a
+            whole and by quarter of t.
+        snapshots: all of them, in order.
+        parameters: how many numbers the network has.
         images_per_second: throughput of this process, kept out of tracked files.
     """
 
     weights: dict[str, torch.Tensor]
-    curve: list[Point] = field(default_factory=list)
+    chosen: Snapshot
+    curve: list[Point]
+    snapshots: list[Snapshot]
+    parameters: int
     images_per_second: float = 0.0
 
 
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told as a training goes.
+
+    Attributes:
+        score: images (N, S, S) uint8 -> distance to the validation images, by which snapshots are compared.
+        on_point: called with each point of the curve as it is made.
+        on_snapshot: called with the snapshots of a step, one an average, and the picture of its grid of samples.
+    """
+
+    score: Score | None = None
+    on_point: Callable[[Point], None] = lambda point: None
+    on_snapshot: Callable[[list[Snapshot], Path], None] = lambda taken, grid: None
+
+
+SILENT = Watchers()
+
+
 def learning_rate(params: DiffusionParams, step: int) -> float:
-    """Linear warm-up, then a cosine down to 0 at the last step."""
+    """Linear warm-up, then constant or a cosine down to 0 at the last step."""
     if step < params.warmup_steps:
         return params.learning_rate * (step + 1) / params.warmup_steps
+    if params.decay == "constant":
+        return params.learning_rate
     share = (step - params.warmup_steps) / max(1, params.steps - params.warmup_steps)
     return params.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _state(network: ViewDenoiser, ema: Ema, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    """Weights, averages and the optimizer's moments by name."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"ema.{name}": tensor for name, tensor in ema.weights.items()}
-    for name, parameter in network.named_parameters():
-        tensors |= {
-            f"optimizer.{name}.{key}": cast(torch.Tensor, value) for key, value in optimizer.state[parameter].items()
-        }
-    return tensors
-
-
-def _restore(tensors: dict[str, torch.Tensor], network: ViewDenoiser, ema: Ema, optimizer: torch.optim.AdamW) -> None:
-    """Put back what `_state` took."""
-    device = next(network.parameters()).device
-    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
-    for name, average in ema.weights.items():
-        average.copy_(tensors[f"ema.{name}"])
-    for name, parameter in network.named_parameters():
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].to(device) for key in keys}
-
-
-def training_state(params: DiffusionParams, data_hash: str) -> ResumeState:
-    """Where a training with these parameters on these images keeps its resumable state."""
-    return ResumeState(
-        "diffusion", params.model_dump(), data_hash, code_hash("diffusion", "device.py", "images/augment.py")
-    )
-
-
 @torch.no_grad()
 def held_out_loss(
-    network: ViewDenoiser, process: Process, params: DiffusionParams, x0: torch.Tensor, labels: torch.Tensor
-) -> float:
-    """Mean loss on held-out images, always with the same noise and steps, so that points of a curve can be compared."""
-    device = next(network.parameters()).device
-    generator = step_generator(params.seed, 2)
-    t = torch.randint(process.timesteps, (len(x0),), generator=generator).to(device)
-    noise = torch.randn(x0.shape, generator=generator).to(device)
-    network.eval()
-    total = 0.0
-    for rows in torch.arange(len(x0)).split(EVALUATION_BATCH):
-        with autocast(device, params.precision):
-            total += (
-                process.losses(network, x0[rows].to(device), labels[rows].to(device), t[rows], noise[rows]).sum().item()
-            )
-    network.train()
-    return total / len(x0)
-
-
-def train(
+    network: torch.nn.Module,
+    process: Process,
     params: DiffusionParams,
-    images: Images,
-    labels: torch.Tensor,
-    validation_images: Images,
-    validation_labels: torch.Tensor,
-    state: ResumeState,
-    on_point: Callable[[Point], None] = lambda point: None,
-) -> Trained:
-    """Train a class-conditional diffusion model.
+    space: Space,
+    data: Examples,
+    shape: tuple[int, ...],
+) -> Point:
+    """Mean loss on held-out images, as a whole and by quarter of t, always with the same noise and steps, so that the
+    points of a curve can be compared."""
+    device, generator = next(network.parameters()).device, step_generator(params.seed, 2)
+    # Evenly over t, so that no quarter is empty.
+    t = (torch.arange(len(data)) * process.timesteps // len(data))[torch.randperm(len(data), generator=generator)]
+    noise = torch.randn(len(data), *shape, generator=generator)
+    network.eval()
+    parts = []
+    for rows in torch.arange(len(data)).split(EVALUATION_BATCH):
+        x0 = space.encode(to_tensor(data.images[rows.numpy()]).to(device))
+        condition = data.views[rows].to(device), data.sources[rows].to(device)
+        parts.append(process.losses(network, x0, condition, t[rows].to(device), noise[rows].to(device)).cpu())
+    network.train()
+    losses, quarter = torch.cat(parts), t * QUARTERS // process.timesteps
+    quarters = {
+        f"validation_loss_q{number + 1}": losses[quarter == number].mean().item()
+        for number in range(QUARTERS)
+        if (quarter == number).any()
+    }
+    return {"validation_loss": losses.mean().item()} | quarters
+
+
+def _accelerator(params: DiffusionParams) -> Accelerator:
+    """Accelerate's view of the device and of the processes that take part."""
+    device = pick_device()
+    # Accelerate keeps one precision for a whole process; several trainings in one may differ in it.
+    AcceleratorState._reset_state()
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=resolved(device, params.precision))
+
+
+def _finite(losses: torch.Tensor, first: int, params: DiffusionParams) -> list[float]:
+    """Losses (N,) of the steps from `first` on as numbers.
+
+    Raises:
+        EchosynthError: one of them is not finite.
+    """
+    values: list[float] = losses.tolist()
+    for step, value in enumerate(values, start=first):
+        if not math.isfinite(value):
+            raise EchosynthError(
+                f"the diffusion loss is {value} at step {step}: lower diffusion.learning_rate "
+                f"({params.learning_rate}) or diffusion.gradient_clip ({params.gradient_clip}), or set "
+                f"diffusion.precision ({params.precision}) to fp32"
+            )
+    return values
+
+
+class Trainer:
+    """A training, from its first step or from where it stopped.
+
+    Started by `accelerate launch` or torchrun, each process computes its share of every batch, and the gradients are
+    averaged.
 
     Args:
         params: section `diffusion` of the parameters.
-        images: (N, S, S) uint8, the training images.
-        labels: (N,) int64, index of the view of each.
-        validation_images: held-out images for the loss curve; the training does not depend on them.
-        validation_labels: their views.
-        state: where the run is saved and found again, see `training_state`; the caller clears it once the result is
+        data: the training images.
+        held_out: held-out images, for the loss curve and for the mixture in which snapshots are compared; the result
+            depends on them through the choice of the snapshot alone.
+        sources: number of source tokens.
+        space: what is diffused in place of pixels.
+        state: where the run is saved and found again; the caller clears it once the result is
             written.
-        on_point: called with each point of the curve as it is made.
-
-    Returns:
-        Averaged weights and the curve.
+        watchers: who is told.
 
     Raises:
-        EchosynthError: the loss is not finite.
+        EchosynthError: the precision is not to be had, the batch cannot be shared among the processes, or the images
+            do not fit the network.
     """
-    device = pick_device()
-    process = Process(params.schedule, params.timesteps, params.prediction, params.min_snr_gamma)
-    torch.manual_seed(mixed_seed(params.seed, 0))
-    network = build(params, images.shape[-1]).to(device).train()
-    ema = Ema(network, params.ema_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, weight_decay=0.0, fused=True)
 
-    first, curve, losses = 0, cast(list[Point], []), cast(list[float], [])
-    if (saved := state.load()) is not None:
-        tensors, facts = saved
-        _restore(tensors, network, ema, optimizer)
-        first, curve, losses = (
-            cast(int, facts["step"]),
-            cast(list[Point], facts["curve"]),
-            cast(list[float], facts["losses"]),
+    def __init__(
+        self,
+        params: DiffusionParams,
+        data: Examples,
+        held_out: Examples,
+        sources: int,
+        space: Space,
+        state: ResumeState,
+        watchers: Watchers = SILENT,
+    ) -> None:
+        self.params, self.data, self.held_out, self.space, self.watchers = params, data, held_out, space, watchers
+        self.accelerator, self.process = _accelerator(params), process_of(params)
+        self.device, size = self.accelerator.device, int(data.images.shape[-1])
+        self.rows = _rows(params.batch_size, self.accelerator)
+
+        torch.manual_seed(mixed_seed(params.seed, 0))
+        self.network = ViewDenoiser(params, size, sources).to(self.device).train()
+        if self.device.type == "cuda":
+            self.network = self.network.to(memory_format=torch.channels_last)
+        self.averages = [Ema(self.network, decay) for decay in params.ema_decays]
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
-        ema.updates = first
-        print(f"training goes on at step {first} of {params.steps}", file=sys.stderr)
+        self.times = timestep_sampler(params.timestep_sampling, params.timesteps)
+        self.shape = assembled(self.network, space, params, size).shape
+        compiled = params.compile and self.device.type == "cuda"
+        self.model, self.stepper = self.accelerator.prepare(
+            torch.compile(self.network) if compiled else self.network, self.optimizer
+        )
+        folder = state.folder / "snapshots"
+        self.snapshots = Snapshots(folder, params, size, space, sources, data, held_out, watchers.score)
+        self.checkpoint = Checkpoint(state, self.accelerator, self.network, self.averages, self.optimizer, self.times)
+        self.now = self.checkpoint.load()
 
-    x_all, held_out = to_tensor(images), to_tensor(validation_images)
-    began = time.monotonic()
-    for step in progress(range(first, params.steps), params.steps, "diffusion training", "steps", first):
-        torch.manual_seed(mixed_seed(params.seed, 3, step))  # dropout
-        generator = step_generator(params.seed, 1, step)
-        pick = torch.randint(len(images), (params.batch_size,), generator=generator)
-        x0 = augment(x_all[pick], params.augment, generator).to(device)
-        hidden = torch.rand(params.batch_size, generator=generator) < params.label_dropout
-        shown = torch.where(hidden, NULL_LABEL, labels[pick]).to(device)
-        t = torch.randint(process.timesteps, (params.batch_size,), generator=generator).to(device)
-        noise = torch.randn(x0.shape, generator=generator).to(device)
+    def run(self) -> Trained:
+        """Train to the end, or until snapshots no longer improve.
 
-        with autocast(device, params.precision):
-            loss = process.losses(network, x0, shown, t, noise).mean()
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise EchosynthError(
-                f"the diffusion loss is {losses[-1]} at step {step}: lower diffusion.learning_rate "
-                f"({params.learning_rate}) or diffusion.gradient_clip ({params.gradient_clip}), "
-                "or set diffusion.precision to fp32"
-            )
-        for group in optimizer.param_groups:
+        Raises:
+            EchosynthError: the loss is not finite, memory ran out, or the disk is full.
+        """
+        params, now, main = self.params, self.now, self.accelerator.is_main_process
+        if now.step and main:
+            print(f"training goes on at step {now.step} of {params.steps}", file=sys.stderr)
+        first, began, due = now.step, time.monotonic(), snapshot_steps(params)
+        steps = range(first, params.steps)
+        if exhausted(now.snapshots, params.patience):
+            steps = range(0)
+        bar = progress(steps, params.steps, "diffusion training", "steps", first, params.batch_size) if main else steps
+        pending: list[torch.Tensor] = []
+        with memory_explained("diffusion.batch_size", params.batch_size):
+            for step in bar:
+                pending.append(self._step(step))
+                now.step = done = step + 1
+                point = done % params.log_every == 0 or done == params.steps
+                save = done % params.checkpoint_every == 0
+                # Reading a loss waits for the GPU, so there it is done now and then only.
+                if point or save or done in due or self.device.type == "cpu":
+                    now.losses += _finite(self._mean(pending), done - len(pending), params)
+                    pending = []
+                if point:
+                    self._point(done)
+                if done in due:
+                    self._snapshot(done)
+                if save or done in due:
+                    self.checkpoint.save(now)
+                if exhausted(now.snapshots, params.patience):
+                    break
+        seconds = time.monotonic() - began
+        chosen = best(now.snapshots)
+        return Trained(
+            weights=self.snapshots.weights(chosen),
+            chosen=chosen,
+            curve=now.curve,
+            snapshots=now.snapshots,
+            parameters=sum(parameter.numel() for parameter in self.network.parameters()),
+            images_per_second=(now.step - first) * params.batch_size / max(seconds, 1e-9),
+        )
+
+    def _step(self, step: int) -> torch.Tensor:
+        """One optimisation step; the loss of this process's share."""
+        params, accelerator = self.params, self.accelerator
+        torch.manual_seed(mixed_seed(params.seed, 3, step, accelerator.process_index))  # dropout
+        batch = draw(params, self.data, self.shape, self.network.null_source, self.times, step, self.rows, self.device)
+        with torch.no_grad():
+            x0 = self.space.encode(batch.x0)
+        losses = self.process.losses(self.model, x0, (batch.views, batch.sources), batch.t, batch.noise)
+        loss = (losses * batch.weights).mean()
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(params, step)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), params.gradient_clip)
-        optimizer.step()
-        ema.update(network)
+        self.stepper.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(self.network.parameters(), params.gradient_clip)
+        self.stepper.step()
+        for average in self.averages:
+            average.update(self.network)
+        if params.timestep_sampling != "uniform":
+            self.times.update(accelerator.gather(batch.t).cpu(), accelerator.gather(losses.detach()).cpu())
+        return loss.detach()
 
-        done = step + 1
-        if done % params.log_every == 0 or done == params.steps:
-            point = {
-                "step": float(done),
-                "loss": sum(losses) / len(losses),
-                "learning_rate": learning_rate(params, step),
-            }
-            if done % (5 * params.log_every) == 0 or done == params.steps:
-                point["validation_loss"] = held_out_loss(network, process, params, held_out, validation_labels)
-            losses = []
-            curve.append(point)
-            on_point(point)
-        if done % params.checkpoint_every == 0 and done < params.steps:
-            state.save(_state(network, ema, optimizer), {"step": done, "curve": curve, "losses": losses})
-    seconds = time.monotonic() - began
-    return Trained(ema.weights, curve, (params.steps - first) * params.batch_size / max(seconds, 1e-9))
+    def _mean(self, losses: list[torch.Tensor]) -> torch.Tensor:
+        """Losses (N,) of some steps over all processes."""
+        mean: torch.Tensor = self.accelerator.reduce(torch.stack(losses), "mean")
+        return mean.cpu()
+
+    def _point(self, done: int) -> None:
+        """Add a point to the curve."""
+        params, now = self.params, self.now
+        point: Point = {
+            "step": float(done),
+            "loss": sum(now.losses) / len(now.losses),
+            "learning_rate": learning_rate(params, done - 1),
+        }
+        if done % (POINTS_A_VALIDATION * params.log_every) == 0 or done == params.steps:
+            point |= held_out_loss(self.model, self.process, params, self.space, self.held_out, self.shape)
+        now.losses = []
+        now.curve.append(point)
+        self.watchers.on_point(point)
+
+    def _snapshot(self, done: int) -> None:
+        """Take a snapshot in the main process; the others learn what it found, since they stop together."""
+        taken: list[Snapshot] = []
+        if self.accelerator.is_main_process:
+            taken = self.snapshots.take(done, self.averages, self.device)
+            self.watchers.on_snapshot(taken, self.snapshots.folder / taken[-1].grid)
+        self.now.snapshots += broadcast_object_list([taken])[0]
+
+
+def _rows(batch_size: int, accelerator: Accelerator) -> slice:
+    """This process's rows of a batch."""
+    if batch_size % accelerator.num_processes:
+        raise EchosynthError(
+            f"diffusion.batch_size = {batch_size} cannot be shared equally by {accelerator.num_processes} processes; "
+            "make it a multiple of that"
+        )
+    share = batch_size // accelerator.num_processes
+    return slice(share * accelerator.process_index, share * (accelerator.process_index + 1))

@@ -21,14 +21,22 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
     Returns:
         (B, 1, H, W) in [-1, 1]; what comes in from outside the picture is black.
     """
-    if strength == 0:
-        return images
-    draws = (torch.rand(len(images), 5, generator=generator) * 2 - 1).to(images.device) * strength
-    angle, scale = draws[:, 0] * MAX_ROTATION, 1 + draws[:, 1] * MAX_SCALE
+    return changed(images, draws(len(images), generator) * strength) if strength else images
+
+
+def draws(count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count, 5) in [-1, 1]: how much each image is turned, scaled, shifted along x and y, and brightened."""
+    return torch.rand(count, 5, generator=generator) * 2 - 1
+
+
+def changed(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+    """Images (B, 1, H, W) in [-1, 1] changed by these amounts (B, 5), see `draws`."""
+    amounts = amounts.to(images.device)
+    angle, scale = amounts[:, 0] * MAX_ROTATION, 1 + amounts[:, 1] * MAX_SCALE
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
-    shift = draws[:, 2:4] * MAX_SHIFT * 2  # the grid runs from -1 to 1: two units a side
+    shift = amounts[:, 2:4] * MAX_SHIFT * 2  # the grid runs from -1 to 1: two units a side
     matrix = torch.stack([torch.stack([cosine, -sine, shift[:, 0]], 1), torch.stack([sine, cosine, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     light = F.grid_sample((images + 1) / 2, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    light = light * (1 + draws[:, 4] * MAX_BRIGHTNESS).view(-1, 1, 1, 1)
+    light = light * (1 + amounts[:, 4] * MAX_BRIGHTNESS).view(-1, 1, 1, 1)
     return light.clamp(0, 1) * 2 - 1

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class LabelledImages:
     def by_view(self) -> dict[str, int]:
         """Number of images of each view."""
         return {view: int((self.labels == index).sum()) for index, view in enumerate(VIEWS)}
+
+    def rows(self, kept: npt.NDArray[Any]) -> "LabelledImages":
+        """Some of them: a mask (N,) bool, or indices."""
+        return LabelledImages(*(getattr(self, column.name)[kept] for column in fields(self)))
 
     def hash(self) -> str:
         """32 hex digits that identify pictures and labels in their order."""

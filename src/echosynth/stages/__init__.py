@@ -2,21 +2,45 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import overload
 
 from echosynth.config import Params, load_params
 from echosynth.errors import EchosynthError
 
+Work = Callable[..., None]
+Command = Callable[[], None]
 
-def stage(function: Callable[..., None]) -> Callable[[], None]:
+
+@overload
+def stage(function: Work) -> Command: ...
+@overload
+def stage(*, several_processes: bool) -> Callable[[Work], Command]: ...
+def stage(function: Work | None = None, *, several_processes: bool = False) -> Command | Callable[[Work], Command]:
     """Make a stage's command out of a function of the parameters and the words on the command line.
 
     All of params.yaml is checked before anything else. An EchosynthError is one sentence on the terminal and exit
     status 1.
-    """
 
+    Args:
+        function: the work.
+        several_processes: one process for each GPU shares the work, see `echosynth.launch`.
+    """
+    if function is None:
+        return partial(_command, several_processes=several_processes)
+    return _command(function, several_processes)
+
+
+def _command(function: Work, several_processes: bool) -> Command:
     def command() -> None:
         try:
             params: Params = load_params()
+            if several_processes:
+                from echosynth.launch import shared
+
+                status = shared(sys.modules["__main__"].__spec__.name, sys.argv[1:])  # type: ignore[union-attr]
+                if status is not None:
+                    sys.exit(status)
             function(params, *sys.argv[1:])
         except EchosynthError as error:
             sys.exit(f"error: {error}")

@@ -1,59 +1,71 @@
 """Train the diffusion model of one subset."""
 
 import sys
-
-import pandas as pd
-import torch
+from pathlib import Path
 
 from echosynth import paths
+from echosynth.classify.network import load
 from echosynth.config import Params
-from echosynth.diffusion.network import DiffusionCard, build, save
-from echosynth.diffusion.train import Point, train, training_state
-from echosynth.files import atomic_folder, write_json
-from echosynth.images.dataset import read_split, read_subset
+from echosynth.device import pick_device
+from echosynth.diffusion.fit import fit, job, write
+from echosynth.diffusion.snapshots import Score, Snapshot
+from echosynth.diffusion.train import Point, Watchers
+from echosynth.files import file_hash
+from echosynth.images.dataset import LabelledImages, read_split, read_subset
+from echosynth.launch import is_main_process
+from echosynth.measure.features import echo_features
+from echosynth.measure.frechet import frechet_distance
 from echosynth.stages import stage
-from echosynth.track.runs import child_run
+from echosynth.track.runs import Run, child_run
 
 
-@stage
+def echo_score(validation: LabelledImages) -> Score:
+    """Frechet distance of images to the validation images, on echo features."""
+    network, _ = load(paths.ECHO, pick_device())
+    real = echo_features(network, validation.images)
+    return lambda images: frechet_distance(echo_features(network, images), real)
+
+
+def logged(run: Run, score: Score) -> Watchers:
+    """Log curves and grids as they are made."""
+
+    def on_point(point: Point) -> None:
+        run.metrics({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
+
+    def on_snapshot(taken: list[Snapshot], grid: Path) -> None:
+        scores = {f"frechet_ema_{snapshot.ema_decay}": snapshot.frechet for snapshot in taken}
+        run.metrics({name: value for name, value in scores.items() if value is not None}, taken[0].step)
+        run.artifact(grid, "snapshots")
+
+    return Watchers(score, on_point, on_snapshot)
+
+
+@stage(several_processes=True)
 def main(params: Params, size: str) -> None:
     """Read a subset, write models/diffusion/<size>."""
     settings = params.diffusion
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
-    state = training_state(settings, real.hash())
-    facts = {"subset": size, "images": len(real.ids), "by_view": real.by_view()}
+    task = job(settings, real, held_out, file_hash(paths.ECHO / "model.safetensors"))
+    score = echo_score(held_out)
+    if not is_main_process():
+        fit(task, Watchers(score))
+        return
     with (
-        state.held(),
+        task.state.held(),
         child_run(f"diffusion {size}", "diffusion", {"diffusion": settings.model_dump(), "subset": size}) as run,
     ):
         run.dataset(f"subset-{size}", real.hash(), "training")
         run.dataset("validation", held_out.hash(), "validation")
-
-        def on_point(point: Point) -> None:
-            run.metrics({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
-
-        labels, held_out_labels = torch.from_numpy(real.labels), torch.from_numpy(held_out.labels)
-        trained = train(settings, real.images, labels, held_out.images, held_out_labels, state, on_point)
-        card = DiffusionCard(
-            size=params.ingest.size,
-            training_images=len(real.ids),
-            training_hash=real.hash(),
-            **settings.model_dump(include=set(DiffusionCard.model_fields) - {"size"}),
-        )
-        last = trained.curve[-1]
-        parameters = sum(p.numel() for p in build(settings, params.ingest.size).parameters())
-        metrics = facts | {"steps": settings.steps, "parameters": parameters}
-        metrics |= {name: last[name] for name in ("loss", "validation_loss")}
-        folder = paths.DIFFUSION / size
-        with atomic_folder(folder) as part:
-            save(part, trained.weights, card)
-            pd.DataFrame(trained.curve).to_csv(part / "curve.csv", index=False, lineterminator="\n")
-            write_json(part / "metrics.json", metrics)
-        run.metrics({"images_per_second": trained.images_per_second, "training_images": len(real.ids)})
-        run.artifact(folder / "curve.csv")
-    state.clear()
-    print(f"diffusion {size}: loss {last['loss']:.4f}, {trained.images_per_second:.0f} images/s", file=sys.stderr)
+        fitted = fit(task, logged(run, score))
+        metrics = write(paths.DIFFUSION / size, task, fitted)
+        run.metrics({name: value for name, value in metrics.items() if isinstance(value, int | float)})
+        run.metrics({"images_per_second": fitted.trained.images_per_second})
+        run.artifact(paths.DIFFUSION / size / "curve.csv")
+    task.state.clear()
+    chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
+    distance = "" if metrics["frechet"] is None else f", distance {metrics['frechet']:.1f}"
+    print(f"diffusion {size}: {chosen}{distance}, {fitted.trained.images_per_second:.0f} images/s", file=sys.stderr)
 
 
 if __name__ == "__main__":

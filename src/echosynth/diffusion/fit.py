@@ -1,0 +1,197 @@
+"""One diffusion model from labelled images to a folder: what the study's stage and the explorations share."""
+
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import PartialState
+
+from echosynth.config import DiffusionParams
+from echosynth.device import pick_device, step_generator, to_tensor
+from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
+from echosynth.diffusion.examples import Examples, examples
+from echosynth.diffusion.latents import LatentSpace, reconstruction
+from echosynth.diffusion.likelihood import bits_per_dimension
+from echosynth.diffusion.model import DiffusionCard, PixelSpace, Space, process_of, save
+from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers
+from echosynth.errors import EchosynthError
+from echosynth.files import atomic_folder, write_json
+from echosynth.images.dataset import LabelledImages
+from echosynth.resume import ResumeState, code_hash
+from echosynth.views import VIEWS
+
+BITS_IMAGES, BITS_TERMS = 64, 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that is about to be done.
+
+    Attributes:
+        params: section `diffusion` of the parameters.
+        sources: names of the source tokens.
+        data: the training images.
+        held_out: held-out images of the same views and sources.
+        counts: training images by view and source.
+        data_hash: identifies the training images.
+        state: where it is saved and found again.
+    """
+
+    params: DiffusionParams
+    sources: tuple[str, ...]
+    data: Examples
+    held_out: Examples
+    counts: dict[str, dict[str, int]]
+    data_hash: str
+    state: ResumeState
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A training that is done.
+
+    Attributes:
+        trained: weights and what happened on the way.
+        space: what was diffused.
+        quality: on held-out images: bits per dimension of a pixel model, reconstructions of an autoencoder.
+    """
+
+    trained: Trained
+    space: Space
+    quality: dict[str, float]
+
+
+def job(params: DiffusionParams, real: LabelledImages, held_out: LabelledImages, scorer: str = "") -> Job:
+    """Prepare a training.
+
+    Args:
+        params: section `diffusion` of the parameters.
+        real: the training images.
+        held_out: held-out images; those of views and sources that the training images lack are left out.
+        scorer: identifies what snapshots are compared by.
+
+    Raises:
+        EchosynthError: nothing of the held-out images is left.
+    """
+    counts = {
+        view: {str(name): int(number) for name, number in zip(*np.unique(of_view, return_counts=True), strict=True)}
+        for index, view in enumerate(VIEWS)
+        if len(of_view := real.sources[real.labels == index])
+    }
+    for view, by_source in counts.items():
+        if sum(by_source.values()) == 1:
+            print(f"{view} has a single training image: its samples will be copies of that one", file=sys.stderr)
+    kept = np.isin(held_out.labels, np.unique(real.labels)) & np.isin(held_out.sources, np.unique(real.sources))
+    if not kept.any():
+        raise EchosynthError("the validation set holds no image of the training images' views and sources")
+    sources = tuple(sorted(set(map(str, real.sources)))) if params.source_conditioning else ()
+    data, held = examples(real, sources), examples(held_out.rows(kept), sources)
+    code = code_hash("diffusion", "device.py", "images/augment.py")
+    state = ResumeState("diffusion", params.model_dump(), code, real.hash(), held_out.hash(), scorer)
+    return Job(params, sources, data, held, counts, real.hash(), state)
+
+
+def fit(task: Job, watchers: Watchers = SILENT) -> Fitted:
+    """Train the autoencoder, where the latent route asks for one, then the diffusion model; both resume.
+
+    Raises:
+        EchosynthError: see `echosynth.diffusion.train.Trainer` and `echosynth.diffusion.autoencoder`.
+    """
+    space: Space = _latent_space(task) if task.params.space == "latent" else PixelSpace()
+    trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
+    trained = trainer.run()
+    if isinstance(space, LatentSpace):
+        quality = {
+            f"reconstruction_{name}": value for name, value in reconstruction(space, task.held_out.images).items()
+        }
+    else:
+        quality = {"bits_per_dimension": _bits(task, trained, trainer.device)}
+    return Fitted(trained, space, quality)
+
+
+def _bits(task: Job, trained: Trained, device: torch.device) -> float:
+    """Bound on the bits per dimension of some held-out images, estimated from some steps."""
+    network = ViewDenoiser(task.params, task.data.images.shape[-1], len(task.sources)).eval().to(device)
+    network.load_state_dict(trained.weights)
+    held = task.held_out
+    rows = torch.randperm(len(held), generator=step_generator(task.params.seed, 4))[:BITS_IMAGES]
+    condition = held.views[rows], held.sources[rows]
+    x0 = to_tensor(held.images[rows.numpy()])
+    terms = min(BITS_TERMS, task.params.timesteps)
+    bits = bits_per_dimension(
+        process_of(task.params), network, x0, condition, task.params.seed, terms=terms, device=device
+    )
+    return float(bits.total.mean())
+
+
+def _latent_space(task: Job) -> LatentSpace:
+    """The trained autoencoder, from the state's folder where an earlier attempt has left it; the main process trains,
+    the others read."""
+    folder = task.state.folder / "autoencoder"
+    processes = PartialState(cpu=pick_device().type == "cpu")
+    with processes.main_process_first():
+        if not folder.is_dir():
+            images, state = task.data.images, autoencoder_state(task.params, task.data.images.shape[-1], task.data_hash)
+            network = train_autoencoder(task.params, images, state).network
+            with atomic_folder(folder) as part:
+                LatentSpace.fit(network, task.params, images, task.data_hash).save(part)
+            state.clear()
+        return LatentSpace.load(folder, processes.device)
+
+
+def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
+    """Write a model whole or not at all: weights, card, curve.csv, snapshots.csv, metrics.json, the autoencoder and
+    snapshots (grids, and with keep_snapshots weights).
+
+    Returns:
+        The content of metrics.json.
+    """
+    params, trained = task.params, fitted.trained
+    card = DiffusionCard(
+        sources=task.sources,
+        size=int(task.data.images.shape[-1]),
+        diffusion=params,
+        training_images=task.counts,
+        training_hash=task.data_hash,
+        **asdict(trained.chosen),
+    )
+    last = trained.curve[-1]
+    metrics = {
+        "images": len(task.data),
+        "by_view": {view: sum(task.counts.get(view, {}).values()) for view in VIEWS},
+        "parameters": trained.parameters,
+        "steps": int(last["step"]),
+        **{name: last.get(name) for name in ("loss", "validation_loss")},
+        **asdict(trained.chosen),
+        **fitted.quality,
+    }
+    with atomic_folder(folder) as part:
+        save(part, trained.weights, card)
+        if isinstance(fitted.space, LatentSpace):
+            fitted.space.save(part)
+        _table(trained.curve, part / "curve.csv")
+        _table([asdict(snapshot) for snapshot in trained.snapshots], part / "snapshots.csv")
+        _keep_snapshots(task, trained, part / "snapshots")
+        write_json(part / "metrics.json", metrics)
+    return metrics
+
+
+def _table(rows: list[dict[str, Any]], path: Path) -> None:
+    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n")
+
+
+def _keep_snapshots(task: Job, trained: Trained, folder: Path) -> None:
+    """Copy the grids and, where they are to be kept, the weights in the chosen average."""
+    folder.mkdir()
+    source = task.state.folder / "snapshots"
+    for snapshot in trained.snapshots:
+        if snapshot.ema_decay == trained.chosen.ema_decay:
+            shutil.copyfile(source / snapshot.grid, folder / snapshot.grid)
+            if task.params.keep_snapshots:
+                shutil.copyfile(source / snapshot.weights, folder / snapshot.weights_kept)

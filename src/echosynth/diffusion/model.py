@@ -1,0 +1,162 @@
+"""A trained diffusion model on disk: safetensors, a JSON card, and the autoencoder of the latent route."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from echosynth.config import DiffusionParams, network_side
+from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.process import Process
+from echosynth.errors import EchosynthError
+from echosynth.files import read_json, write_json
+from echosynth.views import VIEWS
+from echosynth.weights import load_weights, save_weights
+
+
+class DiffusionCard(BaseModel):
+    """What must be known to use the weights: stored beside them as card.json.
+
+    Attributes:
+        views: names of the view tokens, in order.
+        sources: names of the source tokens, in order; none for a model that is not told the source.
+        size: side of the images in pixels.
+        diffusion: network, process and training.
+        training_images: images by view and source.
+        training_hash: identifies them.
+        step: optimisation steps before these weights.
+        ema_decay: of the average that these weights are.
+        frechet: distance of its samples to the validation images on echo features, where snapshots were compared.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = "diffusion"
+    views: tuple[str, ...] = VIEWS
+    sources: tuple[str, ...]
+    size: int
+    diffusion: DiffusionParams
+    training_images: dict[str, dict[str, int]]
+    training_hash: str
+    step: int
+    ema_decay: float
+    frechet: float | None
+
+
+class Space(Protocol):
+    """What is diffused in place of pixels."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 1, S, S) in [-1, 1] -> (B, C, s, s)."""
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """(B, C, s, s) -> (B, 1, S, S), in about [-1, 1]."""
+
+
+class PixelSpace:
+    """Pixels themselves."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """The images."""
+        return images
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """The images."""
+        return codes
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A network with what it needs to sample.
+
+    Attributes:
+        network: in eval mode, on its device.
+        process: that it was trained for.
+        space: from its codes to pixels.
+        shape: (C, s, s) of one image as the network sees it.
+        bounded: codes lie in [-1, 1], so that estimates of x_0 may be clipped there.
+    """
+
+    network: ViewDenoiser
+    process: Process
+    space: Space
+    shape: tuple[int, int, int]
+    bounded: bool
+
+
+def process_of(params: DiffusionParams) -> Process:
+    """The process that the parameters describe."""
+    return Process(
+        params.schedule,
+        params.timesteps,
+        params.prediction,
+        params.variance,
+        params.loss,
+        params.min_snr_gamma,
+        params.zero_terminal_snr,
+        pixels=params.space == "pixel",
+    )
+
+
+def save(folder: Path, weights: Mapping[str, torch.Tensor], card: DiffusionCard) -> None:
+    """Write model.safetensors and card.json into an existing folder."""
+    save_weights(dict(weights), folder / "model.safetensors")
+    write_json(folder / "card.json", card.model_dump(mode="json"))
+
+
+def read_card(folder: Path | str) -> DiffusionCard:
+    """The card of a trained model.
+
+    Raises:
+        EchosynthError: it is missing, or is none.
+    """
+    path = Path(folder) / "card.json"
+    try:
+        card = DiffusionCard.model_validate(read_json(path))
+    except ValidationError as error:
+        raise EchosynthError(
+            f"{path} is no card of a diffusion model ({error.errors()[0]['msg']}); make the model anew with `dvc repro`"
+        ) from None
+    if card.views != VIEWS:
+        raise EchosynthError(f"{path}: views {', '.join(card.views)} are not those of this project, {', '.join(VIEWS)}")
+    return card
+
+
+def load(folder: Path | str, device: torch.device, weights: str = "model.safetensors") -> DiffusionModel:
+    """Read a trained model back, in eval mode.
+
+    Args:
+        folder: where `save` wrote it; in latent space the autoencoder lies there too.
+        device: where it is to compute.
+        weights: file of the weights, below `folder`: a snapshot for instance.
+
+    Raises:
+        EchosynthError: a file is missing or torn, or card and weights do not belong together.
+    """
+    folder, card = Path(folder), read_card(folder)
+    network = ViewDenoiser(card.diffusion, card.size, len(card.sources))
+    load_weights(network, folder / weights)
+    space: Space = PixelSpace()
+    if card.diffusion.space == "latent":
+        from echosynth.diffusion.latents import LatentSpace
+
+        space = LatentSpace.load(folder, device)
+    return assembled(network.eval().to(device), space, card.diffusion, card.size)
+
+
+def assembled(network: ViewDenoiser, space: Space, params: DiffusionParams, size: int) -> DiffusionModel:
+    """A network with the process, the space and the shapes that belong to it.
+
+    Args:
+        network: in eval mode, on its device.
+        space: from its codes to pixels.
+        params: that the network was built from.
+        size: side of the images in pixels.
+    """
+    if params.space == "pixel":
+        return DiffusionModel(network, process_of(params), space, (1, size, size), True)
+    side = network_side(params, size)
+    return DiffusionModel(network, process_of(params), space, (params.autoencoder.latent_channels, side, side), False)

@@ -1,0 +1,46 @@
+"""Several processes for one stage: one for each GPU, through torchrun; Accelerate joins them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from echosynth.errors import EchosynthError
+
+PROCESSES = "ECHOSYNTH_PROCESSES"
+
+
+def is_main_process() -> bool:
+    """Whether this process writes results and logs: the only one, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def wanted_processes() -> int:
+    """How many processes share the work: `ECHOSYNTH_PROCESSES`, else one for each GPU, else one.
+
+    Raises:
+        EchosynthError: the variable is no whole number above 0.
+    """
+    text = os.environ.get(PROCESSES, "")
+    if not text:
+        return max(1, torch.cuda.device_count())
+    if not text.isdecimal() or int(text) < 1:
+        raise EchosynthError(f"{PROCESSES} = {text!r} must be a whole number above 0")
+    return int(text)
+
+
+def shared(module: str, arguments: Sequence[str]) -> int | None:
+    """Start `python -m module arguments` once in each of several processes and wait for them.
+
+    Returns:
+        Their exit status, or None where this process is to do the work: one is enough, or it is one of several itself.
+    """
+    count = 1 if "RANK" in os.environ else wanted_processes()
+    if count == 1:
+        return None
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    # A second guard beside RANK: processes that start processes would never end.
+    environment = os.environ | {PROCESSES: "1"}
+    return subprocess.run([*command, "-m", module, *arguments], env=environment, check=False).returncode

@@ -1,0 +1,81 @@
+"""Storing and reading a trained model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from echosynth.config import DiffusionParams
+from echosynth.diffusion.autoencoder import Autoencoder
+from echosynth.diffusion.examples import Examples
+from echosynth.diffusion.latents import LatentSpace
+from echosynth.diffusion.model import DiffusionCard, load, read_card, save
+from echosynth.diffusion.network import ViewDenoiser
+from echosynth.errors import EchosynthError
+
+Settings = Callable[..., DiffusionParams]
+CPU = torch.device("cpu")
+
+
+def stored(folder: Path, params: DiffusionParams, **changes: object) -> ViewDenoiser:
+    torch.manual_seed(0)
+    network = ViewDenoiser(params, 16, 2).eval()
+    card = DiffusionCard(
+        sources=("camus", "tmed2"), size=16, diffusion=params, training_images={"A2C": {"tmed2": 3}},
+        training_hash="00", step=8, ema_decay=0.9, frechet=None,
+    )  # fmt: skip
+    save(folder, network.state_dict(), card.model_copy(update=changes))
+    return network
+
+
+def test_stored_model_predicts_the_same(tmp_path: Path, settings: Settings) -> None:
+    network = stored(tmp_path, settings())
+    model = load(tmp_path, CPU)
+    x, t, tokens = torch.randn(2, 1, 16, 16), torch.tensor([1, 2]), (torch.tensor([0, 3]), torch.tensor([1, 2]))
+    assert torch.equal(network(x, t, *tokens), model.network(x, t, *tokens))
+    assert model.shape == (1, 16, 16)
+    assert model.process.prediction == "v"
+    assert read_card(tmp_path).training_images == {"A2C": {"tmed2": 3}}
+
+
+def test_latent_model_comes_with_its_autoencoder(tmp_path: Path, settings: Settings, data: Examples) -> None:
+    params = settings(space="latent", unshuffle=1)
+    stored(tmp_path, params)
+    with pytest.raises(EchosynthError, match=r"autoencoder\.json"):
+        load(tmp_path, CPU)
+    LatentSpace.fit(Autoencoder(params.autoencoder, 16), params, data.images, "00").save(tmp_path)
+    model = load(tmp_path, CPU)
+    assert model.shape == (4, 8, 8)
+    assert model.space.decode(torch.zeros(2, *model.shape)).shape == (2, 1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        ("torn", "model.safetensors"),
+        ("missing", "model.safetensors"),
+        ("other configuration", "model.safetensors"),
+        ("text card", "card.json"),
+        ("foreign card", "card.json"),
+        ("other views", "card.json"),
+    ],
+)
+def test_damaged_models_are_named(tmp_path: Path, settings: Settings, damage: str, named: str) -> None:
+    changes: dict[str, object] = {}
+    if damage == "other configuration":
+        changes["diffusion"] = settings(channels=[32, 32])
+    elif damage == "other views":
+        changes["views"] = ("A2C", "A4C")
+    stored(tmp_path, settings(), **changes)
+    weights, card = tmp_path / "model.safetensors", tmp_path / "card.json"
+    if damage == "torn":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "missing":
+        weights.unlink()
+    elif damage == "text card":
+        card.write_text("hello")
+    elif damage == "foreign card":
+        card.write_text('{"kind": "classifier"}')
+    with pytest.raises(EchosynthError, match=named):
+        load(tmp_path, CPU)
