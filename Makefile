@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check bench ui clean
+.PHONY: help demo explore test test-fast check bench ui clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,11 @@ demo: export GOMP_SPINCOUNT ?= 200000
 demo: $(READY) ## Run the whole study on the embedded demo data (15 to 22 minutes on 2 cores)
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
+
+explore: export GOMP_SPINCOUNT ?= 200000
+explore: $(READY) ## Run the explorations behind the choices (about 20 minutes on 2 cores)
+	@dvc repro explore/dvc.yaml
+	@echo "The explorations: reports/explore.html. Every run: make ui"
 
 test: $(READY) check ## Check style and types, then run all tests
 	@python -m pytest

@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: DVC follows no imports, so a stage must list every module that its result depends on."""
+"""Both dvc.yaml against the code: DVC follows no imports, so a stage must list every module that it depends on."""
 
 import ast
 from functools import cache
@@ -11,11 +11,15 @@ from echosynth.config import Params
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "echosynth"
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {
+    name: stage
+    for file in ("dvc.yaml", "explore/dvc.yaml")
+    for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
+}
 # These change how work is started, shown, stored or tracked, not what comes out of it.
 NEUTRAL = (
     *("track/", "stages/__init__.py", "progress.py", "errors.py", "files.py", "paths.py", "config.py", "resume.py"),
-    *("images/workers.py", "images/journal.py"),
+    *("images/workers.py", "images/journal.py", "launch.py"),
 )
 # These hold what the whole project agrees on; changing one is a new study anyway.
 SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")
@@ -59,7 +63,7 @@ def test_a_stage_lists_every_module_that_it_uses(name: str) -> None:
     listed = [ROOT / dep for dep in stage["deps"] if dep.startswith("src/")]
     missing = [
         file.relative_to(ROOT).as_posix()
-        for file in needed(PACKAGE / "stages" / f"{module.rsplit('.', 1)[1]}.py")
+        for file in needed(module_file(module) or PACKAGE)
         if not any(file == dep or dep in file.parents for dep in listed)
     ]
     assert not missing, f"stage {name} of dvc.yaml lacks dependencies"

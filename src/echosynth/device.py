@@ -9,13 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from echosynth.config import Precision
+from echosynth.config import Precision as Precision
 from echosynth.errors import EchosynthError
 
 
 def pick_device() -> torch.device:
     """The CUDA GPU of this process (the first, unless a launcher started several) when there is one, else the CPU."""
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -118,7 +118,7 @@ def test_a_set_is_what_was_planned(job, tmp_path, workspace):
     by_pair = Counter(zip(manifest["view"], manifest["source"].str.removeprefix("synthetic-"), strict=True))
     assert {(v, s): n for v, row in metrics["by_view_and_source"].items() for s, n in row.items()} == by_pair
     assert metrics["by_view"] == {"A2C": 23, "A4C": 23, "PLAX": 22, "PSAX": 22}
-    assert (metrics["images"], metrics["solver"], metrics["evaluations"]) == (COUNT, "dpm++", 2)
+    assert (metrics["images"], metrics["solver"], metrics["evaluations"]) == (COUNT, "unipc", 2)
     assert not saved(workspace)
 
 

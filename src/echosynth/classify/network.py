@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import SMALLEST_SIDE, Resampling
-from echosynth.device import Precision, autocast, to_tensor
+from echosynth.config import SMALLEST_SIDE, Precision, Resampling
+from echosynth.device import autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.views import VIEWS

@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     preset = commands.add_parser(
         "preset",
         help="set params.yaml up for another scale",
-        description="Write the values of params/NAME.yaml into params.yaml, whose comments stay. `dvc params diff` shows "
-        "the same changes.",
+        description="Write the values of params/NAME.yaml into params.yaml, whose comments stay. `dvc params diff` "
+        "shows the same changes.",
     )
     preset.add_argument("name", nargs="?", metavar="NAME", help="which one; without it all are listed")
 
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="look of one source, or real (as in the training images), balanced or none (default: real)",
     )
-    sample.add_argument("--solver", choices=SOLVERS, default="dpm++", help="(default: dpm++)")
+    sample.add_argument("--solver", choices=SOLVERS, default="unipc", help="(default: unipc)")
     sample.add_argument("--evaluations", type=int, default=16, metavar="N", help="of the network (default: 16)")
     sample.add_argument("--guidance", type=float, default=1.0, metavar="W", help="1 is none (default: 1)")
     sample.add_argument("--seed", type=int, default=0, help="(default: 0)")

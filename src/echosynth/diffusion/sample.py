@@ -36,7 +36,7 @@ class Sampling:
         guidance_interval: guide only where t / (T-1) lies between these.
     """
 
-    solver: Solver = "dpm++"
+    solver: Solver = "unipc"
     evaluations: int = 16
     eta: float = 0.0
     guidance: float = 1.0

@@ -178,7 +178,7 @@ class Trainer:
         torch.manual_seed(mixed_seed(params.seed, 0))
         self.network = ViewDenoiser(params, size, sources).to(self.device).train()
         if self.device.type == "cuda":
-            self.network = self.network.to(memory_format=torch.channels_last)
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averages = [Ema(self.network, decay) for decay in params.ema_decays]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True

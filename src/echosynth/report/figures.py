@@ -147,6 +147,30 @@ def learning_curves(inputs: Inputs, column: str, name: str) -> Figure:
     return figure
 
 
+def along(inputs: Inputs) -> Figure:
+    """Frechet distance of a few samples at each snapshot, the chosen one marked."""
+    figure, axes = panel("Fréchet distance along the training", "step", "Fréchet distance, echo features (log scale)")
+    for index, (subset, model) in enumerate(inputs.diffusion.items()):
+        colour, line = SUBSET_COLOURS[index % len(SUBSET_COLOURS)], SUBSET_LINES[index % len(SUBSET_LINES)]
+        nearest = model.snapshots.groupby("step", as_index=False)["frechet"].min()
+        axes.plot(
+            nearest["step"],
+            nearest["frechet"],
+            color=colour,
+            linestyle=line,
+            marker="o",
+            ms=4,
+            label=f"subset {subset}",
+        )
+        axes.plot(model.metrics["step"], model.metrics["frechet"], color=colour, marker="*", ms=13)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.legend()
+    return figure
+
+
 def distances(inputs: Inputs) -> Figure:
     """Frechet distance of each synthetic set beside the floor of real images at the same n."""
     figure, axes = panel(
@@ -228,6 +252,12 @@ def diffusion_pictures(inputs: Inputs) -> list[Picture]:
         Picture(rendered(learning_curves(inputs, column, name)), f"{name} of the diffusion models by step", caption)
         for column, (name, caption) in curves.items()
     ]
+    if all(model.snapshots["frechet"].notna().all() for model in inputs.diffusion.values()):
+        caption = (
+            f"{inputs.params.diffusion.snapshot_images} samples a snapshot, so that the level is higher than below; "
+            "the better of the averages counts, and a star marks the snapshot that is used."
+        )
+        pictures.append(Picture(rendered(along(inputs)), "Frechet distance of the models' samples by step", caption))
     alt = "Frechet distance of each synthetic set beside that of real test images; numbers in the table below"
     caption = "Lower is closer. Bars: standard deviation over draws. Both sides use the same number of images."
     return [*pictures, Picture(rendered(distances(inputs)), alt, caption)]

@@ -23,10 +23,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Diffusion:
-    """One diffusion model: its numbers, curve, distances and example images by view."""
+    """One diffusion model: its numbers, curve, snapshots, distances and example images by view."""
 
     metrics: Json
     curve: pd.DataFrame
+    snapshots: pd.DataFrame
     fidelity: Json
     real: dict[str, Images]
     synthetic: dict[str, Images]
@@ -119,6 +120,7 @@ def read_inputs(params: Params) -> Inputs:
         models[subset] = Diffusion(
             metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
             curve=_table(paths.DIFFUSION / subset / "curve.csv"),
+            snapshots=_table(paths.DIFFUSION / subset / "snapshots.csv"),
             fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
             real=_subset_examples(subset, manifests),
             synthetic=_examples(made, PER_SUBSET, read_manifest(made)),

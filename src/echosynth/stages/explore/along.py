@@ -1,0 +1,52 @@
+"""Figures 5.2 and 5.3: distance and images along one training."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echosynth.config import Params
+from echosynth.device import pick_device
+from echosynth.diffusion.model import load, read_card
+from echosynth.diffusion.sample import Sampling
+from echosynth.files import atomic_file
+from echosynth.images.grid import grid
+from echosynth.images.store import encode
+from echosynth.stages import stage
+from echosynth.stages.explore.cells import along_cell
+from echosynth.stages.explore.sets import mixture, numbers, sampled, training_images, yardstick
+from echosynth.stages.explore.training import train
+from echosynth.track.runs import Run
+
+SHOWN = 8  # real pictures of each view, as many as the grids of the snapshots show
+
+
+@stage(several_processes=True)
+def main(params: Params) -> None:
+    """Train with snapshots, write models/explore/along and reports/explore/along."""
+    cell = along_cell(params)
+
+    def measure(run: Run, trained: Path, folder: Path) -> dict[str, Any]:
+        scale, card = yardstick(params, cell.views), read_card(trained)
+        plan, how = mixture(card, scale.counts(max(params.explore.counts))), Sampling.of(params.sample)
+        points = []
+        for weights in sorted(trained.glob("snapshots/step-*.safetensors")):
+            step = int(weights.stem.removeprefix("step-"))
+            model = load(trained, pick_device(), f"snapshots/{weights.name}")
+            images, _ = sampled(model, card, plan, params, how, f"sampling after step {step}")
+            distances = scale.distances(images, np.asarray(plan.views), len(plan))
+            run.metrics(numbers(distances), step)
+            shutil.copyfile(weights.with_suffix(".png"), folder / f"{weights.stem}.png")
+            points.append({"step": step, "grid": f"{weights.stem}.png", **distances})
+        real = training_images(params, cell.views)
+        rows = [np.resize(np.flatnonzero(real.labels == view), SHOWN) for view in cell.views]
+        with atomic_file(folder / "real.png") as part:
+            part.write_bytes(encode(grid(real.images[np.concatenate(rows)], SHOWN)))
+        return {"points": points}
+
+    train(cell, params, measure)
+
+
+if __name__ == "__main__":
+    main()

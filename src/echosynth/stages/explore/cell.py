@@ -1,0 +1,46 @@
+"""One training of table 5.1 or 5.2, and the distances of what it samples."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echosynth.config import Params
+from echosynth.device import pick_device
+from echosynth.diffusion.model import load, read_card
+from echosynth.images.grid import grid
+from echosynth.stages import stage
+from echosynth.stages.explore.cells import table_cell
+from echosynth.stages.explore.sets import mixture, numbers, sampled, table_sampling, yardstick
+from echosynth.stages.explore.training import train
+from echosynth.track.runs import Run
+from echosynth.views import VIEWS
+
+SHOWN = 64
+
+
+@stage(several_processes=True)
+def main(params: Params, name: str) -> None:
+    """Train a cell on the explorations' subset, write models/explore/<name> and reports/explore/<name>."""
+    cell = table_cell(name, params)
+
+    def measure(run: Run, trained: Path, folder: Path) -> dict[str, Any]:
+        scale, card = yardstick(params, cell.views), read_card(trained)
+        plan = mixture(card, scale.counts(max(params.explore.counts)))
+        how = table_sampling(params)
+        images, speed = sampled(load(trained, pick_device()), card, plan, params, how, f"sampling {name}")
+        found = [scale.distances(images, np.asarray(plan.views), count) for count in params.explore.counts]
+        for distances in found:
+            run.metrics(numbers(distances), distances["count"])
+        run.metrics({"sampled_images_per_second": speed})
+        run.picture(grid(images[:SHOWN], 8), "samples.png")
+        last = max((trained / "snapshots").glob("step-*.png"))
+        shutil.copyfile(last, folder / "grid.png")
+        return {"views": [VIEWS[view] for view in cell.views], "distances": found}
+
+    train(cell, params, measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Figure 5.1: distance against the number of samples."""
+
+import sys
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.device import pick_device
+from echosynth.diffusion.generate import snapshot_guide
+from echosynth.diffusion.model import load, read_card
+from echosynth.diffusion.sample import Sampling
+from echosynth.files import write_json
+from echosynth.stages import stage
+from echosynth.stages.explore.sets import SCORES, exact_counts, mixture, sampled, training_images, yardstick
+from echosynth.track.runs import child_run
+from echosynth.views import VIEWS
+
+
+@stage
+def main(params: Params) -> None:
+    """Sample one set from models/diffusion/<subset>, measure its beginnings, write reports/explore/curve."""
+    subset, views, device = str(params.explore.subset), range(len(VIEWS)), pick_device()
+    training_images(params, views)
+    folder = paths.DIFFUSION / subset
+    card, guide = read_card(folder), snapshot_guide(folder, params.sample.autoguidance)
+    settings = {"explore": params.explore.model_dump(), "sample": params.sample.model_dump()}
+    with child_run("explore curve", "explore", settings) as run:
+        run.dataset(f"diffusion-{subset}", folder / "model.safetensors", "evaluation")
+        scale = yardstick(params, views)
+        largest = max(params.explore.curve)
+        plan = mixture(card, exact_counts(scale, largest))
+        guiding = load(folder, device, guide) if guide else None
+        how = Sampling.of(params.sample)
+        images, speed = sampled(load(folder, device), card, plan, params, how, "sampling figure 5.1", guiding)
+        result = scale.growing(images, params.explore.curve, params.explore.curve_real)
+        for point in result["points"]:
+            run.metrics({f"frechet_{kind}": point[kind] for kind in result["self"]}, point["count"])
+        run.metrics({f"frechet_to_itself_{kind}": value for kind, value in result["self"].items()})
+        run.metrics({"images_per_second": speed})
+        write_json(SCORES / "curve" / "metrics.json", {"subset": subset, "step": card.step, **result})
+    print(f"explore curve: {largest} images at {speed:.0f} images/s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Solver x number of network evaluations, against quality and time."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.device import pick_device
+from echosynth.diffusion.generate import snapshot_guide
+from echosynth.diffusion.model import load, read_card
+from echosynth.diffusion.sample import Sampling
+from echosynth.diffusion.samplers import network_evaluations
+from echosynth.files import write_json
+from echosynth.stages import stage
+from echosynth.stages.explore.sets import SCORES, mixture, numbers, sampled, training_images, yardstick
+from echosynth.track.runs import child_run
+from echosynth.views import VIEWS
+
+# Not an output of the stage: the clock differs from run to run, and the same inputs must give the same bytes.
+TIMES = Path("reports/explore_times.json")
+
+
+@stage
+def main(params: Params) -> None:
+    """Sample models/diffusion/<subset> in every way, write reports/explore/solvers and, beside, the times."""
+    explore, views, device = params.explore, range(len(VIEWS)), pick_device()
+    training_images(params, views)
+    folder = paths.DIFFUSION / str(explore.subset)
+    card, model, guide = read_card(folder), load(folder, device), snapshot_guide(folder, params.sample.autoguidance)
+    guiding = load(folder, device, guide) if guide else None
+    scale = yardstick(params, views)
+    plan, base = mixture(card, scale.counts(explore.solver_images)), replace(Sampling.of(params.sample), eta=0.0)
+    # The first call is slower than those that are timed.
+    sampled(model, card, plan, params, replace(base, solver="ddim", evaluations=1), "warming up", guiding)
+    points, times = [], []
+    settings = {"explore": explore.model_dump(), "sample": params.sample.model_dump()}
+    for solver in explore.solvers:
+        with child_run(f"explore solver {solver}", "explore", {"solver": solver, **settings}) as run:
+            for asked in explore.solver_evaluations:
+                how = replace(base, solver=solver, evaluations=asked)
+                images, speed = sampled(model, card, plan, params, how, f"{solver}, {asked} evaluations", guiding)
+                distances = scale.distances(images, np.asarray(plan.views), len(plan))
+                made = network_evaluations(solver, model.process, asked)
+                run.metrics({**numbers(distances), "images_per_second": speed}, made)
+                points.append({"solver": solver, "asked": asked, "evaluations": made, **distances})
+                times.append({"solver": solver, "evaluations": made, "images_per_second": speed})
+            print(f"explore {solver}: {distances['echo']['frechet']:.2f} at {speed:.1f} images/s", file=sys.stderr)
+    facts = {"subset": str(explore.subset), "step": card.step}
+    write_json(SCORES / "solvers" / "metrics.json", facts | {"points": points})
+    write_json(TIMES, facts | {"device": _name(device), "images": len(plan), "points": times})
+
+
+def _name(device: torch.device) -> str:
+    """The device for people."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    main()
