@@ -27,6 +27,11 @@ def test_a_log_gets_a_line_now_and_then(clock, capsys):
     ]
 
 
+def test_a_line_shows_images_too_where_an_item_stands_for_several(clock, capsys):
+    assert list(progress(range(4), 4, "training", "steps", images_each=16)) == [0, 1, 2, 3]
+    assert capsys.readouterr().err.splitlines()[0] == "training: 2 of 4 steps, 0.1/s (2 images/s), 20 s left"
+
+
 def test_a_terminal_gets_a_bar(monkeypatch):
     screen = Screen()
     monkeypatch.setattr(module.sys, "stderr", screen)

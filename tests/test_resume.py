@@ -50,6 +50,22 @@ def test_a_failed_save_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatc
     assert [path.name for path in state.folder.iterdir()] == ["state.safetensors"]
 
 
+def test_a_torn_state_is_named_and_the_one_before_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    state = ResumeState("test", 1)
+    for step in (1, 2):
+        state.save({"a": torch.full((100,), float(step))}, {"step": step})
+    whole = state.load()
+    assert whole is not None
+    assert whole[1] == {"step": 2}
+    state.path.write_bytes(state.path.read_bytes()[:200])
+    before = state.load()
+    assert before is not None
+    assert (before[1], before[0]["a"][0].item()) == ({"step": 1}, 1.0)
+    assert "state.safetensors is torn" in capsys.readouterr().err
+    state.previous.write_text("hello")
+    assert state.load() is None
+
+
 def test_code_hash_follows_the_code() -> None:
     assert code_hash("diffusion") == code_hash("diffusion")
     assert code_hash("diffusion") != code_hash("diffusion", "device.py")
