@@ -1,4 +1,4 @@
-"""The networks, one function a measurement: the work of a stage at the sizes of params.yaml, on fewer images."""
+"""The classifiers, one function a measurement: the work of a stage at the sizes of params.yaml, on fewer images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,11 @@ import torch
 
 from bench.results import Rate, rate, timed
 from echosynth.classify import network as classifiers
-from echosynth.classify import train as classification
 from echosynth.classify.arms import TrainingSet
+from echosynth.classify.train import train as train_classifier
 from echosynth.config import Params
 from echosynth.device import Precision, pick_device
-from echosynth.diffusion import network as denoisers
-from echosynth.diffusion import train as diffusion
-from echosynth.diffusion.process import Process
-from echosynth.diffusion.sample import sample_views
 from echosynth.images.store import Images
-from echosynth.resume import ResumeState
 from echosynth.views import VIEWS
 
 SEED = 0
@@ -32,20 +27,16 @@ class Sizes:
         repeats: each is done so often; the best time counts, as others only waited for something.
         steps: optimisation steps of a training.
         batch_size: images a step; None: as params.yaml says.
-        sampled: synthetic images.
-        evaluations: of the network for one of them; None: as params.yaml says.
         classified: images that are classified.
     """
 
     repeats: int = 3
     steps: int = 8
     batch_size: int | None = None
-    sampled: int = 64
-    evaluations: int | None = None
     classified: int = 1000
 
 
-QUICK = Sizes(1, 1, 4, 4, 2, 8)
+QUICK = Sizes(1, 1, 4, 8)
 
 
 def noise_images(count: int, size: int) -> Images:
@@ -56,53 +47,6 @@ def noise_images(count: int, size: int) -> Images:
 def view_labels(count: int) -> torch.Tensor:
     """(count,) int64: the views in turn."""
     return torch.arange(count) % len(VIEWS)
-
-
-def measure_diffusion_training(params: Params, sizes: Sizes, precision: Precision) -> Rate:
-    """Train the diffusion model of params.yaml for a few steps."""
-    batch_size = sizes.batch_size or params.diffusion.batch_size
-    settings = params.diffusion.model_copy(
-        update={
-            "steps": sizes.steps,
-            "batch_size": batch_size,
-            "precision": precision,
-            "log_every": sizes.steps,
-            "checkpoint_every": sizes.steps,  # that is: never before the end, where none is saved
-        }
-    )
-    size = params.ingest.size
-    images, labels = noise_images(4 * batch_size, size), view_labels(4 * batch_size)
-    count = sizes.steps * batch_size
-
-    def train() -> float:
-        state = ResumeState("bench", "never saved")
-        return count / diffusion.train(settings, images, labels, images[:1], labels[:1], state).images_per_second
-
-    return rate(
-        "diffusion training",
-        "images",
-        count,
-        f"{size} x {size}, channels {settings.channels}, batches of {batch_size}, {precision}",
-        sizes.repeats,
-        train,
-    )
-
-
-def measure_sampling(params: Params, sizes: Sizes, precision: Precision) -> Rate:
-    """Sample from the diffusion model of params.yaml; its weights do not matter."""
-    size, evaluations = params.ingest.size, sizes.evaluations or params.sample.evaluations
-    network = denoisers.build(params.diffusion, size).to(pick_device()).eval()
-    process = Process(params.diffusion.schedule, params.diffusion.timesteps, params.diffusion.prediction)
-    batch_size = min(sizes.sampled, params.sample.batch_size)
-    numbers = range(sizes.sampled // batch_size * batch_size)  # whole batches: a part of one takes as long as a whole
-    guidance = params.sample.guidance
-
-    def sample() -> None:
-        for _ in sample_views(network, process, numbers, size, SEED, evaluations, guidance, batch_size, precision):
-            pass
-
-    setting = f"{size} x {size}, {evaluations} evaluations, batches of {batch_size}, {precision}"
-    return rate("sampling", "images", len(numbers), setting, sizes.repeats, timed(sample))
 
 
 def measure_classifier_training(params: Params, sizes: Sizes, precision: Precision) -> Rate:
@@ -125,7 +69,7 @@ def measure_classifier_training(params: Params, sizes: Sizes, precision: Precisi
         sizes.steps * batch_size,
         f"{architecture}, {size} x {size}, batches of {batch_size}, {precision}",
         sizes.repeats,
-        lambda: classification.train(settings, architecture, SEED, data).seconds,
+        lambda: train_classifier(settings, architecture, SEED, data).seconds,
     )
 
 
@@ -155,8 +99,6 @@ def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[
     sizes = QUICK if quick else Sizes()
     precisions: tuple[Precision, ...] = ("fp32",) if auto == "fp32" else ("fp32", auto)
     return [
-        *(partial(measure_diffusion_training, params, sizes, precision) for precision in precisions),
-        *(partial(measure_sampling, params, sizes, precision) for precision in precisions),
         *(partial(measure_classifier_training, params, sizes, precision) for precision in precisions),
         partial(measure_classifier_inference, params, sizes),
     ]

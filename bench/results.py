@@ -1,9 +1,10 @@
-"""What a measurement gives: a rate, a comparison side by side, a peak of memory."""
+"""What a measurement gives: a rate, a comparison side by side, a peak of memory, distances of images."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from statistics import mean, stdev
 from typing import Any, ClassVar
 
 Cells = tuple[str, ...]
@@ -138,7 +139,83 @@ class Peak:
         return self.task, f"{self.files:,}", f"{self.main_mib:.0f}", f"{self.worker_mib:.0f}", self.setting
 
 
-Result = Rate | Comparison | Share | Peak
+@dataclass(frozen=True)
+class Memory:
+    """The most memory that a training step held.
+
+    Attributes:
+        task: what was done.
+        batch_size: images a step.
+        mib: peak, MiB.
+        checkpointed_mib: the same with gradient checkpointing.
+        setting: network, sizes, and what kind of memory, in words.
+    """
+
+    task: str
+    batch_size: int
+    mib: float
+    checkpointed_mib: float
+    setting: str
+
+    heading: ClassVar[Cells] = ("peak memory", "batch size", "MiB", "checkpointed (MiB)", "setting")
+
+    def cells(self) -> Cells:
+        """A row of the table."""
+        return self.task, str(self.batch_size), f"{self.mib:.0f}", f"{self.checkpointed_mib:.0f}", self.setting
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Frechet distances to the same real images of sets that were made in two ways.
+
+    Attributes:
+        task: what was done.
+        ours: of each set that this project's way made, with other noise each; two or more.
+        others: of each set of the straightforward way.
+        difference: mean of `others` minus mean of `ours`, in standard errors; the spread between the sets of `ours`
+            stands for that of both. Within about -3 to 3 the two ways are equal as far as these sets can tell.
+        floor: of further real images, as many as in a set.
+        images: in a set.
+        setting: both ways, in words.
+    """
+
+    task: str
+    ours: tuple[float, ...]
+    others: tuple[float, ...]
+    difference: float
+    floor: float
+    images: int
+    setting: str
+
+    heading: ClassVar[Cells] = ("distance", "images", "ours", "theirs", "difference (se)", "real", "setting")
+
+    def cells(self) -> Cells:
+        """A row of the table."""
+        spread = f"{mean(self.ours):.4g} +- {stdev(self.ours):.2g} ({len(self.ours)} sets)"
+        others, floor = f"{mean(self.others):.4g} ({len(self.others)})", f"{self.floor:.4g}"
+        return self.task, str(self.images), spread, others, f"{self.difference:+.2f}", floor, self.setting
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A measurement that cannot be made here.
+
+    Attributes:
+        task: what would have been done.
+        reason: what is missing, and what to do.
+    """
+
+    task: str
+    reason: str
+
+    heading: ClassVar[Cells] = ("not measured", "why")
+
+    def cells(self) -> Cells:
+        """A row of the table."""
+        return self.task, self.reason
+
+
+Result = Rate | Comparison | Share | Peak | Memory | Distances | Missing
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -186,5 +263,11 @@ def compare(
 ) -> Comparison:
     """Do both `repeats` times in turns, so that a busy moment of the machine hits both; each returns its seconds."""
     pairs = [(ours(), theirs()) for _ in range(repeats)]
-    seconds, others = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
-    return Comparison(task, min(others) / min(seconds), target, seconds, others, other, setting)
+    return compared(task, target, [pair[0] for pair in pairs], [pair[1] for pair in pairs], other, setting)
+
+
+def compared(
+    task: str, target: float, seconds: Sequence[float], others: Sequence[float], other: str, setting: str
+) -> Comparison:
+    """A comparison of times that were taken in turns."""
+    return Comparison(task, min(others) / min(seconds), target, tuple(seconds), tuple(others), other, setting)

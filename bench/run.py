@@ -1,4 +1,4 @@
-"""Measure everything, or a section: `python -m bench.run [data] [networks]`.
+"""Measure everything, or a section: `python -m bench.run [data] [networks] [diffusion]`.
 
 Prints a table and writes bench/results/<name>-<section>.json.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import data, measurements
+from bench import data, diffusion, measurements
 from bench.machine import facts, file_name
 from bench.results import Result, as_json, table
 from echosynth.config import Params, load_params
@@ -22,6 +22,7 @@ Task = Callable[[], Result | list[Result]]
 SECTIONS: dict[str, Callable[[Params, bool, Precision], Sequence[Task]]] = {
     "data": data.measurements,
     "networks": measurements.measurements,
+    "diffusion": diffusion.measurements,
 }
 
 
@@ -37,7 +38,7 @@ def do(tasks: Sequence[Task], section: str) -> list[Result]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure the project on this machine.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{' or '.join(SECTIONS)} (default: both)")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it works; the rates mean nothing")
     parser.add_argument("--name", help="name of the files with the results (default: from the GPU or CPU)")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="folder for the results (default: bench/results)")

@@ -216,7 +216,9 @@ class DiffusionParams(Section):
             raise ValueError("diffusion.ema_decays names a decay twice")
         if any(width % 4 for width in self.channels):
             raise ValueError(f"diffusion.channels = {self.channels} must all be multiples of 4 (better of 32)")
-        if self.attention and (odd := [width for width in self.channels if width % self.head_channels]):
+        # The deepest level has attention always.
+        attending = self.channels if self.attention else self.channels[-1:]
+        if odd := [width for width in attending if width % self.head_channels]:
             raise ValueError(
                 f"diffusion.head_channels = {self.head_channels} does not divide the {odd[0]} of diffusion.channels"
             )
@@ -235,7 +237,7 @@ class SampleParams(Section):
     solver: Solver
     evaluations: int = Field(ge=1, le=10_000)
     eta: float = Field(ge=0, le=1)
-    guidance: float = Field(ge=0)
+    guidance: float = Field(ge=0, le=1000)
     guidance_interval: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=2, max_length=2)
     autoguidance: float = Field(ge=0, lt=1)
     batch_size: Positive
@@ -244,6 +246,12 @@ class SampleParams(Section):
     def _parts_fit(self) -> "SampleParams":
         if self.sources not in ("real", "balanced", "none"):
             _known_source(self.sources)
+        if self.eta and self.solver != "ddim":
+            raise ValueError(f"sample.eta = {self.eta} has a meaning for sample.solver = ddim only: set it to 0")
+        if self.autoguidance and self.guidance == 1:
+            raise ValueError(
+                f"sample.autoguidance = {self.autoguidance} does nothing with sample.guidance = 1: set that above 1"
+            )
         if self.guidance_interval[0] > self.guidance_interval[1]:
             raise ValueError(f"sample.guidance_interval = {self.guidance_interval} must rise, such as [0.2, 0.8]")
         return self
@@ -366,9 +374,28 @@ class Params(Section):
     classifier: ClassifierParams
     explore: ExploreParams
 
+    def _can_be_sampled(self) -> None:
+        """Check that the diffusion model will know what the synthetic sets ask of it."""
+        model, sample = self.diffusion, self.sample
+        if sample.guidance != 1 and not sample.autoguidance and not model.view_dropout:
+            raise ValueError(
+                f"sample.guidance = {sample.guidance} needs a model that also knows images without a view: set "
+                "diffusion.view_dropout above 0"
+            )
+        if sample.autoguidance and not model.keep_snapshots:
+            raise ValueError(f"sample.autoguidance = {sample.autoguidance} needs diffusion.keep_snapshots = true")
+        named = sample.sources not in ("real", "none")
+        if named and not model.source_conditioning:
+            raise ValueError(f"sample.sources = {sample.sources} needs diffusion.source_conditioning = true")
+        if sample.sources == "none" and model.source_conditioning and not model.source_dropout:
+            raise ValueError("sample.sources = none needs diffusion.source_dropout above 0")
+        if named and sample.sources != "balanced" and sample.sources not in self.data.train_sources:
+            raise ValueError(f"sample.sources = {sample.sources} is none of data.train_sources")
+
     @model_validator(mode="after")
     def _sections_fit(self) -> "Params":
         check_levels(self.diffusion, self.ingest.size)
+        self._can_be_sampled()
         for key, names in (
             ("classifier.architectures", self.classifier.architectures),
             ("fidelity.architecture", [self.fidelity.architecture]),

@@ -1,6 +1,7 @@
 """Tensors: where they are computed, how precisely, from which random draws."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -67,7 +68,7 @@ def memory_explained(parameter: str, value: int) -> Iterator[None]:
         yield
     except RuntimeError as error:  # on the CPU the allocator raises a bare RuntimeError
         text = str(error)
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in text:
+        if not isinstance(error, torch.OutOfMemoryError) and not re.search("out of memory|allocate memory", text):
             raise
         advice = f"try {parameter} = {value // 2}" if value > 1 else "try a smaller network or smaller images"
         raise EchosynthError(f"out of memory with {parameter} = {value}: {advice}") from None

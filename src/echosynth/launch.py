@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
+from accelerate import PartialState
 
 from echosynth.errors import EchosynthError
 
@@ -28,7 +30,16 @@ def wanted_processes() -> int:
         return max(1, torch.cuda.device_count())
     if not text.isdecimal() or int(text) < 1:
         raise EchosynthError(f"{PROCESSES} = {text!r} must be a whole number above 0")
+    if torch.cuda.is_available() and int(text) > (cards := torch.cuda.device_count()):
+        raise EchosynthError(f"{PROCESSES} = {text}, but this machine has {cards} GPUs; ask for no more than that")
     return int(text)
+
+
+def join() -> None:
+    """Meet the other processes, where there are some, with a time limit that no work reaches: one of them may train an
+    autoencoder, wait for another experiment or have more left to do after a kill."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
 
 
 def shared(module: str, arguments: Sequence[str]) -> int | None:

@@ -27,8 +27,7 @@ def overlay(name: str, params: Path = PARAMS) -> dict[str, dict[str, Any]]:
     """
     if name not in preset_names(params):
         raise EchosynthError(f"there is no preset {name!r}; known are {', '.join(preset_names(params))}")
-    content: dict[str, dict[str, Any]] = read_yaml(params.parent / "params" / f"{name}.yaml")
-    return content
+    return read_yaml(params.parent / "params" / f"{name}.yaml") or {}
 
 
 def with_preset(name: str, params: Path = PARAMS) -> Params:

@@ -1,15 +1,18 @@
 """States of long work that survive a kill: saved whole, found again by fingerprint, deleted on success."""
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
-from echosynth.files import atomic_file, fingerprint, workspace
+from echosynth.files import atomic_file, explained, fingerprint, workspace
 from echosynth.weights import save_weights
 
 SOURCE = Path(__file__).parent
@@ -42,15 +45,33 @@ class ResumeState:
         self.path = self.folder / "state.safetensors"
         self.previous = self.folder / "previous.safetensors"
 
-    def held(self) -> FileLock:
-        """A lock for the whole work: a second experiment that needs the same result waits for it."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder.with_suffix(".lock"))
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A lock for the whole work: a second experiment that needs the same result waits for it, and says so.
+
+        Raises:
+            EchosynthError: the workspace cannot be written to.
+        """
+        path = self.folder.with_suffix(".lock")
+        lock = FileLock(path)
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"waiting for another run that does the same work ({path})", file=sys.stderr, flush=True)
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
         """Replace the state by this one, and keep the one before; a kill at any moment leaves one of them whole."""
         with atomic_file(self.path) as part:
             save_weights(tensors, part, {"facts": json.dumps(facts)})
+            with part.open("rb") as stream:
+                os.fsync(stream.fileno())  # after a power cut a renamed file may hold zeros
             if self.path.is_file():
                 self.path.replace(self.previous)
 
@@ -67,7 +88,9 @@ class ResumeState:
                         return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118  (no mapping)
                 except (SafetensorError, OSError, KeyError, ValueError) as error:
                     reason = " ".join(str(error).split())
-                    print(f"{path} is torn ({reason}); the state before it is used", file=sys.stderr)
+                    other = "the state before it is used" if path == self.path else "the work begins anew"
+                    print(f"{path} is torn ({reason}); {other}", file=sys.stderr)
+                    path.unlink(missing_ok=True)  # else the next save would put it in the place of the whole one
         return None
 
     def clear(self) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from echosynth.config import AutoencoderParams, DiffusionParams, load_params, network_side
 from echosynth.diffusion.autoencoder import Autoencoder, autoencoder_state, train_autoencoder
-from echosynth.diffusion.latents import LatentSpace, crop, pad, padded_side, reconstruction
+from echosynth.diffusion.latents import LatentSpace, crop, pad, reconstruction
 from echosynth.errors import EchosynthError
 
 ROOT = Path(__file__).parents[2]
@@ -37,14 +37,6 @@ def discs(count: int, side: int, seed: int = 0) -> np.ndarray:
 def untrained(params: DiffusionParams, images: np.ndarray) -> LatentSpace:
     torch.manual_seed(0)
     return LatentSpace.fit(Autoencoder(params.autoencoder, images.shape[-1]), params, images, "hash")
-
-
-@pytest.mark.parametrize(
-    ("side", "levels", "expected"),
-    [(14, 4, 16), (14, 1, 14), (14, 2, 14), (8, 3, 8), (7, 2, 8), (16, 5, 16), (1, 3, 4)],
-)
-def test_padded_side_is_the_next_that_the_levels_halve(side: int, levels: int, expected: int) -> None:
-    assert padded_side(side, levels) == expected
 
 
 @pytest.mark.parametrize(("side", "wide"), [(14, 16), (7, 8), (5, 8), (8, 8)])

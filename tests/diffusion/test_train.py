@@ -1,9 +1,9 @@
 """Training: it learns, it resumes with the same bits, two processes do what one does, it stops with a sentence."""
 
 import os
-import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +22,11 @@ from echosynth.errors import EchosynthError
 from echosynth.resume import ResumeState
 
 Settings = Callable[..., DiffusionParams]
+# Enough draws that every t has its full history before the last state, so that it is no longer uniform.
+LEARNED_TIMES = {
+    "timestep_sampling": "loss-second-moment", "variance": "learned", "loss": "variational", "timesteps": 10,
+    "steps": 42, "checkpoint_every": 36, "log_every": 14,
+}  # fmt: skip
 
 
 def state_of(params: DiffusionParams) -> ResumeState:
@@ -45,11 +50,18 @@ def test_learning_rate_rises_then_falls_to_zero_or_stays(settings: Settings) -> 
     assert learning_rate(settings(decay="constant", warmup_steps=0, learning_rate=0.3), 7) == 0.3
 
 
+def saved_counts(params: DiffusionParams) -> torch.Tensor | None:
+    """How many losses of each t the saved sampler has seen."""
+    saved = state_of(params).load()
+    assert saved is not None
+    return saved[0].get("times.counts")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"timestep_sampling": "loss-second-moment", "variance": "learned", "loss": "variational", "timesteps": 10},
+        LEARNED_TIMES,
         {"precision": "bf16", "dropout": 0.2, "ema_decays": [0.5]},
     ],
     ids=["as the demo", "learned times", "bf16 and dropout"],
@@ -59,10 +71,12 @@ def test_interrupted_training_ends_with_the_same_bits(
 ) -> None:
     params = settings(**changes)
     whole = run(params, data)
+    if (counts := saved_counts(params)) is not None:
+        assert counts.min() >= 10
     state_of(params).clear()
 
     def stop(point: dict[str, float]) -> None:
-        if point["step"] == 8:
+        if point["step"] == params.steps:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -70,69 +84,85 @@ def test_interrupted_training_ends_with_the_same_bits(
     assert state_of(params).load() is not None
     seen: list[float] = []
     resumed = run(params, data, Watchers(on_point=lambda point: seen.append(point["step"])))
-    assert seen == [8]  # it went on after step 6, not from the start
+    assert seen == [params.steps]  # it went on after the last saved step, not from the start
     assert resumed.curve == whole.curve
     assert resumed.snapshots == whole.snapshots
     assert same(resumed.weights, whole.weights)
 
 
 RUN_IN_A_PROCESS = """
-import os, signal, sys, random
+import sys
 sys.path.insert(0, sys.argv[1])
 from conftest import small_data, small_settings
 from safetensors.torch import save_file
-from test_train import run, state_of
-from echosynth.diffusion.train import Watchers
+from test_train import run
 from echosynth.launch import is_main_process
-params = small_settings(**eval(sys.argv[3]))
-kill_at = int(sys.argv[2])
-def stop(point):
-    if point["step"] == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-trained = run(params, small_data(), Watchers(on_point=stop))
+trained = run(small_settings(**eval(sys.argv[2])), small_data())
 if is_main_process():
-    save_file(trained.weights, sys.argv[4])
+    save_file(trained.weights, sys.argv[3])
 """
 
 
-def command(kill_at: int, changes: dict[str, object], target: Path) -> list[str]:
-    return [str(Path(__file__).parent), str(kill_at), repr(changes), str(target)]
+def command(changes: dict[str, object], target: Path) -> list[str]:
+    return [str(Path(__file__).parent), repr(changes), str(target)]
 
 
 @pytest.mark.slow
 def test_training_killed_at_any_moment_ends_with_the_same_bits(
     tmp_path: Path, settings: Settings, data: Examples
 ) -> None:
-    """SIGKILL while it runs, several times over, wherever that falls; each start goes on from the last state."""
-    changes = {"steps": 40, "checkpoint_every": 4, "log_every": 1}
-    environment = os.environ | {"DVC_ROOT": str(tmp_path)}
-    kill_points = np.random.default_rng().choice(np.arange(2, 40), 3, replace=False)
-    for kill_at in sorted(kill_points.tolist()):
-        done = subprocess.run(
-            [sys.executable, "-c", RUN_IN_A_PROCESS, *command(kill_at, changes, tmp_path / "none")],
-            env=environment,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, kill_points
-    subprocess.run(
-        [sys.executable, "-c", RUN_IN_A_PROCESS, *command(-1, changes, tmp_path / "resumed")],
-        env=environment,
-        check=True,
-    )
+    """SIGKILL from outside, several times over, in a step, a save or a snapshot as it happens; each start goes on from
+    the last state."""
+    changes = {"steps": 60, "checkpoint_every": 1, "log_every": 10, "snapshots": 6}
+    environment, delays = os.environ | {"DVC_ROOT": str(tmp_path)}, np.random.default_rng().uniform(0, 2, 3)
+    arguments = [sys.executable, "-c", RUN_IN_A_PROCESS, *command(changes, tmp_path / "weights")]
+    for delay in delays:
+        process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE)
+        while process.poll() is None and not list(tmp_path.glob(".resume/*/state.safetensors")):
+            time.sleep(0.02)
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+    subprocess.run(arguments, env=environment, check=True)
     whole = run(settings(**changes), data)
-    assert same(load_file(tmp_path / "resumed"), whole.weights), kill_points
+    assert same(load_file(tmp_path / "weights"), whole.weights), delays
+
+
+@pytest.mark.parametrize("moment", ["while the weights are written", "between the two renames"])
+def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(
+    settings: Settings, data: Examples, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    params = settings()
+    whole = run(params, data)
+    state_of(params).clear()
+    calls = iter(range(100))
+    broken = ("echosynth.resume.os.fsync", 1) if moment.startswith("while") else ("pathlib.Path.replace", 2)
+    kept = Path.replace if broken[1] == 2 else os.fsync
+
+    def stop(*arguments: object) -> object:
+        target = str(arguments[-1])
+        if broken[1] == 1 and next(calls) == 1:
+            raise KeyboardInterrupt
+        if broken[1] == 2 and target.endswith("state.safetensors") and state_of(params).previous.is_file():
+            raise KeyboardInterrupt
+        return kept(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(broken[0], stop)
+        run(params, data)
+    assert same(run(params, data).weights, whole.weights)
 
 
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path, settings: Settings, data: Examples) -> None:
     """Two gloo processes share every batch. Sums in another order leave float errors, which AdamW enlarges where
     gradients are near 0: measured against how far the training moved the weights."""
-    changes = {"snapshot_images": 0, "timestep_sampling": "loss-second-moment", "timesteps": 10}
+    changes = LEARNED_TIMES | {"steps": 20, "checkpoint_every": 20}
     script = tmp_path / "script.py"
     script.write_text(RUN_IN_A_PROCESS)
     environment = os.environ | {"DVC_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(script), *command(-1, changes, tmp_path / "two")], env=environment, check=True)
+    subprocess.run([*launch, str(script), *command(changes, tmp_path / "two")], env=environment, check=True)
     one, two = run(settings(**changes), data), load_file(tmp_path / "two")
     start = run(settings(**changes, learning_rate=1e-12), data)
 
@@ -141,7 +171,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, settings: Settings, d
 
     assert one.weights.keys() == two.keys()
     moved = apart(one.weights, start.weights)
-    assert apart(one.weights, two) < 0.01 * moved  # half of the batch alone: 0.5 of it
+    assert apart(one.weights, two) < 0.05 * moved  # half of the batch alone: 0.5 of it
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(settings: Settings) -> None:
@@ -224,7 +254,7 @@ def test_it_learns_the_grey_level_of_each_view(settings: Settings) -> None:
 def test_overfitting_one_image_reproduces_it(settings: Settings, variance: str) -> None:
     learned = {"variance": "learned", "loss": "hybrid", "schedule": "linear"} if variance == "learned" else {}
     params = settings(
-        steps=300, learning_rate=4e-3, augment=0.0, ema_decays=[0.95], batch_size=16, checkpoint_every=500, **learned
+        steps=420, learning_rate=4e-3, augment=0.0, ema_decays=[0.95], batch_size=16, checkpoint_every=500, **learned
     )
     y, x = np.mgrid[:16, :16] / 15
     image = (127 + 100 * np.sin(5 * x) * np.cos(4 * y)).astype(np.uint8)

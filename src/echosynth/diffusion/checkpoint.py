@@ -92,11 +92,13 @@ class Checkpoint:
         def part(prefix: str) -> dict[str, torch.Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-        device = next(self.network.parameters()).device
         self.network.load_state_dict(part("network."))
         for index, average in enumerate(self.averages):
             for name, value in part(f"ema{index}.").items():
                 average.weights[name].copy_(value)
         for name, parameter in self.network.named_parameters():
-            self.optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].to(device) for key in MOMENTS}
+            saved = {key: tensors[f"optimizer.{name}.{key}"] for key in MOMENTS}
+            # The fused optimizer wants moments laid out as the parameter is, which is channels_last on a GPU.
+            moments = {key: torch.empty_like(parameter).copy_(saved[key]) for key in MOMENTS if key != "step"}
+            self.optimizer.state[parameter] = {"step": saved["step"].to(parameter.device), **moments}
         self.times.load(part("times."))

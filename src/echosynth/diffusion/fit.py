@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from accelerate import PartialState
 
 from echosynth.config import DiffusionParams
-from echosynth.device import pick_device, step_generator, to_tensor
+from echosynth.device import pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
 from echosynth.diffusion.examples import Examples, examples
 from echosynth.diffusion.latents import LatentSpace, reconstruction
@@ -93,7 +94,10 @@ def job(params: DiffusionParams, real: LabelledImages, held_out: LabelledImages,
     sources = tuple(sorted(set(map(str, real.sources)))) if params.source_conditioning else ()
     data, held = examples(real, sources), examples(held_out.rows(kept), sources)
     code = code_hash("diffusion", "device.py", "images/augment.py")
-    state = ResumeState("diffusion", params.model_dump(), code, real.hash(), held_out.hash(), scorer)
+    origins = [list(map(str, images.sources)) for images in (real, held_out)]
+    precision = resolved(pick_device(), params.precision)
+    hashes = real.hash(), held_out.hash(), scorer
+    state = ResumeState("diffusion", params.model_dump(), code, precision, origins, *hashes)
     return Job(params, sources, data, held, counts, real.hash(), state)
 
 
@@ -138,10 +142,11 @@ def _latent_space(task: Job) -> LatentSpace:
     with processes.main_process_first():
         if not folder.is_dir():
             images, state = task.data.images, autoencoder_state(task.params, task.data.images.shape[-1], task.data_hash)
-            network = train_autoencoder(task.params, images, state).network
-            with atomic_folder(folder) as part:
-                LatentSpace.fit(network, task.params, images, task.data_hash).save(part)
-            state.clear()
+            with state.held():  # trainings that differ in the diffusion model share it
+                network = train_autoencoder(task.params, images, state).network
+                with atomic_folder(folder) as part:
+                    LatentSpace.fit(network, task.params, images, task.data_hash).save(part)
+                state.clear()
         return LatentSpace.load(folder, processes.device)
 
 
@@ -180,6 +185,12 @@ def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
         _keep_snapshots(task, trained, part / "snapshots")
         write_json(part / "metrics.json", metrics)
     return metrics
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Those numbers of metrics.json that are on no curve."""
+    curves = ("loss", "validation_loss")
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in curves}
 
 
 def _table(rows: list[dict[str, Any]], path: Path) -> None:

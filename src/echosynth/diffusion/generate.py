@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 
 from echosynth.config import Precision
 from echosynth.device import memory_explained, pick_device, resolved
@@ -22,6 +22,7 @@ from echosynth.diffusion.samplers import network_evaluations
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file, file_hash
 from echosynth.images.store import Images, write_image_stream
+from echosynth.launch import join
 from echosynth.progress import progress
 from echosynth.resume import ResumeState, code_hash
 from echosynth.views import VIEWS
@@ -115,11 +116,8 @@ class Team:
         """Join the others, where there are some."""
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
-        from accelerate import PartialState
-
-        # One process may have much more left to do than another after a kill.
-        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
-        return cls(state.process_index, state.num_processes)
+        join()
+        return cls(PartialState().process_index, PartialState().num_processes)
 
     @property
     def main(self) -> bool:
@@ -129,8 +127,6 @@ class Team:
     def wait(self) -> None:
         """Wait until all have come here."""
         if self.world > 1:
-            from accelerate import PartialState
-
             PartialState().wait_for_everyone()
 
 

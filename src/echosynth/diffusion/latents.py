@@ -1,6 +1,5 @@
 """The space that the latent route diffuses in: codes of the autoencoder, scaled to unit variance and padded."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from echosynth.config import AutoencoderParams, DiffusionParams
+from echosynth.config import AutoencoderParams, DiffusionParams, network_side
 from echosynth.device import autocast, to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.errors import EchosynthError
@@ -53,17 +52,12 @@ class LatentCard(BaseModel):
         return self
 
 
-def padded_side(side: int, levels: int) -> int:
-    """The next multiple of 2^(levels - 1) that is not below `side`: what a U-Net of so many levels can halve.
-
-    Medfusion's U-Net fails without it on the codes of 112 pixels: 112 / 8 = 14 cannot be halved twice.
-    """
-    factor = 2 ** (levels - 1)
-    return math.ceil(side / factor) * factor
-
-
 def pad(latents: torch.Tensor, side: int) -> torch.Tensor:
-    """(B, c, s, s) -> (B, c, side, side): zeros around, one more below and on the right where they cannot be shared."""
+    """(B, c, s, s) -> (B, c, side, side): zeros around, one more below and on the right where they cannot be shared.
+
+    Medfusion's U-Net fails without it on the codes of 112 pixels: 112 / 8 = 14 cannot be halved twice. The border is a
+    part of what is diffused and so of the losses.
+    """
     before = (side - latents.shape[-1]) // 2
     after = side - latents.shape[-1] - before
     return F.pad(latents, (before, after, before, after))
@@ -80,7 +74,7 @@ class LatentSpace:
 
     Codes have mean 0 and variance 1 in each channel over the training images, since the noise schedules and the
     losses are made for such data (Rombach et al. 2022, appendix G, scale by one number for all channels). All is
-    computed in fp32, a batch at a time, in constant memory; results lie on the device of what was handed in.
+    computed in fp32, a batch at a time; results lie on the device of what was handed in.
 
     Args:
         network: on its device.
@@ -120,7 +114,7 @@ class LatentSpace:
             )
         card = LatentCard(
             size=images.shape[-1],
-            side=padded_side(network.latent_side, len(params.channels)),
+            side=network_side(params, images.shape[-1]),
             autoencoder=params.autoencoder,
             mean=tuple(mean),
             deviation=tuple(deviation),

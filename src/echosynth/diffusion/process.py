@@ -192,15 +192,6 @@ class Process:
             return (xt - sigma * prediction) / alpha
         return alpha * xt - sigma * prediction
 
-    def to_noise(self, prediction: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """The noise (B, ...) that a prediction stands for, given x_t and t."""
-        if self.prediction == "epsilon":
-            return prediction
-        alpha, sigma = self._at("alpha", t, xt), self._at("sigma", t, xt)
-        if self.prediction == "x0":
-            return (xt - alpha * prediction) / sigma
-        return alpha * prediction + sigma * xt
-
     def posterior_mean(self, x0: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Mean (B, ...) of q(x_t-1 | x_t, x_0) (Ho et al. 2020, eq. 7); x_0 itself at t = 0."""
         return self._at("posterior_x0", t, xt) * x0 + self._at("posterior_xt", t, xt) * xt

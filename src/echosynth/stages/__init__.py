@@ -36,11 +36,12 @@ def _command(function: Work, several_processes: bool) -> Command:
         try:
             params: Params = load_params()
             if several_processes:
-                from echosynth.launch import shared
+                from echosynth.launch import join, shared
 
                 status = shared(sys.modules["__main__"].__spec__.name, sys.argv[1:])  # type: ignore[union-attr]
                 if status is not None:
                     sys.exit(status)
+                join()
             function(params, *sys.argv[1:])
         except EchosynthError as error:
             sys.exit(f"error: {error}")

@@ -7,7 +7,7 @@ from echosynth import paths
 from echosynth.classify.network import load
 from echosynth.config import Params
 from echosynth.device import pick_device
-from echosynth.diffusion.fit import fit, job, write
+from echosynth.diffusion.fit import fit, job, numbers, write
 from echosynth.diffusion.snapshots import Score, Snapshot
 from echosynth.diffusion.train import Point, Watchers
 from echosynth.files import file_hash
@@ -47,9 +47,8 @@ def main(params: Params, size: str) -> None:
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
     task = job(settings, real, held_out, file_hash(paths.ECHO / "model.safetensors"))
-    score = echo_score(held_out)
     if not is_main_process():
-        fit(task, Watchers(score))
+        fit(task)
         return
     with (
         task.state.held(),
@@ -57,12 +56,11 @@ def main(params: Params, size: str) -> None:
     ):
         run.dataset(f"subset-{size}", real.hash(), "training")
         run.dataset("validation", held_out.hash(), "validation")
-        fitted = fit(task, logged(run, score))
+        fitted = fit(task, logged(run, echo_score(held_out)))
         metrics = write(paths.DIFFUSION / size, task, fitted)
-        run.metrics({name: value for name, value in metrics.items() if isinstance(value, int | float)})
-        run.metrics({"images_per_second": fitted.trained.images_per_second})
+        run.metrics(numbers(metrics) | {"images_per_second": fitted.trained.images_per_second})
         run.artifact(paths.DIFFUSION / size / "curve.csv")
-    task.state.clear()
+        task.state.clear()  # while it is held: who waits for it must not find half of it
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
     distance = "" if metrics["frechet"] is None else f", distance {metrics['frechet']:.1f}"
     print(f"diffusion {size}: {chosen}{distance}, {fitted.trained.images_per_second:.0f} images/s", file=sys.stderr)

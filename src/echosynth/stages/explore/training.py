@@ -7,7 +7,7 @@ from typing import Any
 
 from echosynth import paths
 from echosynth.config import Params
-from echosynth.diffusion.fit import fit, job, write
+from echosynth.diffusion.fit import fit, job, numbers, write
 from echosynth.diffusion.train import Watchers
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import read_split
@@ -48,9 +48,8 @@ def train(cell: Cell, params: Params, measure: Measure) -> None:
         run.dataset(f"subset-{params.explore.subset}", real.hash(), "training")
         fitted = fit(task, _watchers(run))
         facts = write(MODELS / cell.name, task, fitted)
-        run.metrics({name: value for name, value in facts.items() if isinstance(value, int | float)})
-        run.metrics({"images_per_second": fitted.trained.images_per_second})
+        run.metrics(numbers(facts) | {"images_per_second": fitted.trained.images_per_second})
         with atomic_folder(SCORES / cell.name) as folder:
             write_json(folder / "metrics.json", facts | measure(run, MODELS / cell.name, folder))
-    task.state.clear()
+        task.state.clear()
     print(f"explore {cell.name}: {fitted.trained.images_per_second:.0f} training images/s", file=sys.stderr)
