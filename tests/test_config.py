@@ -1,10 +1,12 @@
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from echosynth.config import load_params, parse_params, read_yaml
+from echosynth.config import Params, load_params, parse_params, read_yaml
 from echosynth.errors import EchosynthError
 
 ROOT = Path(__file__).parents[1]
@@ -79,3 +81,32 @@ def test_missing_and_broken_files_are_named(tmp_path):
     with pytest.raises(EchosynthError, match=r"p\.yaml is no valid YAML") as error:
         read_yaml(tmp_path / "p.yaml")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sample": {"guidance": 2.0}, "diffusion": {"view_dropout": 0.0}}, "sample.guidance = 2.0 needs a model"),
+        ({"sample": {"guidance": 2.0, "autoguidance": 0.5}}, "needs diffusion.keep_snapshots = true"),
+        ({"sample": {"autoguidance": 0.5}}, "does nothing with sample.guidance = 1"),
+        ({"sample": {"eta": 0.5}}, "has a meaning for sample.solver = ddim only"),
+        ({"sample": {"sources": "camus"}}, "sample.sources = camus is none of data.train_sources"),
+        ({"sample": {"sources": "cameras"}}, "'cameras' is no source"),
+        ({"sample": {"sources": "tmed2"}, "diffusion": {"source_conditioning": False}}, "source_conditioning = true"),
+        ({"sample": {"sources": "none"}, "diffusion": {"source_dropout": 0.0}}, "diffusion.source_dropout above 0"),
+        ({"sample": {"guidance_interval": [0.8, 0.2]}}, "must rise"),
+        ({"diffusion": {"variance": "learned"}}, "diffusion.loss = min-snr does not go with"),
+        ({"diffusion": {"loss": "hybrid"}}, "hybrid needs one"),
+        ({"diffusion": {"zero_terminal_snr": True, "prediction": "epsilon"}}, "use v or x0"),
+        ({"diffusion": {"attention": [], "head_channels": 1000}}, "diffusion.head_channels = 1000 does not divide"),
+        ({"diffusion": {"attention": [5]}}, "diffusion.attention = 5 is the side of no level"),
+        ({"diffusion": {"space": "latent"}}, "diffusion.unshuffle = 2 must be 1"),
+        ({"diffusion": {"ema_decays": [0.9, 0.9]}}, "names a decay twice"),
+        ({"diffusion": {"patience": 2, "snapshot_images": 0}}, "diffusion.patience needs scores"),
+    ],
+)
+def test_what_could_not_be_trained_or_sampled_is_refused_at_once(
+    params_with: Callable[..., Params], changes: dict[str, dict[str, object]], sentence: str
+) -> None:
+    with pytest.raises(EchosynthError, match=re.escape(sentence)):
+        params_with(**changes)

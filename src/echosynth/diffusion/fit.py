@@ -13,7 +13,7 @@ import torch
 from accelerate import PartialState
 
 from echosynth.config import DiffusionParams
-from echosynth.device import pick_device, resolved, step_generator, to_tensor
+from echosynth.device import memory_explained, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
 from echosynth.diffusion.examples import Examples, examples
 from echosynth.diffusion.latents import LatentSpace, reconstruction
@@ -105,8 +105,13 @@ def fit(task: Job, watchers: Watchers = SILENT) -> Fitted:
     """Train the autoencoder, where the latent route asks for one, then the diffusion model; both resume.
 
     Raises:
-        EchosynthError: see `echosynth.diffusion.train.Trainer` and `echosynth.diffusion.autoencoder`.
+        EchosynthError: memory ran out; see `echosynth.diffusion.train.Trainer` and `echosynth.diffusion.autoencoder`.
     """
+    with memory_explained("diffusion.batch_size", task.params.batch_size):
+        return _fit(task, watchers)
+
+
+def _fit(task: Job, watchers: Watchers) -> Fitted:
     space: Space = _latent_space(task) if task.params.space == "latent" else PixelSpace()
     trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
     trained = trainer.run()

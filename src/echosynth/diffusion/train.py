@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
 from echosynth.config import DiffusionParams
-from echosynth.device import memory_explained, mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.checkpoint import Checkpoint
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples, draw
@@ -151,8 +151,7 @@ class Trainer:
             depends on them through the choice of the snapshot alone.
         sources: number of source tokens.
         space: what is diffused in place of pixels.
-        state: where the run is saved and found again; the caller clears it once the result is
-            written.
+        state: where the run is saved and found again; the caller clears it once the result is written.
         watchers: who is told.
 
     Raises:
@@ -198,7 +197,7 @@ class Trainer:
         """Train to the end, or until snapshots no longer improve.
 
         Raises:
-            EchosynthError: the loss is not finite, memory ran out, or the disk is full.
+            EchosynthError: the loss is not finite, or the disk is full.
         """
         params, now, main = self.params, self.now, self.accelerator.is_main_process
         if now.step and main:
@@ -209,28 +208,29 @@ class Trainer:
             steps = range(0)
         bar = progress(steps, params.steps, "diffusion training", "steps", first, params.batch_size) if main else steps
         pending: list[torch.Tensor] = []
-        with memory_explained("diffusion.batch_size", params.batch_size):
-            for step in bar:
-                pending.append(self._step(step))
-                now.step = done = step + 1
-                point = done % params.log_every == 0 or done == params.steps
-                save = done % params.checkpoint_every == 0
-                # Reading a loss waits for the GPU, so there it is done now and then only.
-                if point or save or done in due or self.device.type == "cpu":
-                    now.losses += _finite(self._mean(pending), done - len(pending), params)
-                    pending = []
-                if point:
-                    self._point(done)
-                if done in due:
-                    self._snapshot(done)
-                if save or done in due:
-                    self.checkpoint.save(now)
-                if exhausted(now.snapshots, params.patience):
-                    break
+        for step in bar:
+            pending.append(self._step(step))
+            now.step = done = step + 1
+            point = done % params.log_every == 0 or done == params.steps
+            save = done % params.checkpoint_every == 0
+            # Reading a loss waits for the GPU, so there it is done now and then only.
+            if point or save or done in due or self.device.type == "cpu":
+                now.losses += _finite(self._mean(pending), done - len(pending), params)
+                pending = []
+            if point:
+                self._point(done)
+            if done in due:
+                self._snapshot(done)
+            if save or done in due:
+                self.checkpoint.save(now)
+            if exhausted(now.snapshots, params.patience):
+                break
         seconds = time.monotonic() - began
         chosen = best(now.snapshots)
+        weights = self.snapshots.weights(chosen)
+        self.accelerator.wait_for_everyone()  # once the main process has written the result, the snapshots are gone
         return Trained(
-            weights=self.snapshots.weights(chosen),
+            weights=weights,
             chosen=chosen,
             curve=now.curve,
             snapshots=now.snapshots,
