@@ -11,6 +11,7 @@ import cv2
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from echosynth.images.grid import grid
 from echosynth.images.store import Images
@@ -96,3 +97,11 @@ def mosaic(images: Images, columns: int) -> str:
     """Images (n, S, S) uint8 side by side, `columns` a row, with white gaps, as an embedded PNG."""
     sheet = grid(images, columns, gap=max(1, images.shape[1] // 28))
     return embedded(cv2.imencode(".png", sheet)[1].tobytes())
+
+
+def log_scale(axes: Axes) -> None:
+    """A logarithmic y axis with few ticks that can be read."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.yaxis.set_minor_locator(NullLocator())

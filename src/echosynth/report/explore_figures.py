@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-from echosynth.report.drawing import STYLES, Picture, Style, panel, rendered
+from echosynth.report.drawing import STYLES, Picture, Style, log_scale, panel, rendered
 from echosynth.report.explore_inputs import KINDS, Explorations, Json
 from echosynth.report.words import count
 
@@ -31,13 +31,6 @@ def _log(axes: Axes, values: Sequence[int]) -> None:
 
 def _line(axes: Axes, x: Sequence[float], y: Sequence[float], style: Style, label: str) -> None:
     axes.plot(x, y, color=style.colour, marker=style.marker, linestyle=style.line, ms=6.5, label=label)
-
-
-def _log_y(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def curve(found: Explorations, kind: str) -> Figure:
@@ -91,7 +84,7 @@ def along(found: Explorations, kind: str) -> Figure:
         points[-1][kind]["floor_frechet"], color=STYLES["real"].colour, linewidth=1.4, label="other real images (floor)"
     )
     axes.set_xticks([point["step"] for point in points] if len(points) <= 8 else [])
-    _log_y(axes)
+    log_scale(axes)
     axes.legend()
     return figure
 
@@ -108,7 +101,7 @@ def solvers(found: Explorations, kind: str) -> Figure:
             _line(axes, [point["evaluations"] for point in own], [point[kind]["frechet"] for point in own], style, name)
     axes.axhline(points[0][kind]["floor_frechet"], color="#57606a", linewidth=1.2, linestyle=(0, (1, 2)), label="floor")
     _log(axes, found.params.explore.solver_evaluations)
-    _log_y(axes)
+    log_scale(axes)
     axes.legend(ncols=2)
     return figure
 
@@ -132,7 +125,7 @@ def times(found: Explorations, measured: Json) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:.3g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _log_y(axes)
+    log_scale(axes)
     axes.legend(ncols=2)
     return figure
 

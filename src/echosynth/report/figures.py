@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
 
-from echosynth.report.drawing import STYLES, Picture, panel, rendered
+from echosynth.report.drawing import STYLES, Picture, log_scale, panel, rendered
 from echosynth.report.inputs import Inputs, Json
 from echosynth.report.words import count
 from echosynth.views import RARE_VIEWS
@@ -139,10 +138,7 @@ def learning_curves(inputs: Inputs, column: str, name: str) -> Figure:
         axes.plot(
             points["step"], points[column], color=colour, linestyle=line, marker=marker, ms=4, label=f"subset {subset}"
         )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    log_scale(axes)
     axes.legend()
     return figure
 
@@ -163,10 +159,7 @@ def along(inputs: Inputs) -> Figure:
             label=f"subset {subset}",
         )
         axes.plot(model.metrics["step"], model.metrics["frechet"], color=colour, marker="*", ms=13)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+    log_scale(axes)
     axes.legend()
     return figure
 
