@@ -27,7 +27,7 @@ from echosynth.images.dataset import LabelledImages
 from echosynth.resume import ResumeState, code_hash
 from echosynth.views import VIEWS
 
-BITS_IMAGES, BITS_TERMS = 64, 32
+BITS_IMAGES, BITS_TERMS = 48, 16
 
 
 @dataclass(frozen=True)

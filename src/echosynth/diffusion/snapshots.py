@@ -19,7 +19,7 @@ from echosynth.images.store import Images, encode
 from echosynth.views import VIEWS
 from echosynth.weights import read_weights, save_weights
 
-HOW = Sampling(solver="unipc", evaluations=10)
+HOW = Sampling(solver="unipc", evaluations=8)
 SHOWN = 8  # pictures of each view in a grid
 Score = Callable[[Images], float]
 
