@@ -22,7 +22,7 @@ $(READY): requirements.txt pyproject.toml
 
 # The demo has the machine to itself: threads that spin while they wait are faster then (see docs/decisions.md).
 demo: export GOMP_SPINCOUNT ?= 200000
-demo: $(READY) ## Run the whole study on the embedded demo data (15 to 22 minutes on 2 cores)
+demo: $(READY) ## Run the whole study on the embedded demo data (18 to 24 minutes on 2 cores)
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
 
