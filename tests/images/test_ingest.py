@@ -225,7 +225,8 @@ def test_the_report_tells_groups_kinds_and_notes(tmp_path, tmed2, params_with):
 
 
 def test_enlarged_pictures_are_counted_and_told(tmp_path, dynamic, params_with, capsys):
-    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1, "size": 128}))
+    params = params_with(ingest={"workers": 1, "size": 128}, diffusion={"attention": []})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params)
     assert report["enlarged"] == 8
     line = "echonet-dynamic: 8 of 8 images are smaller than ingest.size = 128 and were enlarged"
     assert capsys.readouterr().err.count(line) == 1
