@@ -17,7 +17,8 @@ from torch import nn
 
 from echosynth import _torchvision
 from echosynth.config import AutoencoderParams, DiffusionParams
-from echosynth.device import autocast, memory_explained, mixed_seed, pick_device, step_generator, to_tensor
+from echosynth.device import autocast, memory_explained, mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.diffusion.optimisation import restore_training, training_tensors, warmed_cosine
 from echosynth.errors import EchosynthError
 from echosynth.images.augment import augment
 from echosynth.images.store import Images
@@ -133,10 +134,7 @@ class TrainedAutoencoder:
 
 def learning_rate(params: AutoencoderParams, step: int) -> float:
     """Linear warm-up over the first twentieth of the steps, then a cosine down to 0 at the last one."""
-    warmup = math.ceil(WARMUP_SHARE * params.steps)
-    if step < warmup:
-        return params.learning_rate * (step + 1) / warmup
-    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, params.steps - warmup)))
+    return warmed_cosine(params.learning_rate, step, params.steps, math.ceil(WARMUP_SHARE * params.steps))
 
 
 def training_precision(params: DiffusionParams) -> Literal["auto", "fp32", "bf16"]:
@@ -150,28 +148,10 @@ def autoencoder_state(params: DiffusionParams, size: int, data_hash: str) -> Res
     return ResumeState(
         "autoencoder",
         params.autoencoder.model_dump(),
-        (params.seed, training_precision(params), params.log_every),
+        (params.seed, resolved(pick_device(), training_precision(params)), params.log_every),
         (size, data_hash),
-        code_hash("diffusion/autoencoder.py", "device.py", "images/augment.py"),
+        code_hash("diffusion/autoencoder.py", "diffusion/optimisation.py", "device.py", "images/augment.py"),
     )
-
-
-def _state(network: Autoencoder, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    """Weights and the optimizer's moments by name."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
-        tensors |= {
-            f"optimizer.{name}.{key}": cast(torch.Tensor, value) for key, value in optimizer.state[parameter].items()
-        }
-    return tensors
-
-
-def _restore(tensors: dict[str, torch.Tensor], network: Autoencoder, optimizer: torch.optim.AdamW) -> None:
-    """Put back what `_state` took."""
-    network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
-    for name, parameter in network.named_parameters():
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        optimizer.state[parameter] = {key: tensors[f"optimizer.{name}.{key}"].to(parameter.device) for key in keys}
 
 
 def _train_step(
@@ -226,7 +206,7 @@ def train_autoencoder(
     first, curve, values = 0, cast(list[Point], []), cast(list[list[float]], [])
     if (saved := state.load()) is not None:
         tensors, facts = saved
-        _restore(tensors, network, optimizer)
+        restore_training(tensors, network, optimizer)
         first = cast(int, facts["step"])
         curve, values = cast(list[Point], facts["curve"]), cast(list[list[float]], facts["values"])
         print(f"autoencoder training goes on at step {first} of {settings.steps}", file=sys.stderr)
@@ -245,7 +225,7 @@ def train_autoencoder(
             curve.append(point)
             on_point(point)
         if done % params.checkpoint_every == 0 and done < settings.steps:
-            state.save(_state(network, optimizer), {"step": done, "curve": curve, "values": values})
+            state.save(training_tensors(network, optimizer), {"step": done, "curve": curve, "values": values})
     seconds = time.monotonic() - began
     throughput = (settings.steps - first) * settings.batch_size / max(seconds, 1e-9)
     return TrainedAutoencoder(network.eval(), curve, throughput)

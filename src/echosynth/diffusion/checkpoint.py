@@ -9,11 +9,10 @@ from accelerate import Accelerator
 
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.optimisation import part_of, restore_training, training_tensors
 from echosynth.diffusion.snapshots import Snapshot
 from echosynth.diffusion.timesteps import TimestepSampler
 from echosynth.resume import ResumeState
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -78,27 +77,15 @@ class Checkpoint:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Weights, averages, moments and the sampler's history by name."""
-        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors = training_tensors(self.network, self.optimizer)
         for index, average in enumerate(self.averages):
             tensors |= {f"ema{index}.{name}": tensor for name, tensor in average.weights.items()}
-        for name, parameter in self.network.named_parameters():
-            moments = self.optimizer.state[parameter]
-            tensors |= {f"optimizer.{name}.{key}": cast(torch.Tensor, moments[key]) for key in MOMENTS}
         return tensors | {f"times.{name}": tensor for name, tensor in self.times.state().items()}
 
     def _restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Put back what `_tensors` took."""
-
-        def part(prefix: str) -> dict[str, torch.Tensor]:
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-        self.network.load_state_dict(part("network."))
+        restore_training(tensors, self.network, self.optimizer)
         for index, average in enumerate(self.averages):
-            for name, value in part(f"ema{index}.").items():
+            for name, value in part_of(tensors, f"ema{index}.").items():
                 average.weights[name].copy_(value)
-        for name, parameter in self.network.named_parameters():
-            saved = {key: tensors[f"optimizer.{name}.{key}"] for key in MOMENTS}
-            # The fused optimizer wants moments laid out as the parameter is, which is channels_last on a GPU.
-            moments = {key: torch.empty_like(parameter).copy_(saved[key]) for key in MOMENTS if key != "step"}
-            self.optimizer.state[parameter] = {"step": saved["step"].to(parameter.device), **moments}
-        self.times.load(part("times."))
+        self.times.load(part_of(tensors, "times."))

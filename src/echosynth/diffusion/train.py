@@ -19,6 +19,7 @@ from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples, draw
 from echosynth.diffusion.model import Space, assembled, process_of
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.optimisation import warmed_cosine
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.snapshots import Score, Snapshot, Snapshots, best, exhausted, snapshot_steps
 from echosynth.diffusion.timesteps import timestep_sampler
@@ -74,12 +75,9 @@ SILENT = Watchers()
 
 def learning_rate(params: DiffusionParams, step: int) -> float:
     """Linear warm-up, then constant or a cosine down to 0 at the last step."""
-    if step < params.warmup_steps:
-        return params.learning_rate * (step + 1) / params.warmup_steps
-    if params.decay == "constant":
+    if params.decay == "constant" and step >= params.warmup_steps:
         return params.learning_rate
-    share = (step - params.warmup_steps) / max(1, params.steps - params.warmup_steps)
-    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    return warmed_cosine(params.learning_rate, step, params.steps, params.warmup_steps)
 
 
 @torch.no_grad()
