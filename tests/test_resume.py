@@ -66,6 +66,27 @@ def test_a_torn_state_is_named_and_the_one_before_is_used(capsys: pytest.Capture
     assert state.load() is None
 
 
+def test_a_torn_state_never_takes_the_place_of_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = ResumeState("test", 1)
+    for step in (1, 2):
+        state.save({"a": torch.zeros(100)}, {"step": step})
+    state.path.write_bytes(state.path.read_bytes()[:200])
+    state.load()
+    replace = Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        if target == state.path:
+            raise KeyboardInterrupt  # killed between the two renames of a save
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        state.save({"a": torch.zeros(100)}, {"step": 3})
+    saved = state.load()
+    assert saved is not None
+    assert saved[1] == {"step": 1}
+
+
 def test_code_hash_follows_the_code() -> None:
     assert code_hash("diffusion") == code_hash("diffusion")
     assert code_hash("diffusion") != code_hash("diffusion", "device.py")

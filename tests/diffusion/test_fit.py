@@ -1,6 +1,7 @@
 """From labelled images to a model's folder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def test_states_of_other_work_never_meet(settings: Settings) -> None:
     for task in (
         job(settings(learning_rate=0.5), REAL, HELD_OUT, "scorer"),
         job(settings(), other, HELD_OUT, "scorer"),
+        job(settings(), replace(REAL, sources=REAL.sources[::-1]), HELD_OUT, "scorer"),
         job(settings(), REAL, HELD_OUT.rows(np.arange(3)), "scorer"),
         job(settings(), REAL, HELD_OUT, "another"),
     ):
