@@ -13,7 +13,8 @@ def warmed_cosine(peak: float, step: int, steps: int, warmup: int) -> float:
     """Learning rate of a step, counted from 0: a linear warm-up to `peak`, then a cosine down to 0 at the last step."""
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    share = (step - warmup) / max(1, steps - warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def training_tensors(network: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
