@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EXTRA := $(VENV)/.extra
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
@@ -20,6 +21,10 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(EXTRA): $(READY) requirements-extra.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.txt -r requirements-extra.txt
+	@touch $@
+
 # The demo has the machine to itself: threads that spin while they wait are faster then (see docs/decisions.md).
 demo: export GOMP_SPINCOUNT ?= 200000
 demo: $(READY) ## Run the whole study on the embedded demo data (18 to 24 minutes on 2 cores)
@@ -31,16 +36,16 @@ explore: $(READY) ## Run the explorations behind the choices (about 20 minutes o
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
-test: $(READY) check ## Check style and types, then run all tests
+test: $(EXTRA) check ## Check style and types, then run all tests
 	@python -m pytest
 
-test-fast: $(READY) ## Run the tests that take no more than a few seconds
+test-fast: $(EXTRA) ## Run the tests that take no more than a few seconds
 	@python -m pytest -m "not slow"
 
 check: $(READY) ## Check style (ruff) and types (mypy)
 	@ruff check --quiet . && ruff format --quiet --check . && mypy --no-error-summary
 
-bench: $(READY) ## Measure ingest, training, sampling and inference on this machine
+bench: $(EXTRA) ## Measure ingest, training, sampling and inference on this machine
 	@python -m bench.run
 
 ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from echosynth import cli
+from echosynth.cli import options
 from echosynth.cli.predict import resolve_model
 from echosynth.errors import EchosynthError
 from echosynth.files import file_hash
@@ -46,7 +47,7 @@ def test_json_for_machines(
     assert list(first["probabilities"]) == list(VIEWS)
     assert first["view"] == max(first["probabilities"], key=first["probabilities"].get)
     assert second == {"file": str(missing), "error": f"{missing} is missing"}
-    assert cli.DISCLAIMER in err
+    assert options.DISCLAIMER in err
 
 
 def test_table_for_people(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from echosynth import cli
+from echosynth.cli import options
 from echosynth.config import Precision, Solver
 from echosynth.diffusion import generate
 from echosynth.diffusion.model import DiffusionCard, save
@@ -49,7 +50,7 @@ def test_a_set_with_a_contact_sheet(model, tmp_path, capsys):
     assert run(model, out, "--per-view", "5", "--precision", "fp32") == 0
     shown, warned = capsys.readouterr()
     assert "20 images (5 A2C, 5 A4C, 5 PLAX, 5 PSAX)" in shown and "images/s" in shown
-    assert warned.splitlines()[-1] == cli.DISCLAIMER
+    assert warned.splitlines()[-1] == options.DISCLAIMER
     stored = read_image_set(out)
     assert Counter(stored.manifest["view"]) == dict.fromkeys(VIEWS, 5)
     assert stored.manifest["id"].iloc[7] == "synthetic-demo-model-000007"
@@ -170,5 +171,5 @@ def test_out_of_memory_names_a_batch_size(model, tmp_path, capsys, monkeypatch):
 
 
 def test_choices_are_those_of_the_parameters():
-    assert set(cli.SOLVERS) == set(Solver.__args__)
-    assert set(cli.PRECISIONS) == set(Precision.__args__)
+    assert set(options.SOLVERS) == set(Solver.__args__)
+    assert set(options.PRECISIONS) == set(Precision.__args__)

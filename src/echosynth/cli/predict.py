@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from echosynth.cli import DISCLAIMER
+from echosynth.cli.options import DISCLAIMER
 from echosynth.errors import EchosynthError
 from echosynth.views import VIEWS
 

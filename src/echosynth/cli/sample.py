@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echosynth.cli import DISCLAIMER
+from echosynth.cli.options import DISCLAIMER
 from echosynth.errors import EchosynthError
 
 if TYPE_CHECKING:

@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from echosynth.errors import EchosynthError
 from echosynth.files import file_hash, fingerprint
@@ -38,6 +40,17 @@ def origin_tags() -> dict[str, str]:
 def params_hash() -> str:
     """MD5 of params.yaml, "none" where there is none."""
     return file_hash(PARAMS) if PARAMS.is_file() else "none"
+
+
+def result_key(params: Mapping[str, Any], scores: Mapping[str, float]) -> str:
+    """What tells the result of one execution from another, wherever and whenever it was made: 16 hex digits.
+
+    Args:
+        params: params.yaml as it is read, nested.
+        scores: the final scores, flat, as in the row of the execution.
+    """
+    text = json.dumps([params, {name: float(value) for name, value in scores.items()}], sort_keys=True, default=str)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
 def lock_hash() -> str:
