@@ -149,7 +149,7 @@ def test_a_set_larger_than_the_real_ones_has_no_floor(made: Made) -> None:
     found = made()
     rows = {row[0]: row[2] for row in explore_tables.curve(found).rows}
     assert rows["1,600"] == "–"
-    assert rows["100"] == "4"
+    assert rows["100"] == "4.00"
 
 
 def test_times_are_on_a_page_of_their_own(made: Made) -> None:
@@ -174,7 +174,7 @@ def test_solvers_by_evaluations(made: Made) -> None:
     (table,) = explore_tables.solvers(found)
     assert list(table.header[1:]) == ["4", "8", "16", "32", "64"]
     assert [row[0] for row in table.rows] == ["ancestral", "ddim", "dpm++", "unipc", "heun"]
-    assert table.rows[0][1] == "24 ± 1.2"
+    assert table.rows[0][1] == "24.0 ± 1.2"
 
 
 def test_scores_for_the_row_in_mlflow(made: Made) -> None:

@@ -19,7 +19,7 @@ def inputs(tree: Path, params: Params) -> Inputs:
 
 
 def test_fidelity(inputs: Inputs) -> None:
-    row = ["150", "194", "41.25 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
+    row = ["150", "194", "41.2 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
     assert tables.fidelity(inputs, "echo").rows[0] == row
     assert tables.fidelity(inputs, "inception").rows == []
 

@@ -9,7 +9,7 @@ from echosynth import paths
 from echosynth.config import Params
 from echosynth.files import write_json
 from echosynth.report.inputs import read_inputs
-from echosynth.report.words import Headline, headline, listing, number, signed, spread, verdict
+from echosynth.report.words import Headline, distance, headline, listing, number, signed, spread, verdict
 
 
 def told(comparison: dict[str, Any], params: Params) -> Headline:
@@ -95,3 +95,9 @@ def test_without_bootstrap(tree: Path, comparison: dict[str, Any], params: Param
     first = told(comparison, params)
     assert "no comparison with real images was computed" in first.answer
     assert first.differences == []
+
+
+def test_distance() -> None:
+    assert distance(1136.24, 5.31) == "1,136.2 ± 5.3"
+    assert distance(4.56, 0.0274) == "4.56 ± 0.03"
+    assert distance(11.48) == "11.5"

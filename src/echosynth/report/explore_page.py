@@ -7,7 +7,7 @@ from echosynth.report import explore_figures, explore_tables
 from echosynth.report.drawing import Picture, embedded, look, rendered
 from echosynth.report.explore_inputs import FOLDER, SCHEDULES, VARIANCES, Explorations, Json, cell_folder
 from echosynth.report.templates import template
-from echosynth.report.words import count
+from echosynth.report.words import count, distance
 from echosynth.views import VIEWS
 
 
@@ -26,7 +26,7 @@ def _picture(name: str, alt: str, caption: str) -> Picture:
 def _along_grids(found: Explorations) -> list[Picture]:
     grids = [_picture("along/real.png", "Real images of the training subset", "REAL, of the training subset")]
     for point in found.along["points"]:
-        words = f"Step {count(point['step'])}, Fréchet distance {point['echo']['frechet']:.4g}"
+        words = f"Step {count(point['step'])}, Fréchet distance {distance(point['echo']['frechet'])}"
         grids.append(_picture(f"along/{point['grid']}", f"Synthetic images after step {point['step']}", words))
     return grids
 

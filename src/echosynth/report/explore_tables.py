@@ -13,7 +13,7 @@ from echosynth.report.explore_inputs import (
     Json,
 )
 from echosynth.report.tables import Table
-from echosynth.report.words import count, listing, number
+from echosynth.report.words import count, distance, listing, number
 
 OTHER_DATA = (
     "The study's numbers were measured on another data set, at 112 pixels, on Inception features: compare the order of "
@@ -24,7 +24,7 @@ STUDY_COUNTS = (1_000, 10_000)
 
 
 def _with_spread(found: Json, prefix: str = "") -> str:
-    return f"{found[f'{prefix}frechet']:.4g} ± {found[f'{prefix}frechet_sd']:.2g}"
+    return distance(found[f"{prefix}frechet"], found[f"{prefix}frechet_sd"])
 
 
 def _distances(found: Explorations, cell: Json) -> list[str]:
@@ -112,7 +112,7 @@ def curve(found: Explorations) -> Table:
     rows = []
     for point in found.curve["points"]:
         floor = point["floor"] or {}
-        cells = [f"{scores[kind]:.4g}" if kind in scores else "–" for kind in found.kinds for scores in (point, floor)]
+        cells = [distance(scores[kind]) if kind in scores else "–" for kind in found.kinds for scores in (point, floor)]
         rows.append([count(point["count"]), *cells])
     itself = listing(f"{max(0.0, value):.3f} on {KINDS[kind]}" for kind, value in found.curve["self"].items())
     header = ["samples"]
@@ -132,7 +132,7 @@ def along(found: Explorations) -> Table:
         [count(point["step"]), *(_with_spread(point[kind]) for kind in found.kinds)] for point in found.along["points"]
     ]
     last = found.along["points"][-1]
-    floors = listing(f"{last[kind]['floor_frechet']:.4g} on {KINDS[kind]}" for kind in found.kinds)
+    floors = listing(f"{distance(last[kind]['floor_frechet'])} on {KINDS[kind]}" for kind in found.kinds)
     study = listing(f"{value:.2f} at {count(step)}" for step, value in STUDY_ALONG.items())
     note = (
         f"{count(last['count'])} images a side; the floor of other real images is {floors}. The study's training of "

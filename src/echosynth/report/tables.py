@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echosynth.report.inputs import Inputs, Json
-from echosynth.report.words import between, count, number, rare_recall, signed, signed_between, spread, verdict
+from echosynth.report.words import (
+    between,
+    count,
+    distance,
+    number,
+    rare_recall,
+    signed,
+    signed_between,
+    spread,
+    verdict,
+)
 from echosynth.sources.registry import find_source
 from echosynth.views import RARE_VIEWS, VIEWS
 
@@ -51,10 +61,9 @@ def fidelity(inputs: Inputs, features: str) -> Table:
         found = model.fidelity[features]
         if found is None:
             continue
-        distance = f"{found['frechet']:.4g} ± {found['frechet_sd']:.2g}"
-        floor = f"{found['floor_frechet']:.4g} ± {found['floor_frechet_sd']:.2g}"
+        pairs = [distance(found[f"{key}frechet"], found[f"{key}frechet_sd"]) for key in ("", "floor_")]
         kernels = [f"{found[key]:.3g}".replace("-", "−") for key in ("kernel", "floor_kernel")]
-        rows.append([subset, count(model.fidelity["count"]), distance, floor, *kernels])
+        rows.append([subset, count(model.fidelity["count"]), *pairs, *kernels])
     name = {
         "echo": "features of a network trained on all real training images",
         "inception": "ImageNet Inception features",

@@ -172,3 +172,10 @@ def headline(inputs: Inputs) -> Headline:
         sizes=[_answer(inputs, subset) for subset in larger],
         copies=_copies(inputs, smallest),
     )
+
+
+def distance(value: float, deviation: float | None = None) -> str:
+    """A distance with one decimal, or two below 10, ± its standard deviation where that is known."""
+    digits = 2 if value < 10 else 1
+    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return f"{value:,.{digits}f}{spread}"
