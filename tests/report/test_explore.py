@@ -145,6 +145,12 @@ def test_both_kinds_of_features_get_columns_and_figures(made: Made) -> None:
     assert "No distances on Inception features" not in page
 
 
+def test_the_page_says_what_was_predicted(made: Made) -> None:
+    page = render(made())
+    assert "Both predict v, a mixture of noise and picture" in page
+    assert "Both predict the noise" not in page
+
+
 def test_a_set_larger_than_the_real_ones_has_no_floor(made: Made) -> None:
     found = made()
     rows = {row[0]: row[2] for row in explore_tables.curve(found).rows}

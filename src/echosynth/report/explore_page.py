@@ -10,6 +10,8 @@ from echosynth.report.templates import template
 from echosynth.report.words import count, distance
 from echosynth.views import VIEWS
 
+PREDICTED = {"epsilon": "the noise", "x0": "the clean picture", "v": "v, a mixture of noise and picture"}
+
 
 def _picture(name: str, alt: str, caption: str) -> Picture:
     """A picture that a stage wrote below reports/explore.
@@ -58,6 +60,7 @@ def render(found: Explorations) -> str:
             phantom=params.data.root.rstrip("/").endswith("phantom"),
             styles=explore_figures.SOLVERS,
             explore=params.explore,
+            predicted=PREDICTED[params.diffusion.prediction],
             images=found.cells["improved-4"]["images"],
             size=params.ingest.size,
             views=VIEWS,
