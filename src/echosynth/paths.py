@@ -18,6 +18,11 @@ COMPARISON = Path("reports/comparison")
 FINAL_SCORES = Path("reports/final")
 
 
+def simulated(root: str) -> bool:
+    """Whether a folder of releases is the demo's, which holds phantoms; its name says so."""
+    return Path(root).name == "phantom"
+
+
 def subset_file(size: int | str) -> Path:
     """List of the ids of a training subset."""
     return SPLIT / "subsets" / f"{size}.csv"

@@ -1,5 +1,6 @@
 """Views of whole files, real DICOM files among them."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 
-from echosynth.classify.clips import predict_clip, predict_clips
+from echosynth.classify.clips import Named, listed, predict_clip, predict_clips
 from echosynth.classify.predict import ViewClassifier
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import read_clip
@@ -122,17 +123,57 @@ def test_one_bad_file_does_not_stop_the_others(classifier: ViewClassifier, frame
     torn.write_bytes(whole[: len(whole) // 2])
     text = tmp_path / "notes.txt"
     text.write_text("no picture")
-    bad = [torn, text, tmp_path / "missing.dcm", tmp_path]
-    results = predict_clips(classifier, [*bad, good], 4)
-    assert [result["file"] for result in results] == [str(path) for path in [*bad, good]]
-    for result, words in zip(
-        results, ["is torn", "no known kind", "is missing", "is a folder; name the files"], strict=False
-    ):
+    files = [Named(path, path.stem) for path in (torn, text, tmp_path / "missing.dcm", good)]
+    results = predict_clips(classifier, files, 4)
+    assert [result["file"] for result in results] == ["torn", "notes", "missing", "good"]
+    for result, words in zip(results, ["is torn", "no known kind", "is missing"], strict=False):
         assert words in result["error"]
         assert set(result) == {"file", "error"}
     assert set(results[-1]) == {"file", "view", "frames", "probabilities"}
 
 
-def test_a_folder_is_refused_with_advice(classifier: ViewClassifier, tmp_path: Path) -> None:
-    with pytest.raises(EchosynthError, match="is a folder; name the files in it"):
-        predict_clip(classifier, tmp_path, 4)
+def test_frames_of_different_sizes_are_refused(classifier: ViewClassifier, frames: np.ndarray, tmp_path: Path) -> None:
+    path = write(tmp_path / "damaged.avi", frames)
+    content = bytearray(path.read_bytes())
+    second = content.find(b"\xff\xc0", content.find(b"\xff\xc0") + 1)  # the header of its second JPEG
+    content[second + 5 : second + 7] = (24).to_bytes(2, "big")
+    path.write_bytes(content)
+    with pytest.raises(EchosynthError, match=r"damaged\.avi has frames of different sizes; export it again"):
+        predict_clip(classifier, path, 7)
+
+
+@pytest.fixture
+def tree(frames: np.ndarray, tmp_path: Path) -> Path:
+    """A folder with pictures, and with much that is none."""
+    folder = tmp_path / "scans"
+    (folder / "b" / "c").mkdir(parents=True)
+    for name in ("b/c/1.png", "b/2.jpg", "a.mhd", "z.png", ".hidden.png"):
+        write(folder / name, frames)
+    (folder / "report").write_bytes(bytes(128) + b"DICM")  # DICOM has no suffix in many archives
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "empty").touch()
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    (folder / "loop").symlink_to(folder)
+    os.mkfifo(folder / "pipe")
+    return folder
+
+
+def test_a_folder_gives_all_its_pictures_in_order(tree: Path) -> None:
+    files, left_out = listed([tree])
+    assert [file.name for file in files] == ["a.mhd", "report", "z.png", "b/2.jpg", "b/c/1.png"]
+    assert [file.path for file in files] == [tree / file.name for file in files]
+    assert left_out == 6  # .hidden.png, a.raw, empty, gone.png, notes.txt, pipe
+
+
+def test_files_are_taken_as_they_are_named(tree: Path) -> None:
+    text = tree / "notes.txt"
+    files, left_out = listed([text, tree / "b", tree / "b" / "c"])
+    expected = [text, tree / "b/2.jpg", tree / "b/c/1.png", tree / "b/c/1.png"]
+    assert [(file.path, file.name) for file in files] == [(path, str(path)) for path in expected]
+    assert left_out == 0
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(EchosynthError, match="holds no file that can be read as a picture"):
+        listed([tmp_path])

@@ -9,7 +9,7 @@ from torch import nn
 
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import ClassifierCard, build, load, predict, save
-from echosynth.classify.train import batch_indices, total_steps, train
+from echosynth.classify.train import Point, batch_indices, total_steps, train
 from echosynth.config import ClassifierParams, load_params
 from echosynth.errors import EchosynthError
 
@@ -46,16 +46,17 @@ def test_budget_is_steps_or_epochs() -> None:
 
 @pytest.mark.slow
 def test_it_learns_what_held_out_pictures_show() -> None:
-    calls: list[int] = []
+    calls: list[Point] = []
 
-    def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
+    def on_evaluation(network: nn.Module, point: Point) -> None:
         assert not network.training
-        calls.append(step)
+        calls.append(point)
 
     trained = train(settings(steps=80, decay_every=0.9), "resnet18", 0, bars(128, 0), on_evaluation, 2)
     held_out = bars(40, 1)
     probabilities = predict(trained.network, held_out.images)
-    assert calls == [40, 80]
+    assert [point.step for point in calls] == [40, 80]
+    assert calls[1].loss < calls[0].loss
     assert (probabilities.argmax(1) == held_out.labels).mean() > 0.9
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
@@ -65,6 +66,19 @@ def test_the_same_seed_gives_the_same_network_and_another_one_does_not() -> None
     images = bars(8, 1).images
     assert np.array_equal(predict(first, images), predict(again, images))
     assert not np.array_equal(predict(first, images), predict(other, images))
+
+
+def test_evaluations_on_the_way_tell_rate_and_speed_and_change_nothing() -> None:
+    points: list[Point] = []
+    params = settings(steps=6, learning_rate=0.01, decay_every=0.5, decay_factor=0.1)
+    watched = train(params, "resnet18", 0, bars(64, 0), lambda network, point: points.append(point), 3)
+    plain = train(params, "resnet18", 0, bars(64, 0))
+    assert [point.step for point in points] == [2, 4, 6]
+    assert [point.learning_rate for point in points] == pytest.approx([0.01, 0.001, 0.001])
+    seconds = sum(32 / point.images_per_second for point in points)  # two batches of 16 each
+    assert seconds == pytest.approx(watched.seconds)
+    for name, weights in watched.network.state_dict().items():
+        assert torch.equal(weights, plain.network.state_dict()[name])
 
 
 def test_prediction_does_not_depend_on_the_batch() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from echosynth.track import store
+
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -19,9 +21,12 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, which is the workspace too, and no setting of DVC or MLflow."""
+    """An empty working directory, which is the workspace too, and no setting of DVC or MLflow but the project's own."""
     for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
+    for name, value in (store.SETTINGS | {"MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false"}).items():
+        monkeypatch.setenv(name, value)
+    store._lost.clear()
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ def test_missing_data_is_named(tmp_path: Path) -> None:
 def test_key_follows_parameters_and_experiment(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bare / "params.yaml").write_text("a: 1\n")
     first = origin.parent_key()
-    assert first == origin.parent_key()
+    (bare / "params.yaml").write_text("# a comment\na:  1\n")
+    assert origin.parent_key() == first
     assert first.startswith("repro-")
     (bare / "params.yaml").write_text("a: 2\n")
     assert origin.parent_key() != first
@@ -37,7 +39,43 @@ def test_key_follows_parameters_and_experiment(bare: Path, monkeypatch: pytest.M
     assert origin.parent_key() == origin.execution_name() == "tidy-owl"
 
 
+def test_clones_with_the_same_parameters_are_told_apart(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = set()
+    for name in ("one", "two"):
+        (bare / name).mkdir()
+        monkeypatch.chdir(bare / name)
+        (bare / name / "params.yaml").write_text("a: 1\n")
+        keys.add(origin.parent_key())
+    assert len(keys) == 2
+
+
 def test_no_git_no_tags(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert origin.origin_tags() == {}
+    assert origin.origin_tags() == {"echosynth.parameters": "none"}
     monkeypatch.setenv("PATH", "")
     assert origin.head() == ""
+
+
+def test_preset_is_the_most_particular_one_that_the_parameters_hold(bare: Path) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", *who, *words], cwd=bare, check=True, capture_output=True)
+
+    params = bare / "params.yaml"
+    params.write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
+    assert origin.preset() == "own"  # nothing is committed
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "start")
+    assert origin.preset() == "demo"  # and there is no folder of presets
+    (bare / "params").mkdir()
+    (bare / "params" / "small.yaml").write_text("split:\n  seed: 4\n")
+    (bare / "params" / "large.yaml").write_text("split:\n  seed: 4\n  subsets: [1000, all]\n")
+    (bare / "params" / "broken.yaml").write_text("split: [\n")
+    (bare / "params" / "empty.yaml").write_text("")
+    assert origin.preset() == "demo"
+    params.write_text("split:\n  seed: 4\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
+    assert origin.preset() == "small"
+    params.write_text("split:\n  seed: 4\n  subsets: [1000, all]\nsample:\n  guidance: 9.0\n")
+    assert origin.preset() == "large"
+    params.write_text("split:\n  seed: 5\n")
+    assert origin.preset() == "own"

@@ -4,13 +4,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
-from echosynth.track import store
-from echosynth.track.runs import Run, child_run, finish_parent, flat_params
+from echosynth.track import origin, store
+from echosynth.track.runs import Run, child_run, fail_parent, finish_parent, flat_params
 
 
 def runs_of(stage: str) -> list:
@@ -148,6 +151,15 @@ def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> 
     assert len(runs_of("pipeline")) == 1
 
 
+def test_final_numbers_stand_at_the_end_of_the_curves(workspace: Path) -> None:
+    with child_run("a", "train") as run:
+        for step in (5, 10):
+            run.metrics({"loss": 1 / step}, step)
+        run.metrics({"f1": 0.5})
+    (point,) = store.client().get_metric_history(run.id, "f1")
+    assert (point.step, point.value) == (10, 0.5)
+
+
 def test_child_with_other_parameters_is_not_continued(workspace: Path) -> None:
     for seed in (1, 2):
         with pytest.raises(EchosynthError), child_run("a", "train", {"seed": seed}):
@@ -213,6 +225,83 @@ def test_revision_and_lock_are_noted(workspace: Path) -> None:
     assert parent.data.tags["dvc.lock"] == second.data.tags["dvc.lock"] == md5 != first.data.tags["dvc.lock"]
 
 
+def test_a_commit_in_the_middle_does_not_split_the_row_and_its_end_tells_where_it_stood(workspace: Path) -> None:
+    git(workspace, "init", "-q")
+    (workspace / "code.py").write_text("1")
+    git(workspace, "add", "params.yaml", "code.py")
+    git(workspace, "commit", "-qm", "start")
+    (workspace / "code.py").write_text("2")
+    with child_run("a", "train"):
+        pass
+    assert runs_of("pipeline")[0].data.tags["git.dirty"] == "true"
+    git(workspace, "commit", "-qam", "in the middle")
+    with child_run("b", "train"):
+        pass
+    finish_parent({}, {})
+    (parent,) = runs_of("pipeline")
+    assert parent.data.tags["dvc.baseline_rev"] == git(workspace, "rev-parse", "HEAD").strip()
+    assert parent.data.tags["git.dirty"] == "false"
+    assert {child.data.tags["mlflow.parentRunId"] for child in runs_of("train")} == {parent.info.run_id}
+
+
+def test_tags_tell_preset_kind_and_result(workspace: Path) -> None:
+    for stage in ("classify", "sample", "register"):
+        with child_run(stage, stage):
+            pass
+    finish_parent({"f1": 0.5}, {"further": 1})
+    kinds = {name: runs_of(name)[0].data.tags for name in ("pipeline", "classify", "sample", "register")}
+    assert {name: tags["echosynth.run_type"] for name, tags in kinds.items()} == {
+        "pipeline": "pipeline",
+        "classify": "training",
+        "sample": "evaluation",
+        "register": "registration",
+    }
+    assert {tags["echosynth.preset"] for tags in kinds.values()} == {"own"}
+    params = read_yaml(workspace / "params.yaml")
+    assert kinds["pipeline"]["echosynth.result"] == origin.result_key(params, {"f1": 0.5})
+
+
+def test_stage_without_a_run_leaves_its_sentence_on_the_open_row(workspace: Path) -> None:
+    with child_run("a", "train"):
+        pass
+    fail_parent(EchosynthError("the disk is full"))
+    (parent,) = runs_of("pipeline")
+    assert (parent.info.status, parent.data.tags["error"]) == ("FAILED", "the disk is full")
+    fail_parent(EchosynthError("something later"))
+    assert runs_of("pipeline")[0].data.tags["error"] == "the disk is full"
+    finish_parent({}, {})
+    fail_parent(EchosynthError("after the end"))
+    assert runs_of("pipeline")[0].info.status == "FINISHED"
+
+
+def test_failure_without_a_store_makes_none(bare: Path) -> None:
+    fail_parent(EchosynthError("the disk is full"))
+    assert not list(bare.iterdir())
+
+
+def test_system_metrics_go_with_the_curve_and_even_the_shortest_run_has_some(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")
+    with child_run("short", "train"):
+        pass
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    with child_run("long", "train") as run:
+        for step in (5, 10):
+            time.sleep(0.5)
+            run.metrics({"loss": 1.0}, step)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    with child_run("off", "train"):
+        pass
+    short, long, off = runs_of("train")
+    assert 0 < short.data.metrics["system/system_memory_usage_percentage"] <= 100
+    history = store.client().get_metric_history(long.info.run_id, "system/cpu_utilization_percentage")
+    assert {5, 10} <= {point.step for point in history}
+    assert all(0 <= point.value <= 100 for point in history)
+    assert not off.data.metrics
+    assert not [thread for thread in threading.enumerate() if thread.name == "system metrics"]
+
+
 def test_late_work_goes_below_the_finished_execution_even_after_a_commit(workspace: Path) -> None:
     git(workspace, "init", "-q")
     parent = finish_parent({}, {})
@@ -273,7 +362,7 @@ def test_data_set_is_noted_by_its_hash(workspace: Path) -> None:
 def test_refusal_of_the_store_is_one_sentence(workspace: Path) -> None:
     store.connect()
     with pytest.raises(EchosynthError, match=r"cannot be used: Run .*not found") as caught:
-        Run("0" * 32, "").metrics({"loss": 1.0})
+        Run("0" * 32, "", store.connect()).metrics({"loss": 1.0})
     assert "\n" not in str(caught.value)
 
 

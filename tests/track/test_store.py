@@ -3,6 +3,7 @@ import os
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_experiment_is_made_once_with_artifacts_beside_the_store(
     elsewhere = tmp_path_factory.mktemp("temporary-copy")
     monkeypatch.chdir(elsewhere)
     first = store.experiment_id()
-    store._experiments.clear()  # as in another process
+    store._stores.clear()  # as in another process
     assert store.experiment_id() == first
     experiment = store.client().get_experiment(first)
     assert experiment.name == "echosynth"
@@ -60,9 +61,50 @@ def test_dead_server_is_one_sentence_without_its_password(bare: Path, monkeypatc
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{unused.getsockname()[1]}")
-        with pytest.raises(EchosynthError, match="cannot be used") as caught:
+        with pytest.raises(store.Unreachable, match="cannot be used") as caught:
             store.connect()
     assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_server_behind_a_proxy_that_finds_it_gone_does_not_answer(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(502)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(store.Unreachable, match="502"):
+                store.connect()
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("feedfacecafe", "was written by a newer MLflow .* install that version or move the store away"),
+        ("451aebb31d03", "was written by an older MLflow .* run `mlflow db upgrade sqlite:///"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_database_of_another_schema_is_named_with_the_way_out(
+    workspace: Path, revision: str, sentence: str, whole: bool
+) -> None:
+    if revision == "451aebb31d03" and not whole:
+        pytest.skip("MLflow brings an older database that lacks tables up to date itself")
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        if not whole:
+            database.execute("DROP TABLE input_tags")
+        database.commit()
+    with pytest.raises(EchosynthError, match=sentence) as caught:
+        store.connect()
     assert "\n" not in str(caught.value)
 
 
@@ -101,7 +143,7 @@ def test_server_decides_where_its_artifacts_go(bare: Path, monkeypatch: pytest.M
 def test_deleted_experiment_is_named_with_the_way_back(workspace: Path) -> None:
     number = store.experiment_id()
     store.client().delete_experiment(number)
-    store._experiments.clear()
+    store._stores.clear()
     with pytest.raises(EchosynthError, match=f"restore --experiment-id {number}"):
         store.connect()
 

@@ -1,23 +1,103 @@
 """Views of whole files: the probabilities of a cine's frames, averaged."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from echosynth.classify.predict import ViewClassifier
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import Clip, read_clip
+from echosynth.images.probe import kind_of
 from echosynth.progress import progress
+from echosynth.views import VIEWS
+
+FRAMES = 32  # of a cine, evenly spaced: what is looked at unless somebody asks for another number
 
 
-def _read(path: Path, max_frames: int) -> Clip:
-    """The frames of a file, with a sentence for what no decoder sees."""
-    if path.is_dir():
-        raise EchosynthError(f"{path} is a folder; name the files in it, such as {path}/*")
+@dataclass(frozen=True)
+class Named:
+    """A file and what it is called in results.
+
+    Attributes:
+        path: where it lies.
+        name: relative to the folder in which it was found, or as it was given.
+    """
+
+    path: Path
+    name: str
+
+
+def listed(paths: Iterable[Path]) -> tuple[list[Named], int]:
+    """The files to look at.
+
+    Args:
+        paths: files, which are taken whatever they are, and folders, of which the files of a kind that
+            `echosynth.images.decode` reads are taken, with those of all folders below in sorted order. Hidden files and
+            links to folders are left out.
+
+    Returns:
+        The files, and how many in the folders were left out.
+
+    Raises:
+        EchosynthError: a folder cannot be read or holds no picture.
+    """
+    found: list[Named] = []
+    left_out = 0
+    given = list(paths)
+    alone = len(given) == 1  # else two folders might give one name to two files
+    for path in given:
+        if not path.is_dir():
+            found.append(Named(path, str(path)))
+            continue
+        below = list(_below(path))
+        pictures = [file for file in below if _is_picture(file)]
+        if not pictures:
+            raise EchosynthError(f"{path} holds no file that can be read as a picture; name another folder")
+        left_out += len(below) - len(pictures)
+        found += [Named(file, str(file.relative_to(path) if alone else file)) for file in pictures]
+    return found, left_out
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and the folders below, sorted."""
+
+    def refuse(error: OSError) -> None:
+        raise EchosynthError(f"{error.filename} cannot be read ({error.strerror}); check its permissions")
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        yield from (Path(root) / name for name in sorted(names))
+
+
+def _is_picture(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_file():  # a pipe would wait for somebody to write
+        return False
+    try:
+        return kind_of(path) is not None
+    except OSError:
+        return True  # whoever asked for the folder wants to know
+
+
+def read(path: Path, max_frames: int) -> Clip:
+    """At most so many evenly spaced frames of a file, with a sentence for what no decoder sees.
+
+    Raises:
+        EchosynthError: the file cannot be read.
+    """
     try:
         return read_clip(path, max_frames)
     except OSError as error:
         raise EchosynthError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+
+
+def mean_probabilities(classifier: ViewClassifier, clip: Clip) -> npt.NDArray[np.float64]:
+    """(4,) probabilities of a whole file in the order of `VIEWS`: the mean over its frames."""
+    return classifier.probabilities(list(clip.frames), clip.spacing).mean(axis=0, dtype=np.float64)
 
 
 def predict_clip(classifier: ViewClassifier, path: Path, max_frames: int) -> dict[str, Any]:
@@ -29,22 +109,29 @@ def predict_clip(classifier: ViewClassifier, path: Path, max_frames: int) -> dic
         max_frames: so many evenly spaced frames are looked at, at most (1 or more).
 
     Returns:
-        file; view: the most probable one; frames: how many were averaged; probabilities: view -> mean probability.
+        view: the most probable one; frames: how many were averaged; probabilities: view -> mean probability.
 
     Raises:
         EchosynthError: the file cannot be read.
     """
-    clip = _read(path, max_frames)
-    means = classifier.probabilities(list(clip.frames), clip.spacing).mean(axis=0, dtype="float64")
+    clip = read(path, max_frames)
+    means = mean_probabilities(classifier, clip)
     return {
-        "file": str(path),
-        "view": classifier.card.views[means.argmax()],
+        "view": VIEWS[means.argmax()],
         "frames": len(clip.frames),
-        "probabilities": {view: float(mean) for view, mean in zip(classifier.card.views, means, strict=True)},
+        "probabilities": {view: float(mean) for view, mean in zip(VIEWS, means, strict=True)},
     }
 
 
-def predict_clips(classifier: ViewClassifier, files: Sequence[Path], max_frames: int) -> list[dict[str, Any]]:
+def predicted(classifier: ViewClassifier, file: Named, max_frames: int) -> dict[str, Any]:
+    """Its name as `file` with what `predict_clip` returns, or with the reason as `error` when it cannot be read."""
+    try:
+        return {"file": file.name} | predict_clip(classifier, file.path, max_frames)
+    except EchosynthError as error:
+        return {"file": file.name, "error": str(error)}
+
+
+def predict_clips(classifier: ViewClassifier, files: Sequence[Named], max_frames: int) -> list[dict[str, Any]]:
     """The views of many files, in their order; one that cannot be read does not stop the others.
 
     Args:
@@ -53,12 +140,6 @@ def predict_clips(classifier: ViewClassifier, files: Sequence[Path], max_frames:
         max_frames: evenly spaced frames of a file, at most (1 or more).
 
     Returns:
-        For each file what `predict_clip` returns, or its name as `file` and the reason as `error`.
+        For each file what `predicted` returns.
     """
-    results = []
-    for path in progress(files, len(files), "prediction", "files"):
-        try:
-            results.append(predict_clip(classifier, path, max_frames))
-        except EchosynthError as error:
-            results.append({"file": str(path), "error": str(error)})
-    return results
+    return [predicted(classifier, file, max_frames) for file in progress(files, len(files), "prediction", "files")]

@@ -19,6 +19,23 @@ from echosynth.progress import progress
 
 
 @dataclass(frozen=True)
+class Point:
+    """Where a training is.
+
+    Attributes:
+        step: optimisation steps done.
+        loss: mean training loss since the last point.
+        learning_rate: of the last step.
+        images_per_second: since the last point, validation left out; kept out of tracked files.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class TrainedClassifier:
     """What a training leaves behind.
 
@@ -51,7 +68,7 @@ def train(
     architecture: str,
     seed: int,
     data: TrainingSet,
-    evaluate: Callable[[nn.Module, int, float], None] = lambda network, step, loss: None,
+    evaluate: Callable[[nn.Module, Point], None] = lambda network, point: None,
     evaluations: int = 1,
 ) -> TrainedClassifier:
     """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
@@ -62,8 +79,7 @@ def train(
         architecture: name of the network.
         seed: of initial weights, order and augmentation.
         data: the training images.
-        evaluate: called `evaluations` times on the way, the end included, with the network in eval mode, the
-            number of steps done and the mean training loss since the last call.
+        evaluate: called `evaluations` times on the way, the end included, with the network in eval mode.
 
     Raises:
         EchosynthError: the loss is not finite.
@@ -81,7 +97,7 @@ def train(
     steps = total_steps(params, len(data.images))
     stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
     pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
-    seconds, losses = 0.0, list[float]()
+    seconds, before, losses = 0.0, 0.0, list[float]()
     for step in progress(range(steps), steps, f"{architecture} training", "steps"):
         began = time.monotonic()
         torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
@@ -103,7 +119,9 @@ def train(
         optimizer.step()
         seconds += time.monotonic() - began
         if step + 1 in stops:
-            evaluate(network.eval(), step + 1, sum(losses) / len(losses))
+            speed = len(losses) * params.batch_size / (seconds - before)
+            rate = float(optimizer.param_groups[0]["lr"])
+            evaluate(network.eval(), Point(step + 1, sum(losses) / len(losses), rate, speed))
             network.train()
-            losses = []
+            before, losses = seconds, []
     return TrainedClassifier(network.eval(), steps, seconds)

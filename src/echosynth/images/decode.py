@@ -208,8 +208,11 @@ def read_stream(path: Path | str, choose: ChooseMany) -> Stream:
     return Stream(_explained(path, stream.frames), stream.numbers, stream.spacing, stream.total, stream.note)
 
 
-def _clip(stream: Stream) -> Clip:
-    return Clip(np.stack(list(stream.frames)), stream.spacing, stream.numbers[0], stream.total, stream.note)
+def _clip(path: Path | str, stream: Stream) -> Clip:
+    frames = list(stream.frames)
+    if len({frame.shape for frame in frames}) > 1:
+        raise EchosynthError(f"{path} has frames of different sizes; export it again")
+    return Clip(np.stack(frames), stream.spacing, stream.numbers[0], stream.total, stream.note)
 
 
 def read_frame(path: Path | str, choose: Choose = lambda total: 0) -> Clip:
@@ -225,7 +228,7 @@ def read_frame(path: Path | str, choose: Choose = lambda total: 0) -> Clip:
     Raises:
         EchosynthError: see `read_stream`.
     """
-    return _clip(read_stream(path, lambda total: [choose(total)]))
+    return _clip(path, read_stream(path, lambda total: [choose(total)]))
 
 
 def read_clip(path: Path | str, max_frames: int | None = None) -> Clip:
@@ -237,4 +240,4 @@ def read_clip(path: Path | str, max_frames: int | None = None) -> Clip:
         step = 1 if max_frames is None else math.ceil(total / max_frames)
         return range((total - 1) % step // 2, total, step)  # as much is left out before the first as after the last
 
-    return _clip(read_stream(path, chosen))
+    return _clip(path, read_stream(path, chosen))

@@ -74,7 +74,7 @@ def too_large(width: int, height: int, frames: int = 1) -> str | None:
     return None
 
 
-def _content(head: bytes) -> str:
+def content_kind(head: bytes) -> str:
     """What the first bytes say a file is; "" when they say nothing."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
@@ -259,7 +259,7 @@ def unpacked_start(head: bytes) -> bytes:
 
 def _look(path: Path, kind: str, stream: BinaryIO, size: int) -> str | None:
     head = stream.read(HEAD)
-    title, found = _TITLES[kind], _content(head)
+    title, found = _TITLES[kind], content_kind(head)
     if found != title:
         what = f"no {title} file: its content is {found}; rename it" if found else f"no {title} file; copy it again"
         return f"is {what}"

@@ -1,7 +1,9 @@
 """DVC stages, one short module each: read parameters and inputs, call one function, write outputs, log."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import overload
 
@@ -42,9 +44,22 @@ def _command(function: Work, several_processes: bool) -> Command:
                 if status is not None:
                     sys.exit(status)
                 join()
-            function(params, *sys.argv[1:])
+            try:
+                function(params, *sys.argv[1:])
+            except BaseException as error:
+                _mark_failed(error)
+                raise
         except EchosynthError as error:
             sys.exit(f"error: {error}")
 
     command.__doc__ = function.__doc__
     return command
+
+
+def _mark_failed(error: BaseException) -> None:
+    """Say in the row of this execution why it ends; most stages have no run of their own that would."""
+    if os.environ.get("RANK", "0") == "0":
+        with suppress(Exception):  # the first error is the one to report
+            from echosynth.track.runs import fail_parent  # MLflow takes seconds, which only a failure spends
+
+            fail_parent(error)

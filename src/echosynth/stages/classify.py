@@ -11,13 +11,13 @@ from torch import nn
 from echosynth import paths
 from echosynth.classify.arms import TrainingSet, training_set
 from echosynth.classify.network import ClassifierCard, predict, save
-from echosynth.classify.train import train
+from echosynth.classify.train import Point, train
 from echosynth.config import ArmName, Params
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.scores import evaluate, headline
 from echosynth.stages import stage
-from echosynth.track.plots import confusion_figure
+from echosynth.track.plots import confusion_figure, precision_recall_figure
 from echosynth.track.runs import Run, child_run
 from echosynth.views import VIEWS
 
@@ -67,11 +67,13 @@ def train_and_score(
     curve: list[dict[str, float]] = []
     truth = validation.labels, validation.groups, validation.sources
 
-    def on_evaluation(network: nn.Module, step: int, loss: float) -> None:
+    def on_evaluation(network: nn.Module, point: Point) -> None:
         scores = evaluate(predict(network, validation.images), *truth)
         shown = {f"validation.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
-        curve.append({"step": step, "training_loss": loss, **shown})
-        run.metrics({"training_loss": loss, **shown}, step)
+        curve.append({"step": point.step, "training_loss": point.loss, **shown})
+        # The speed differs from time to time, so it is logged and not in the file, which DVC compares.
+        speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
+        run.metrics({"training_loss": point.loss, **shown, **speed}, point.step)
 
     trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation, settings.evaluations)
     probabilities = predict(trained.network, validation.images)
@@ -95,8 +97,10 @@ def train_and_score(
     write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
 
     name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
-    run.metrics(headline(scores, "validation") | {"train_seconds": trained.seconds, "images": len(data.images)})
+    final = {name: value for name, value in headline(scores, "validation").items() if name not in curve[-1]}
+    run.metrics(final | {"train_seconds": trained.seconds, "images": len(data.images)})
     run.figure(confusion_figure(scores, f"Validation: {name}"), "confusion.png")
+    run.figure(precision_recall_figure(probabilities, validation.labels, f"Validation: {name}"), "precision_recall.png")
     run.dict(scores, "scores.json")
     recall = ", ".join(f"{view} {value:.2f}" for view, value in scores["recall"].items() if value is not None)
     print(f"{name}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)

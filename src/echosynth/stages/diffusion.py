@@ -1,6 +1,7 @@
 """Train the diffusion model of one subset."""
 
 import sys
+import time
 from pathlib import Path
 
 from echosynth import paths
@@ -26,16 +27,24 @@ def echo_score(validation: LabelledImages) -> Score:
     return lambda images: frechet_distance(echo_features(network, images), real)
 
 
-def logged(run: Run, score: Score) -> Watchers:
-    """Log curves and grids as they are made."""
+def logged(run: Run, score: Score, batch_size: int) -> Watchers:
+    """Log curves and grids as they are made, and the speed between two points where nothing but training was done."""
+    last: tuple[int, float] | None = None  # step and time from which on there was nothing but training
 
     def on_point(point: Point) -> None:
-        run.metrics({name: value for name, value in point.items() if name != "step"}, int(point["step"]))
+        nonlocal last
+        step, values = int(point["step"]), {name: value for name, value in point.items() if name != "step"}
+        if last and not any(name.startswith("validation") for name in values):
+            values["images_per_second"] = (step - last[0]) * batch_size / (time.monotonic() - last[1])
+        run.metrics(values, step)
+        last = step, time.monotonic()
 
     def on_snapshot(taken: list[Snapshot], grid: Path) -> None:
+        nonlocal last
         scores = {f"frechet_ema_{snapshot.ema_decay}": snapshot.frechet for snapshot in taken}
         run.metrics({name: value for name, value in scores.items() if value is not None}, taken[0].step)
         run.artifact(grid, "snapshots")
+        last = taken[0].step, time.monotonic()
 
     return Watchers(score, on_point, on_snapshot)
 
@@ -56,9 +65,9 @@ def main(params: Params, size: str) -> None:
     ):
         run.dataset(f"subset-{size}", real.hash(), "training")
         run.dataset("validation", held_out.hash(), "validation")
-        fitted = fit(task, logged(run, echo_score(held_out)))
+        fitted = fit(task, logged(run, echo_score(held_out), settings.batch_size))
         metrics = write(paths.DIFFUSION / size, task, fitted)
-        run.metrics(numbers(metrics) | {"images_per_second": fitted.trained.images_per_second})
+        run.metrics(numbers(metrics) | {"mean_images_per_second": fitted.trained.images_per_second})
         run.artifact(paths.DIFFUSION / size / "curve.csv")
         task.state.clear()  # while it is held: who waits for it must not find half of it
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"

@@ -1,13 +1,18 @@
 """Train the network whose features measure fidelity: a classifier on all real training images."""
 
+from torch import nn
+
 from echosynth import paths
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import ClassifierCard, save
-from echosynth.classify.train import train
+from echosynth.classify.train import Point, train
 from echosynth.config import Params
 from echosynth.files import atomic_folder
 from echosynth.images.dataset import read_split
 from echosynth.stages import stage
+from echosynth.track.runs import child_run
+
+POINTS = 10  # of the curve
 
 
 @stage
@@ -15,7 +20,17 @@ def main(params: Params) -> None:
     """Read the training set, write models/echo."""
     settings, architecture = params.fidelity.training, params.fidelity.architecture
     real = read_split(params.data.train_sources, "train")
-    trained = train(settings, architecture, params.fidelity.seed, TrainingSet(real.images, real.labels))
+    facts = {"architecture": architecture, "seed": params.fidelity.seed, "training": settings.model_dump()}
+    with child_run("echo network", "echo", {"fidelity": facts}) as run:
+        run.dataset("train", real.hash(), "training")
+
+        def on_evaluation(network: nn.Module, point: Point) -> None:
+            speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
+            run.metrics({"training_loss": point.loss, **speed}, point.step)
+
+        data = TrainingSet(real.images, real.labels)
+        trained = train(settings, architecture, params.fidelity.seed, data, on_evaluation, POINTS)
+        run.metrics({"train_seconds": trained.seconds, "images": len(real.images)})
     card = ClassifierCard(
         size=params.ingest.size,
         resampling=params.ingest.resampling,

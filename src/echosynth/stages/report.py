@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from echosynth import paths
 from echosynth.config import Params
 from echosynth.files import atomic_file, write_json
 from echosynth.report.inputs import read_inputs
@@ -28,7 +29,9 @@ def build(params: Params) -> dict[str, float]:
 def main(params: Params) -> None:
     """Read what the other stages wrote, write reports/, and complete the execution's row in MLflow."""
     scores = build(params)
-    finish_parent(scores, params.model_dump(), [REPORTS / "index.html", REPORTS / "metrics.json"])
+    # The page shows training images: where they are patients', it stays out of MLflow.
+    page = [REPORTS / "index.html"] if paths.simulated(params.data.root) else []
+    finish_parent(scores, params.model_dump(), [*page, REPORTS / "metrics.json"])
     print(f"the report: {REPORTS / 'index.html'}")
 
 

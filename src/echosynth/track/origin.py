@@ -3,21 +3,30 @@
 import hashlib
 import json
 import os
+import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
-from echosynth.files import file_hash, fingerprint
+from echosynth.files import file_hash, fingerprint, workspace
+from echosynth.presets import overlay, preset_names
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
 
 
 def parent_key() -> str:
-    """What the stages of one execution have in common: DVC's experiment name, else a hash of commit and parameters."""
-    return os.environ.get("DVC_EXP_NAME") or f"repro-{fingerprint(head(), params_hash())}"
+    """What the stages of one execution have in common: DVC's experiment name, else a hash of workspace and parameters.
+
+    A commit in the middle does not part them, comments in params.yaml neither; colleagues who run the same parameters
+    against one server are told apart.
+    """
+    place = platform.node(), str(workspace())
+    return os.environ.get("DVC_EXP_NAME") or f"repro-{fingerprint(place, params_hash())}"
 
 
 def execution_name() -> str:
@@ -33,13 +42,47 @@ def origin_tags() -> dict[str, str]:
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or revision,
         "git.dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower() if revision else "",
         "mlflow.source.git.commit": revision,
+        "echosynth.preset": preset(),
+        "echosynth.parameters": params_hash(),
     }
     return {key: value for key, value in tags.items() if value}
 
 
 def params_hash() -> str:
-    """MD5 of params.yaml, "none" where there is none."""
-    return file_hash(PARAMS) if PARAMS.is_file() else "none"
+    """Hash of the parameters as they are read, whatever the comments; "none" where there is no params.yaml.
+
+    Raises:
+        EchosynthError: params.yaml is no YAML.
+    """
+    return fingerprint(read_yaml(PARAMS)) if PARAMS.is_file() else "none"
+
+
+def preset() -> str:
+    """Name of the preset all of whose values the parameters hold, the one with the most values if there are several;
+    else "demo" when the parameters are those of the commit, else "own"."""
+    if not PARAMS.is_file():
+        return ""
+    params = read_yaml(PARAMS)
+    held = {}
+    for name in preset_names(PARAMS):
+        with suppress(EchosynthError):  # a preset that cannot be read is none that was applied
+            values = overlay(name, PARAMS)
+            if values and _holds(params, values):
+                held[name] = _leaves(values)
+    if held:
+        return max(held, key=lambda name: held[name])
+    baseline = os.environ.get("DVC_EXP_BASELINE_REV") or head()
+    return "demo" if baseline and _git("diff", baseline, "--", str(PARAMS), failed="?") == "" else "own"
+
+
+def _holds(tree: Any, values: Any) -> bool:
+    if not isinstance(values, Mapping):
+        return bool(tree == values)
+    return isinstance(tree, Mapping) and all(key in tree and _holds(tree[key], values[key]) for key in values)
+
+
+def _leaves(values: Any) -> int:
+    return sum(map(_leaves, values.values())) if isinstance(values, Mapping) else 1
 
 
 def result_key(params: Mapping[str, Any], scores: Mapping[str, float]) -> str:
@@ -78,9 +121,9 @@ def head() -> str:
     return _git("rev-parse", "HEAD")
 
 
-def _git(*arguments: str) -> str:
-    """Output of git in the working directory; empty where there is no git, no repository or no commit yet."""
+def _git(*arguments: str, failed: str = "") -> str:
+    """Output of git in the working directory; `failed` where there is no git, no repository or no commit yet."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return failed

@@ -1,42 +1,39 @@
 """Runs: one parent for one execution of the pipeline, one child for each stage that has curves.
 
-A parent is found again by its key, so that stages, which are processes of their own, share it, and so that a pipeline
-that was stopped half-way goes on in the same row. A finished execution keeps its row: the next one gets a new row.
+See `echosynth.track.parents` for how the stages of one execution find their parent. Where a server does not answer, or
+answers no more, runs go on in a store of the workspace (`echosynth.track.store.writable`); training does not notice.
 """
 
 import json
 import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
-from echosynth.track import origin, store
+from echosynth.track import origin, parents, processes, rows, store
+from echosynth.track.closing import close_dead
+from echosynth.track.parents import flat_params
+from echosynth.track.processes import Terminated, termination_as_exception
+from echosynth.track.rows import PARENT, PIPELINE, SERVER_RUN
+from echosynth.track.store import Store
+from echosynth.track.system import SystemMetrics, wanted
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from matplotlib.figure import Figure
-    from mlflow.entities import Run as MlflowRun
+    from mlflow import MlflowClient
 
-PIPELINE = "echosynth.pipeline"
-STAGE = "echosynth.stage"
-PARAMETERS = "echosynth.parameters"
-PARENT = "mlflow.parentRunId"
-PARAMS_A_BATCH = 100  # limits of MLflow's interface
-METRICS_A_BATCH = 1000
-OPEN = ("RUNNING", "FAILED")
+__all__ = ["PIPELINE", "Run", "child_run", "close_dead", "fail_parent", "finish_parent", "flat_params"]
+
+RESULT = "echosynth.result"
 Context = Literal["training", "validation", "test", "evaluation"]
-
-
-class Terminated(BaseException):
-    """SIGTERM, raised as an exception so that the run is marked before the process goes."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -44,33 +41,40 @@ class Run:
     """A run that is being written to.
 
     Attributes:
-        id: MLflow's id of the run.
+        id: MLflow's id of the run; another one from the moment that its server does not answer any more.
         parent: id of the parent run; empty for a run that stands by itself.
+        place: where it is.
     """
 
     id: str
     parent: str
+    place: Store
+    _elsewhere: Callable[[Store], "Run"] | None = None  # opens this run in another store
     _points: set[tuple[str, int]] = field(default_factory=set)
+    _system: SystemMetrics | None = None
+    _step: int = 0
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers, all at once.
 
         Args:
             values: name -> number.
-            step: where on the curve; None for a final number. In a continued run, points that an earlier attempt
-                logged stay as they are: training that resumes repeats them, and they would be drawn twice.
+            step: where on the curve; None for a final number, which stands at the end of the curves. In a continued
+                run, points that an earlier attempt logged stay as they are: training that resumes repeats them, and
+                they would be drawn twice.
         """
         from mlflow.entities import Metric
 
+        if step is not None:
+            self._step = max(self._step, step)
+            values = {**values, **(self._system.take() if self._system else {})}
         now = int(time.time() * 1000)
         fresh = [
-            Metric(name, float(value), now, step or 0)
+            Metric(name, float(value), now, self._step if step is None else step)
             for name, value in values.items()
             if step is None or (name, step) not in self._points
         ]
-        with store.reported():
-            for start in range(0, len(fresh), METRICS_A_BATCH):
-                store.client().log_batch(self.id, metrics=fresh[start : start + METRICS_A_BATCH])
+        self._write(lambda: rows.log_metrics(self.place, self.id, fresh))
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Log a file, or a folder with all that it holds, under `folder` of the run's artifacts.
@@ -80,26 +84,22 @@ class Run:
         """
         if not path.exists():
             raise EchosynthError(f"{path} is missing, so it cannot be logged; run `dvc repro` to make it")
-        with store.reported():
-            if path.is_dir():
-                store.client().log_artifacts(self.id, str(path), folder or None)
-            else:
-                store.client().log_artifact(self.id, str(path), folder or None)
+        if path.is_dir():
+            self._write(lambda: self._client.log_artifacts(self.id, str(path), folder or None))
+        else:
+            self._write(lambda: self._client.log_artifact(self.id, str(path), folder or None))
 
     def figure(self, figure: "Figure", name: str) -> None:
         """Log a Matplotlib figure as `name`, whose ending (such as .png) says the format."""
-        with store.reported():
-            store.client().log_figure(self.id, figure, name)
+        self._write(lambda: self._client.log_figure(self.id, figure, name))
 
     def picture(self, image: "npt.NDArray[np.uint8]", name: str) -> None:
         """Log an image array, grey (H, W) or RGB (H, W, 3), as the PNG file `name`."""
-        with store.reported():
-            store.client().log_image(self.id, image, name)
+        self._write(lambda: self._client.log_image(self.id, image, name))
 
     def dict(self, content: Mapping[str, Any], name: str) -> None:
         """Log a mapping as `name`, which ends in .json or .yaml."""
-        with store.reported():
-            store.client().log_dict(self.id, dict(content), name)
+        self._write(lambda: self._client.log_dict(self.id, dict(content), name))
 
     def dataset(self, name: str, data: Path | str, context: Context) -> None:
         """Log which data went in.
@@ -114,20 +114,46 @@ class Run:
         digest = data if isinstance(data, str) else origin.data_hash(data)
         source = json.dumps({"uri": name if isinstance(data, str) else data.as_posix(), "md5": digest})
         dataset = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
-        with store.reported():
-            tag = InputTag("mlflow.data.context", context)
-            store.client().log_inputs(self.id, datasets=[DatasetInput(dataset, [tag])])
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
+        self._write(lambda: self._client.log_inputs(self.id, datasets=inputs))
 
+    def watch_system(self) -> None:
+        """Log system metrics with each point of a curve, and once at the end, until `end`."""
+        if wanted():
+            with suppress(Exception):  # a machine that will not be measured is no reason to stop
+                self._system = SystemMetrics(self.id, self.place.uri)
 
-def flat_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as "section.key" -> text; lists are written as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flat_params(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
+    def end(self, status: str, error: str = "") -> None:
+        """End the run as FINISHED, FAILED or KILLED, the two latter with the sentence that says why."""
+        if self._system:
+            self._system.stop()
+            system, self._system = self._system.take(last=True), None
+            self.metrics(system, self._step)
+        self._write(lambda: rows.end(self.place, self.id, status, error))
+
+    @property
+    def _client(self) -> "MlflowClient":
+        return self.place.client
+
+    def _write(self, call: Callable[[], object]) -> None:
+        """Do it here, or where the run goes on when nobody answers here."""
+        try:
+            with store.reported(self.place.uri):
+                call()
+        except store.Unreachable as error:
+            if self._elsewhere is None:
+                raise
+            store.lost(error)
+            with store.reported(), store.lock():
+                other = self._elsewhere(store.kept())
+            with store.reported(other.place.uri):
+                rows.log_tags(other.place, other.id, {SERVER_RUN: self.id})
+                if self.parent:
+                    rows.log_tags(other.place, other.parent, {SERVER_RUN: self.parent})
+            self.id, self.parent, self.place, self._elsewhere = other.id, other.parent, other.place, None
+            self._points |= other._points
+            with store.reported(self.place.uri):
+                call()
 
 
 @contextmanager
@@ -143,8 +169,7 @@ def child_run(
 
     An unfinished child of the same name and parameters, left by an attempt that failed or was killed, is continued. The
     run ends as FINISHED; as FAILED, with the sentence in the tag `error`, when the block raises; as KILLED on Ctrl-C or
-    SIGTERM. The two latter make the parent FAILED. A killed run cannot be told from a live one, so names must differ
-    among children that run at the same time.
+    SIGTERM. The two latter make the parent FAILED. Names must differ among children that run at the same time.
 
     Args:
         name: name of the run, such as "resnet18 mixed 500 seed 0".
@@ -152,32 +177,38 @@ def child_run(
         params: nested or flat parameters of this stage.
         tags: further tags.
         late: work that comes after the pipeline, such as registering a model: the run goes below the latest execution
-            with these parameters, finished or not, whose status it leaves alone; without one it stands by itself.
+            with these parameters, finished or not, whose status it leaves alone; without one it stands by itself. It
+            is not kept for later when a server does not answer.
 
     Raises:
+        Unreachable: `late`, and the server does not answer.
         EchosynthError: the store cannot be used.
     """
     flat = flat_params(params or {})
-    with store.reported(), store.lock():
-        parent = _latest_parent() if late else _parent()
-        run = _child(parent, name, stage, flat, tags or {})
+    if late:
+        run = _child(store.connect(), name, stage, flat, tags or {}, late=True)
+    else:
+        run = _opened(lambda place: _child(place, name, stage, flat, tags or {}))
+        run.watch_system()
     try:
-        with _termination_as_exception():
+        with termination_as_exception():
             yield run
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt | Terminated)
         with suppress(EchosynthError):  # the first error is the one to report
-            _end(run.id, "KILLED" if killed else "FAILED", _sentence(error))
+            run.end("KILLED" if killed else "FAILED", rows.sentence(error))
             if not late:
-                _end(parent, "FAILED", f"{name}: {_sentence(error)}")
+                with store.reported(run.place.uri):
+                    rows.end(run.place, run.parent, "FAILED", f"{name}: {rows.sentence(error)}")
         if isinstance(error, Terminated):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
-    _end(run.id, "FINISHED")
+    run.end("FINISHED")
 
 
 def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifacts: Sequence[Path] = ()) -> str:
-    """Complete the row of this execution: final scores, all parameters, artifacts, status FINISHED.
+    """Complete the row of this execution: final scores, all parameters, artifacts, where it comes from as it is now,
+    status FINISHED.
 
     Args:
         scores: name -> number, the columns by which executions are compared.
@@ -190,123 +221,79 @@ def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifa
     Raises:
         EchosynthError: the store cannot be used.
     """
-    with store.reported(), store.lock():
-        parent = _parent()
-        _log_params(parent, flat_params(params))
-    run = Run(parent, parent)
+    held = read_yaml(origin.PARAMS) if origin.PARAMS.is_file() else {}
+    tags = origin.origin_tags() | {RESULT: origin.result_key(held, scores)}
+
+    def parent(place: Store) -> Run:
+        with store.reported(place.uri), store.lock():
+            run_id = parents.open_parent(place)
+            rows.log_params(place, run_id, flat_params(params))
+            rows.log_tags(place, run_id, tags)
+        return Run(run_id, "", place, parent)
+
+    run = _opened(parent)
     run.metrics(scores)
     for path in artifacts:
         run.artifact(path)
-    _end(parent, "FINISHED")
-    return parent
+    run.end("FINISHED")
+    return run.id
 
 
-def _parent() -> str:
-    """Id of the unfinished parent of this execution, set to RUNNING again where it had failed, or of a new one."""
-    for run in _search(f"{_same_params()} and tags.`{PIPELINE}` = '{origin.parent_key()}'"):
-        if run.info.status in OPEN:
-            _reopen(run)
-            return str(run.info.run_id)
-    parent = _create(origin.execution_name(), "pipeline", {})
-    _log_params(parent, flat_params(read_yaml(origin.PARAMS)) if origin.PARAMS.is_file() else {})
-    return parent
+def fail_parent(error: BaseException) -> None:
+    """Mark the row of this execution, where one is open, as FAILED; for a stage that has no run of its own. Nothing is
+    raised and no store is made: the error itself is what counts.
+
+    Args:
+        error: why.
+    """
+    with suppress(Exception):
+        for place in store.existing():
+            with store.reported(place.uri), store.lock():
+                parents.fail_parent(place, rows.sentence(error))
 
 
-def _latest_parent() -> str:
-    """Id of the latest execution with these parameters, whatever became of it or was committed since, or empty."""
-    return next((str(run.info.run_id) for run in _search(_same_params())), "")
+def _opened(at: Callable[[Store], Run]) -> Run:
+    """A run in the store, or in the one for runs that wait when the server has ceased to answer just now."""
+    with store.reported(), store.lock():  # so that nobody sends and deletes the waiting ones meanwhile
+        place = store.writable()
+        _close_dead_once(place)
+        try:
+            return at(place)
+        except store.Unreachable as error:
+            store.lost(error)
+            return at(store.kept())
 
 
-def _same_params() -> str:
-    return f"tags.`{STAGE}` = 'pipeline' and tags.`{PARAMETERS}` = '{origin.params_hash()}'"
-
-
-def _child(parent: str, name: str, stage: str, params: Mapping[str, str], tags: Mapping[str, str]) -> Run:
-    """The child of this name and these parameters under an unfinished parent, or a new one.
+def _child(
+    place: Store, name: str, stage: str, params: Mapping[str, str], tags: Mapping[str, str], *, late: bool = False
+) -> Run:
+    """The child of this name and these parameters, or a new one.
 
     A finished one is taken up too: its stage was stopped later, its result is gone and the work is done again.
     """
-    for run in _search(f"tags.`{PARENT}` = '{parent}'") if parent else []:
-        same = run.info.run_name == name and all(run.data.params.get(key, text) == text for key, text in params.items())
-        if same:
-            _reopen(run)
-            run_id = str(run.info.run_id)
-            client = store.client()
-            points = {(key, point.step) for key in run.data.metrics for point in client.get_metric_history(run_id, key)}
-            break
-    else:
-        run_id, points = _create(name, stage, {PARENT: parent, **tags} if parent else tags), set()
-    _log_params(run_id, params)
-    return Run(run_id, parent, points)
+    with store.reported(place.uri), store.lock():
+        parent = parents.latest_parent(place) if late else parents.open_parent(place)
+        points: set[tuple[str, int]] = set()
+        for found in rows.search(place, f"tags.`{PARENT}` = '{parent}'") if parent else []:
+            if rows.same(found, name, params):
+                rows.reopen(place, found, processes.mine())
+                run_id = str(found.info.run_id)
+                points = {(key, point.step) for key, curve in rows.history(place, found).items() for point in curve}
+                break
+        else:
+            above = {PARENT: parent} if parent else {}
+            run_id = rows.create(place, name, stage, processes.mine(), {**above, **tags})
+        rows.log_params(place, run_id, params)
+    elsewhere = None if late else lambda other: _child(other, name, stage, params, tags)
+    return Run(run_id, parent, place, elsewhere, points)
 
 
-def _create(name: str, stage: str, tags: Mapping[str, str]) -> str:
-    """Id of a new run."""
-    known = {
-        PIPELINE: origin.parent_key(),
-        PARAMETERS: origin.params_hash(),
-        STAGE: stage,
-        "mlflow.source.name": stage,
-        "mlflow.source.type": "LOCAL",
-        **origin.origin_tags(),
-        **tags,
-    }
-    return str(store.client().create_run(store.experiment_id(), tags=known, run_name=name).info.run_id)
+_looked_after: set[str] = set()  # tracking URIs
 
 
-def _search(condition: str) -> "list[MlflowRun]":
-    """All runs that fulfil `condition`, the latest first."""
-    found = store.client().search_runs([store.experiment_id()], condition, order_by=["attributes.start_time DESC"])
-    return list(found)
-
-
-def _reopen(run: "MlflowRun") -> None:
-    """Set a run to RUNNING again."""
-    client = store.client()
-    if run.info.status != "RUNNING":
-        client.update_run(run.info.run_id, status="RUNNING")
-    if "error" in run.data.tags:
-        client.delete_tag(run.info.run_id, "error")
-
-
-def _end(run_id: str, status: str, error: str = "") -> None:
-    with store.reported():
-        client = store.client()
-        if error:
-            client.set_tag(run_id, "error", error)
-        elif lock := origin.lock_hash():
-            client.set_tag(run_id, "dvc.lock", lock)
-        client.set_terminated(run_id, status)
-
-
-def _log_params(run_id: str, params: Mapping[str, str]) -> None:
-    """Log the parameters that the run does not hold yet; MLflow refuses to change one."""
-    from mlflow.entities import Param
-
-    client = store.client()
-    held = client.get_run(run_id).data.params
-    fresh = [Param(key, value) for key, value in params.items() if key not in held]
-    for start in range(0, len(fresh), PARAMS_A_BATCH):
-        client.log_batch(run_id, params=fresh[start : start + PARAMS_A_BATCH])
-
-
-def _sentence(error: BaseException) -> str:
-    return str(error) if isinstance(error, EchosynthError) else f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-@contextmanager
-def _termination_as_exception() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM inside the block, unless somebody handles that signal already."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _close_dead_once(place: Store) -> None:
+    """At the first run of this process, tidy up behind those that were killed."""
+    if place.uri not in _looked_after:
+        _looked_after.add(place.uri)
+        with suppress(EchosynthError):  # what matters now is the run that begins
+            close_dead(place)

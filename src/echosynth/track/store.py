@@ -2,19 +2,25 @@
 
 The default store is a SQLite file in the workspace (`files.workspace()`), not in the working directory: an experiment
 that runs in a temporary copy must find the same store, and must not lose its runs when the copy is deleted.
-`MLFLOW_TRACKING_URI` overrides it.
+`MLFLOW_TRACKING_URI` overrides it. Runs that cannot reach a server go to a store of their own in the workspace, see
+`writable`, until `echosynth.track.offline.send` takes them there.
 """
 
+import http.client
 import logging
 import os
 import re
 import sqlite3
 import ssl
+import sys
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from echosynth.errors import EchosynthError
@@ -25,20 +31,59 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "echosynth"
+KEPT = Path(".resume/offline")
 LOCK_SECONDS = 300
 PROBE_SECONDS = 10
 QUIET = ("mlflow", "alembic", "sqlalchemy", "urllib3")
+# MLflow reads these when it is imported; a user's own values stay.
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # no usage statistics are sent from a project that holds medical data
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Through the server alone: by default files come by signed addresses, straight from storage that only the server
+    # may reach.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+    # A server that is gone costs a stage seconds: the run is then kept here, so there is no need to insist.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+for _name, _value in SETTINGS.items():
+    os.environ.setdefault(_name, _value)
 
-# No usage statistics are sent from a project that holds medical data. MLflow reads this when it is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-_experiments: dict[str, str] = {}  # tracking URI -> id of the experiment, of the stores that this process has set up
+class Unreachable(EchosynthError):
+    """The MLflow server does not answer. What only a server can do, such as registering a model, has to wait."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that has been set up.
+
+    Attributes:
+        uri: its tracking URI.
+        experiment: id of the one experiment that holds all runs.
+        client: MLflow's client of it.
+    """
+
+    uri: str
+    experiment: str
+    client: "MlflowClient"
+
+
+_stores: dict[str, Store] = {}  # by tracking URI: those that this process has set up
+_lost: set[str] = set()  # tracking URIs of servers that did not answer this process
 
 
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI` when it is set, else the SQLite file `mlflow.db` of the workspace, by its absolute path."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
+
+
+def exists() -> bool:
+    """Whether there is a store already: a server is, a database of the workspace may not be made yet."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (workspace() / "mlflow.db").is_file()
 
 
 def require_existing() -> None:
@@ -47,11 +92,10 @@ def require_existing() -> None:
     Raises:
         EchosynthError: the workspace has no database.
     """
-    path = workspace() / "mlflow.db"
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not path.is_file():
+    if not exists():
         raise EchosynthError(
-            f"there is no model registry: {path} is missing; run `make demo` in the project's folder first, "
-            "or name a folder with a stored model"
+            f"there is no model registry: {workspace() / 'mlflow.db'} is missing; "
+            "run `make demo` in the project's folder first, or name a folder with a stored model"
         )
 
 
@@ -70,77 +114,146 @@ def lock(name: str = "track") -> "BaseFileLock":
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn every failure of the store inside the block into one sentence.
+def reported(uri: str = "") -> Iterator[None]:
+    """Turn every failure of a store inside the block into one sentence.
+
+    Args:
+        uri: which store; without it the one of `tracking_uri`.
 
     Raises:
-        EchosynthError: the store is unreachable, read-only, damaged or refuses what it was asked.
+        Unreachable: it is a server that does not answer.
+        EchosynthError: the store is read-only, damaged or refuses what it was asked.
     """
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
+    uri = uri or tracking_uri()
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        # The first line says what happened; SQLAlchemy's further lines are the statement and its values.
-        raise _unusable(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+    except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError) as error:
+        kind = Unreachable if is_server(uri) and _unanswered(error) else EchosynthError
+        raise kind(_sentence(uri, error)) from error
 
 
 def client() -> "MlflowClient":
     """Client of the store, which is set up first where need be; see `connect`."""
-    connect()
-    from mlflow import MlflowClient
-
-    return MlflowClient()
+    return connect().client
 
 
 def experiment_id() -> str:
     """Id of the one experiment that holds all runs."""
-    connect()
-    return _experiments[tracking_uri()]
+    return connect().experiment
 
 
-def connect() -> None:
+def connect() -> Store:
     """Point MLflow to the store; on first use make its tables and the experiment; safe when several processes start.
 
     Raises:
-        EchosynthError: the store is unreachable, read-only or damaged, or its experiment was deleted.
+        Unreachable: it is a server that does not answer.
+        EchosynthError: the store is read-only, damaged or of a newer MLflow, or its experiment was deleted.
     """
-    import mlflow
-
-    for name in QUIET:  # after the import, which sets levels of its own
-        logging.getLogger(name).setLevel(logging.ERROR)
+    mlflow = _quiet_mlflow()
     uri = tracking_uri()
     given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     if not given:  # mlflow writes it to the environment, where it would look like the user's choice
         os.environ.pop("MLFLOW_TRACKING_URI", None)
-    if uri in _experiments:
-        return
-    with reported(), lock():
-        _probe(uri)
-        _experiments[uri] = _find_experiment(uri)
+    # A server knows where its artifacts go; without one they go beside the store, not into the working directory.
+    return _opened(uri, None if is_server(uri) else workspace() / "mlartifacts")
 
 
-def _find_experiment(uri: str) -> str:
+def writable() -> Store:
+    """The store that runs are written to: that of `connect`, or `kept` from the moment its server did not answer.
+
+    Raises:
+        EchosynthError: see `connect`; or the workspace cannot be written.
+    """
+    if tracking_uri() not in _lost:
+        try:
+            return connect()
+        except Unreachable as error:
+            lost(error)
+    return kept()
+
+
+def lost(error: Unreachable) -> None:
+    """Note for this process that the server does not answer, and say so, once."""
+    if tracking_uri() not in _lost:
+        _lost.add(tracking_uri())
+        reason = str(error).partition(";")[0]
+        print(f"{reason}; the runs are kept in {KEPT}, `echosynth sync` sends them later", file=sys.stderr)
+
+
+def kept_folder() -> Path | None:
+    """Folder with runs that wait for a server; None where none wait."""
+    return next((path.parent for path in sorted((workspace() / KEPT).glob("*/mlflow.db"))), None)
+
+
+def kept() -> Store:
+    """The store of the runs that wait for a server. Each one has a new name, as MLflow holds on to files that it has
+    opened, even deleted ones."""
+    _quiet_mlflow()
+    with lock():
+        folder = kept_folder() or workspace() / KEPT / uuid.uuid4().hex[:8]
+        return _opened(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+def existing() -> list[Store]:
+    """The stores that are there and answer, that of the runs that wait for a server first; none is made.
+
+    Raises:
+        EchosynthError: see `connect`.
+    """
+    found = [kept()] if kept_folder() else []
+    if exists() and tracking_uri() not in _lost:
+        with suppress(Unreachable):
+            found.append(connect())
+    return found
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking URI names a server, not a database."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def _quiet_mlflow() -> ModuleType:
+    import mlflow
+
+    for name in QUIET:  # after the import, which sets levels of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def _opened(uri: str, artifacts: Path | None) -> Store:
+    """A store whose tables and experiment are there."""
     from mlflow import MlflowClient
 
-    client = MlflowClient()
+    if uri not in _stores:
+        with reported(uri), lock():
+            _probe(uri)
+            own = MlflowClient(uri)
+            _stores[uri] = Store(uri, _find_experiment(own, artifacts), own)
+    return _stores[uri]
+
+
+def _find_experiment(client: "MlflowClient", artifacts: Path | None) -> str:
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        # A server knows where its artifacts go; without one they go beside the store, not into the working directory.
-        location = None if _is_server(uri) else (workspace() / "mlartifacts").as_uri()
-        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts and artifacts.as_uri()))
+        except MlflowException as error:  # another machine was quicker; the lock is of this workspace alone
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
     if found.lifecycle_stage == "deleted":
         raise EchosynthError(
             f"the MLflow experiment {EXPERIMENT} was deleted; "
             f"run `mlflow experiments restore --experiment-id {found.experiment_id}`"
         )
     return str(found.experiment_id)
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def _probe(uri: str) -> None:
@@ -152,19 +265,62 @@ def _probe(uri: str) -> None:
             database.execute("BEGIN IMMEDIATE")
             database.execute("CREATE TABLE probe (id)")  # only a write shows whether it may be written
             database.rollback()
+    elif uri.startswith("postgresql"):
+        from sqlalchemy import create_engine
+
+        engine = create_engine(uri, connect_args={"connect_timeout": PROBE_SECONDS})
+        engine.connect().close()
+        engine.dispose()
     elif uri.startswith(("http://", "https://")):
         try:
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError:
-            pass  # it answers; whether it lets us in shows in the first real request
-        except urllib.error.URLError as error:
-            if not isinstance(error.reason, ssl.SSLError):  # certificates are for mlflow, which has settings for them
+        except urllib.error.HTTPError as error:
+            if error.code >= 500:  # a proxy whose server is gone
                 raise
+            # Below that it answers; whether it lets us in shows in the first real request.
+        except (OSError, http.client.HTTPException) as error:
+            # Certificates are for mlflow, which has settings for them.
+            if not isinstance(getattr(error, "reason", None), ssl.SSLError):
+                raise urllib.error.URLError(getattr(error, "reason", error)) from error
 
 
-def _unusable(reason: str) -> EchosynthError:
+def _unanswered(error: BaseException | None) -> bool:
+    """Whether a request failed because nobody answered it: mlflow's exception for that has the cause behind it."""
+    import requests
+
+    while error is not None:
+        if isinstance(error, urllib.error.URLError):  # HTTPError is one
+            return True
+        if isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.RetryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _sentence(uri: str, error: BaseException) -> str:
+    # The first line says what happened; SQLAlchemy's further lines are the statement and its values.
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
     sentence = (
-        f"MLflow at {tracking_uri()} cannot be used: {reason}; "
+        f"MLflow at {uri} cannot be used: {reason}; "
         "check MLFLOW_TRACKING_URI, or mend, free or move away the store, and run again"
     )
-    return EchosynthError(re.sub(r"//[^/@\s]+@", "//***@", sentence))  # no passwords in messages
+    if found := re.search(r"Can't locate revision identified by '(\w+)'|\(found version (\w+)", reason):
+        sentence = _other_schema(uri, found[1] or found[2])
+    # No passwords in messages, of whatever characters.
+    sentence = re.sub(r"(://|\")[^\s\"]*@", r"\1***@", sentence)
+    return re.sub(r"(password=)[^&\s;]+", r"\1***", sentence)
+
+
+def _other_schema(uri: str, revision: str) -> str:
+    import mlflow
+
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if any(migrations.glob(f"{revision}_*.py")):
+        return (
+            f"the MLflow store at {uri} was written by an older MLflow (schema {revision}); "
+            f"copy it, run `mlflow db upgrade {uri}`, and run again"
+        )
+    return (
+        f"the MLflow store at {uri} was written by a newer MLflow (schema {revision}, this is MLflow "
+        f"{mlflow.__version__}); install that version or move the store away, and run again"
+    )

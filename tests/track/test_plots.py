@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from echosynth.track.plots import precision_recall, precision_recall_figure
+from echosynth.views import VIEWS
+
+
+@pytest.mark.parametrize("levels", [3, 1000])  # many equal scores, and hardly any
+def test_precision_and_recall_are_those_of_scikit_learn(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    truth, score = rng.random(200) < 0.3, rng.integers(0, levels, 200) / levels
+    precision, recall = precision_recall(truth, score)
+    expected_precision, expected_recall, _ = precision_recall_curve(truth, score)
+    assert np.allclose(precision, expected_precision[::-1])
+    assert np.allclose(recall, expected_recall[::-1])
+
+
+def test_a_curve_for_each_view_that_is_present_with_its_average_precision() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)  # the fourth view is absent
+    probabilities = rng.dirichlet(np.ones(4), 60)
+    axes = precision_recall_figure(probabilities, labels, "title").axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("recall", "precision", "title")
+    average = [average_precision_score(labels == index, probabilities[:, index]) for index in range(3)]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == [f"{view}, AP {value:.3f}" for view, value in zip(VIEWS, average, strict=False)]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 3
