@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from echosynth import paths
 from echosynth.errors import EchosynthError
 
 RealArm = Literal["real", "upsampled"]
@@ -24,6 +25,7 @@ Resampling = Literal["area-cubic", "cubic"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -68,7 +70,7 @@ class DataParams(Section):
 
     @model_validator(mode="after")
     def _secret_salt(self) -> "DataParams":
-        if Path(self.salt_file).name == "salt.demo" and Path(self.root).name != "phantom":
+        if Path(self.salt_file).name == "salt.demo" and not paths.simulated(self.root):
             raise ValueError(
                 f"data.salt_file = {self.salt_file} is public and serves the phantoms alone: for {self.root} name a "
                 "file with a long random text of your own, such as data/salt"
@@ -294,6 +296,38 @@ class FidelityParams(Section):
     training: TrainingParams
     inception_weights: str
     floor_repeats: Positive
+    privacy_quantile: Fraction
+
+
+class RecallFloors(Section):
+    """The smallest recall of each view."""
+
+    A2C: Share
+    A4C: Share
+    PLAX: Share
+    PSAX: Share
+
+
+class RegressionMargins(Section):
+    """How much worse than the champion a version may be."""
+
+    macro_auprc: Share
+    macro_f1: Share
+
+
+class PromotionParams(Section):
+    """The gates that a version passes before it becomes the champion."""
+
+    min_macro_f1: Share
+    min_recall: RecallFloors
+    max_regression: RegressionMargins
+    alpha: float = Field(gt=0, le=0.5)
+    bootstrap: int = Field(ge=100)
+    bootstrap_seed: Seed
+    max_calibration_error: Share
+    calibration_bins: int = Field(ge=2)
+    require_privacy_audit: bool
+    max_near_copies: Share
 
 
 class ExploreParams(Section):
@@ -372,6 +406,7 @@ class Params(Section):
     sample: SampleParams
     fidelity: FidelityParams
     classifier: ClassifierParams
+    promotion: PromotionParams
     explore: ExploreParams
 
     def _can_be_sampled(self) -> None:

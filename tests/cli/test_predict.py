@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from echosynth import cli
+from echosynth.classify import clips
 from echosynth.cli import options
 from echosynth.cli.predict import resolve_model
 from echosynth.errors import EchosynthError
@@ -30,7 +31,7 @@ def test_json_for_machines(
     out, err = capsys.readouterr()
     content = json.loads(out)
     assert status == 1
-    assert set(content) == {"model", "files"}
+    assert set(content) == {"model", "files", "left_out"}
     assert content["model"] == {
         "name": str(classifier_folder),
         "folder": classifier_folder.name,
@@ -65,10 +66,35 @@ def test_table_for_people(
     assert VIEWS[int(np.argmax([float(share) for share in shares]))] == view
     assert err.splitlines()[-1] == "Research software, no medical device."
 
-    assert cli.main(["predict", str(tmp_path), str(still), "--model", model]) == 1
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert cli.main(["predict", str(tmp_path), "--model", model]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[2].split()[:2] == ["still.png", view]
+    assert err.splitlines() == ["1 files in folders are no pictures and were left out", options.DISCLAIMER]
+
+
+def test_a_table_of_a_folder(
+    classifier_folder: Path, still: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (still.parent / "torn.avi").write_bytes(b"RIFF")
+    (still.parent / "notes.txt").write_text("no picture")
+    table = tmp_path / "views.csv"
+    words = ["predict", str(still.parent), "--model", str(classifier_folder), "--out", str(table)]
+    assert cli.main(words) == 1
     out, _ = capsys.readouterr()
-    assert "is a folder; name the files in it" in out.splitlines()[2]
-    assert view in out.splitlines()[3]
+    assert out == f"{table}: 2 files, 1 with an error, 0 from an earlier run\n"
+    first = table.read_bytes()
+    assert cli.main([*words, "--json"]) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert content["model"]["md5"] == file_hash(classifier_folder / "model.safetensors")
+    assert content["table"] == {"path": str(table), "files": 2, "errors": 1, "resumed": 0}
+    assert content["left_out"] == 2  # the text, and the table of the first call
+    assert table.read_bytes() == first
+    assert [line.split(",")[0] for line in first.decode().splitlines()] == ["file", "still.png", "torn.avi"]
+
+
+def test_cines_are_looked_at_as_often_by_all() -> None:
+    assert options.FRAMES == clips.FRAMES
 
 
 @pytest.mark.parametrize(

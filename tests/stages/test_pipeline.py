@@ -62,15 +62,26 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     assert parent.info.status == "FINISHED"
     assert parent.data.params["classifier.steps"] == "6"
     assert 0 <= parent.data.metrics["test.macro_auprc"] <= 1
+    scores = {"test.macro_f1", "test.recall_PLAX", "shift.recall_A4C", "fid_echo.60", "auprc.synthetic_60"}
+    assert scores <= set(parent.data.metrics)
+    tags = {"echosynth.preset": "demo", "echosynth.run_type": "pipeline"}
+    assert tags.items() <= parent.data.tags.items()
+    assert {"echosynth.result", "git.dirty", "dvc.lock", "dvc.baseline_rev"} <= set(parent.data.tags)
     names = {run.info.run_name for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id}
     wanted = {"diffusion 60", "sample 60", "resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
-    assert wanted <= names
+    assert wanted | {"echo network"} <= names
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     by_name = {run.info.run_name: run for run in children}
     curve = client.get_metric_history(by_name["diffusion 60"].info.run_id, "loss")
     assert [point.step for point in curve] == [5, 10, 15, 20, 25, 30]
     classifier = by_name["resnet18 synthetic 60 seed 0"]
-    assert {"confusion.png", "scores.json"} <= {item.path for item in client.list_artifacts(classifier.info.run_id)}
+    for name in ("learning_rate", "images_per_second", "validation.macro_auprc"):
+        assert [point.step for point in client.get_metric_history(classifier.info.run_id, name)] == [3, 6]
+    assert "images_per_second" not in next(finished.glob("models/classifiers/*/seed-0/curve.csv")).read_text()
+    for child in (classifier, by_name["diffusion 60"], by_name["sample 60"], by_name["echo network"]):
+        assert child.data.metrics["system/system_memory_usage_percentage"] > 0
+    pictures = {item.path for item in client.list_artifacts(classifier.info.run_id)}
+    assert {"confusion.png", "precision_recall.png", "scores.json"} <= pictures
     assert "samples.png" in {item.path for item in client.list_artifacts(by_name["sample 60"].info.run_id)}
     inputs = {item.dataset.name for item in classifier.inputs.dataset_inputs}
     assert inputs == {"subset-60", "synthetic-60", "validation"}
@@ -78,16 +89,25 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
 
 def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: Path, run: Command) -> None:
     script = (
-        "import json, numpy as np, mlflow\n"
+        "import json, numpy as np\n"
         "from echosynth.classify.predict import ViewClassifier\n"
-        "frames = np.random.default_rng(1).integers(0, 256, (3, 70, 90), dtype=np.uint8)\n"
-        f"mlflow.set_tracking_uri('sqlite:///{finished / 'mlflow.db'}')\n"
-        "served = mlflow.pyfunc.load_model('models:/echo-view-classifier@challenger').predict(frames)\n"
-        "local = ViewClassifier('models/final').probabilities(list(frames))\n"
-        "print(json.dumps([np.asarray(served).tolist(), local.tolist()]))\n"
+        "from echosynth.files import file_hash\n"
+        "from echosynth.track import packaging, registry\n"
+        "frames = list(np.random.default_rng(1).integers(0, 256, (3, 70, 90), dtype=np.uint8))\n"
+        "sha = file_hash('models/final/model.safetensors')\n"
+        "(version,) = [one for one in registry.versions() if one.tags['model_sha'] == sha]\n"
+        "served = packaging.predicted(f'models:/{version.name}/{version.version}', frames)\n"
+        "local = ViewClassifier('models/final').probabilities(frames)\n"
+        "words = {'tags': version.tags, 'description': version.description}\n"
+        "print(json.dumps([served.tolist(), local.tolist(), words]))\n"
     )
-    served, local = json.loads(run("python", "-c", script).stdout.strip().splitlines()[-1])
+    served, local, known = json.loads(run("python", "-c", script).stdout.strip().splitlines()[-1])
     assert np.allclose(served, local, atol=1e-6)
+    report = json.loads((finished / "reports/final/metrics.json").read_text())
+    assert known["tags"].items() >= {f"data.{name}": value for name, value in report["data"].items()}.items()
+    assert float(known["tags"]["score.test.macro_f1"]) == pytest.approx(report["test"]["macro_f1"], abs=1e-5)
+    assert float(known["tags"]["score.test.calibration_error"]) > 0
+    assert "no medical device" in known["description"]
 
 
 def test_a_second_call_has_nothing_to_do(finished: Path, run: Command) -> None:
@@ -190,6 +210,10 @@ def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (finished / "models/diffusion/60").exists()
+    run("python", "-c", "from echosynth.track.runs import close_dead; close_dead()")
+    parents, children = runs(finished)
+    assert [parents[-1].info.status, children[-1].info.status] == ["FAILED", "FAILED"]
+    assert children[-1].data.tags["error"].startswith("its process was killed")
     assert "training goes on at step" in run("dvc", "repro").stdout
     resumed = lock(finished)
     assert not list(states.glob("diffusion-*/"))
@@ -197,5 +221,6 @@ def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
     parents, children = runs(finished)
     mine = [child for child in children if child.data.tags["mlflow.parentRunId"] == parents[-1].info.run_id]
     assert [child.info.run_name for child in mine].count("diffusion 60") == 1
+    assert {run.info.status for run in (parents[-1], *mine)} == {"FINISHED"}
     run("dvc", "repro", "--force", "--single-item", "diffusion@60")
     assert lock(finished)["diffusion@60"] == resumed["diffusion@60"]  # the bits of an uninterrupted run

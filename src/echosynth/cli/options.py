@@ -188,6 +188,9 @@ def _registry(commands: Commands, machines: argparse.ArgumentParser) -> None:
     promote.add_argument("version", nargs="?", metavar="VERSION", help="which one (default: the newest)")
     promote.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
     promote.add_argument("--dry-run", action="store_true", help="check the gates and change nothing")
+    promote.add_argument(
+        "--unlock", action="store_true", help="only remove what a promotion or rollback left that was killed"
+    )
 
     rollback = commands.add_parser(
         "rollback",

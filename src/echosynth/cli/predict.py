@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,37 +32,54 @@ def resolve_model(model: str) -> Path:
     return load_registered(model)
 
 
-def print_table(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
-    """Print what was predicted for people: a line about the model, then a line a file."""
-    print(f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})")
+def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
+    """What was predicted for people: a line about the model, then a line a file."""
     width = max(len("file"), *(len(result["file"]) for result in results))
-    print(f"{'file':<{width}}  view  frames  " + "  ".join(f"{view:>5}" for view in VIEWS))
+    text = [
+        f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})",
+        f"{'file':<{width}}  view  frames  " + "  ".join(f"{view:>5}" for view in VIEWS),
+    ]
     for result in results:
         if "error" in result:
-            print(f"{result['file']:<{width}}  error: {result['error']}")
+            text.append(f"{result['file']:<{width}}  error: {result['error']}")
         else:
             shares = "  ".join(f"{result['probabilities'][view]:5.2f}" for view in VIEWS)
-            print(f"{result['file']:<{width}}  {result['view']}  {result['frames']:>6}  {shares}".rstrip())
+            text.append(f"{result['file']:<{width}}  {result['view']}  {result['frames']:>6}  {shares}".rstrip())
+    return "\n".join(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the view of each file; exit status 1 when a file could not be read."""
+    """Print the view of each file, or write a table; exit status 1 when a file could not be read."""
     if arguments.max_frames < 1:
         raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
-    from echosynth.classify.clips import predict_clips  # PyTorch: not before the options are known to be right
+    from echosynth.classify.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
     from echosynth.classify.predict import ViewClassifier
+    from echosynth.classify.table import write_table
     from echosynth.files import file_hash
 
+    out: Path | None = arguments.out
+    files, left_out = listed(arguments.files)
     folder = resolve_model(arguments.model)
     classifier = ViewClassifier(folder)
-    card = classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
     # The name alone: where the registry keeps its copies is nobody's business.
     model = {"name": arguments.model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
-    results = predict_clips(classifier, arguments.files, arguments.max_frames)
-    if arguments.json:
-        print(json.dumps({"model": model | card, "files": results}, indent=2, ensure_ascii=False))
+    model |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
+    found: dict[str, Any]
+    if out:
+        written = write_table(classifier, model["md5"], files, arguments.max_frames, out)
+        errors, found = written.errors, {"table": {"path": str(out), **asdict(written)}}
+        text = f"{out}: {written.files} files, {errors} with an error, {written.resumed} from an earlier run"
     else:
-        print_table(model | card, results)
-    sys.stdout.flush()  # the next line is to be the last one, wherever the two streams go
+        results = predict_clips(classifier, files, arguments.max_frames)
+        errors, found = sum("error" in result for result in results), {"files": results}
+        text = lines(model, results)
+    print(
+        json.dumps({"model": model, **found, "left_out": left_out}, indent=2, ensure_ascii=False)
+        if arguments.json
+        else text
+    )
+    sys.stdout.flush()  # the next lines are to be the last ones, wherever the two streams go
+    if left_out:
+        print(f"{left_out} files in folders are no pictures and were left out", file=sys.stderr)
     print(DISCLAIMER, file=sys.stderr)
-    return 1 if any("error" in result for result in results) else 0
+    return 1 if errors else 0

@@ -1,67 +1,121 @@
-"""Measure how close one synthetic set is to the real validation images."""
+"""Measure how close one synthetic set is to the real validation images, and whether it copies training images."""
 
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from echosynth import paths
 from echosynth.classify.network import load
 from echosynth.config import FidelityParams, Params
 from echosynth.device import pick_device
 from echosynth.files import write_json
-from echosynth.images.dataset import LabelledImages, read_labelled, read_split
-from echosynth.images.store import Images
+from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.features import echo_features, inception_features, load_inception
 from echosynth.measure.fidelity import fidelity
 from echosynth.measure.frechet import Features
+from echosynth.measure.privacy import audit
 from echosynth.stages import stage
+from echosynth.track.runs import child_run
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The images that are compared.
+
+    Attributes:
+        synthetic: the set that is measured.
+        validation: what it is compared with.
+        other: real images that make the floor. The echo network has seen the training images, so they are of the test
+            set, which it has not seen. No choice depends on it.
+        training: what the diffusion model was trained on.
+    """
+
+    synthetic: LabelledImages
+    validation: LabelledImages
+    other: LabelledImages
+    training: LabelledImages
 
 
 def distances(
-    features: Callable[[Images], Features],
-    synthetic: LabelledImages,
-    validation: LabelledImages,
-    other: LabelledImages,
-    settings: FidelityParams,
-) -> dict[str, float]:
+    synthetic: Features, validation: Features, other: Features, sets: Sets, settings: FidelityParams
+) -> dict[str, Any]:
     """Distances on one kind of features."""
     return fidelity(
-        features(synthetic.images),
-        synthetic.labels,
-        features(validation.images),
-        validation.labels,
-        features(other.images),
-        other.labels,
+        synthetic,
+        sets.synthetic.labels,
+        validation,
+        sets.validation.labels,
+        other,
+        sets.other.labels,
         settings.count,
         settings.floor_repeats,
         settings.seed,
     )
 
 
+def on_echo_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Distances and the privacy audit."""
+    network, _ = load(paths.ECHO, pick_device())
+    synthetic, validation = (echo_features(network, one.images) for one in (sets.synthetic, sets.validation))
+    found = distances(synthetic, validation, echo_features(network, sets.other.images), sets, settings)
+    privacy = audit(
+        synthetic,
+        sets.synthetic.labels,
+        validation,
+        sets.validation.groups,
+        echo_features(network, sets.training.images),
+        settings.privacy_quantile,
+        settings.floor_repeats,
+        settings.seed,
+    )
+    return found, privacy | {"features": "echo", "training_hash": sets.training.hash()}
+
+
+def on_inception_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any] | None, str | None]:
+    """Distances, or why there are none."""
+    weights = Path(settings.inception_weights)
+    if not weights.is_file():
+        missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
+        print(missing, file=sys.stderr)
+        return None, missing
+    network = load_inception(weights)
+    synthetic, validation, other = (
+        inception_features(network, one.images) for one in (sets.synthetic, sets.validation, sets.other)
+    )
+    found = distances(synthetic, validation, other, sets, settings)
+    found.pop("count")
+    return found, None
+
+
+def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:
+    """The numbers for MLflow."""
+    names = ("threshold", "near_copies", "held_out_near_copies", "copying_z")
+    return {f"echo.{name}": value for name, value in echo.items()} | {
+        f"privacy.{name}": privacy[name] for name in names if privacy[name] is not None
+    }
+
+
 @stage
 def main(params: Params, size: str) -> None:
-    """Read data/synthetic/<size>, write reports/fidelity/<size>."""
-    settings = params.fidelity
-    synthetic = read_labelled([paths.SYNTHETIC / size])
-    validation = read_split(params.data.train_sources, "validation")
-    # The echo network has seen the training images, so the floor needs real images that it has not seen. No choice
-    # depends on it.
-    other = read_split(params.data.train_sources, "test")
-    echo, _ = load(paths.ECHO, pick_device())
-    result = distances(lambda images: echo_features(echo, images), synthetic, validation, other, settings)
-    metrics: dict[str, object] = {"subset": size, "count": result.pop("count"), "echo": result}
-    weights = Path(settings.inception_weights)
-    if weights.is_file():
-        network = load_inception(weights)
-        own = distances(lambda images: inception_features(network, images), synthetic, validation, other, settings)
-        own.pop("count")
-        metrics |= {"inception": own, "inception_missing": None}
-    else:
-        missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
-        metrics |= {"inception": None, "inception_missing": missing}
-        print(missing, file=sys.stderr)
-    write_json(paths.FIDELITY / size / "metrics.json", metrics)
-    print(f"fidelity {size}: echo {result['frechet']:.2f}, floor {result['floor_frechet']:.2f}", file=sys.stderr)
+    """Read data/synthetic/<size> and its training subset, write reports/fidelity/<size>."""
+    settings, sources = params.fidelity, params.data.train_sources
+    sets = Sets(
+        synthetic=read_labelled([paths.SYNTHETIC / size]),
+        validation=read_split(sources, "validation"),
+        other=read_split(sources, "test"),
+        training=read_subset(sources, size),
+    )
+    echo, privacy = on_echo_features(sets, settings)
+    inception, missing = on_inception_features(sets, settings)
+    metrics = {"subset": size, "count": echo.pop("count"), "echo": echo, "privacy": privacy}
+    write_json(paths.FIDELITY / size / "metrics.json", metrics | {"inception": inception, "inception_missing": missing})
+    with child_run(f"fidelity {size}", "fidelity", {"fidelity": settings.model_dump(), "subset": size}) as run:
+        run.dataset(f"synthetic-{size}", sets.synthetic.hash(), "evaluation")
+        run.dataset("validation", sets.validation.hash(), "validation")
+        run.metrics(columns(echo, privacy))
+    copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
+    print(f"fidelity {size}: echo {echo['frechet']:.2f}, floor {echo['floor_frechet']:.2f}, {copies}", file=sys.stderr)
 
 
 if __name__ == "__main__":

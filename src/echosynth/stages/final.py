@@ -3,19 +3,19 @@
 import shutil
 import sys
 
-import numpy as np
-
 from echosynth import paths
 from echosynth.classify.network import load, predict
-from echosynth.classify.predict import ViewClassifier
 from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import atomic_folder, file_hash, read_json, write_json
 from echosynth.images.dataset import read_labelled, read_split
-from echosynth.measure.scores import evaluate, headline
+from echosynth.measure.calibration import calibration_error
+from echosynth.measure.scores import evaluate
 from echosynth.stages import stage
+from echosynth.track import store
+from echosynth.track.packaging import FILES
 from echosynth.track.plots import confusion_figure
-from echosynth.track.registry import FILES, register
+from echosynth.track.register import final_scores, register_final
 from echosynth.track.runs import child_run
 
 
@@ -28,6 +28,7 @@ def main(params: Params) -> None:
     folder = cell / paths.seed_folder(best["seed"])
     name = f"{cell.name}, seed {best['seed']}"
     network, card = load(folder, pick_device())
+    data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}
     result = {"best": best, "validation": read_json(folder / "metrics.json")["validation"], "shift": None}
     splits = {"test": params.data.train_sources, "shift": params.data.shift_sources}
     for split, sources in splits.items():
@@ -40,25 +41,26 @@ def main(params: Params) -> None:
             probabilities = predict(network, real.images)
             result[split] = evaluate(
                 probabilities, real.labels, real.groups, real.sources, settings.bootstrap, settings.bootstrap_seed
-            )
+            ) | {"calibration_error": calibration_error(probabilities, real.labels, params.promotion.calibration_bins)}
+            data[split] = real.hash()
+    result |= {"model": file_hash(folder / FILES[0]), "data": data}
     with atomic_folder(paths.FINAL) as part:
         for file in FILES:
             shutil.copyfile(folder / file, part / file)
     write_json(paths.FINAL_SCORES / "metrics.json", result)
-    scores = {key: value for split in splits if result[split] for key, value in headline(result[split], split).items()}
+    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
     with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:
-        run.metrics(scores)
+        run.metrics(final_scores(result))
         for split in splits:
             if result[split]:
                 run.figure(confusion_figure(result[split], f"{split}, {name}"), f"confusion_{split}.png")
         run.dict(result, "scores.json")
-    data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}
-    # Noise, because an example is stored with the model and no patient's picture may be.
-    example = np.random.default_rng(0).integers(0, 256, (4, 2 * card.size, 3 * card.size), dtype=np.uint8)
-    expected = ViewClassifier(paths.FINAL).probabilities(list(example))
-    version = register(paths.FINAL, scores, example, expected, [paths.FINAL_SCORES / "metrics.json"], data=data)
-    print(f"registered as {version.name}, version {version.version}, challenger", file=sys.stderr)
-    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
+    try:
+        version = register_final()
+    except store.Unreachable as error:
+        print(f"the final model is not registered: {error}; `echosynth register` does it later", file=sys.stderr)
+    else:
+        print(f"registered as {version.name}, version {version.version}", file=sys.stderr)
 
 
 if __name__ == "__main__":

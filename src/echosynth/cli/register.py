@@ -1,0 +1,13 @@
+"""`echosynth register`: the final classifier into the registry."""
+
+import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Register models/final and say which version it is."""
+    from echosynth.track.register import register_final  # MLflow and PyTorch take seconds to import
+
+    found = register_final()
+    was = "registered as" if found.created else "was registered before as"
+    print(f"{was} version {found.version} of {found.name}; `echosynth promote {found.version}` puts it into use")
+    return 0

@@ -1,0 +1,105 @@
+"""`echosynth sweep`: run a grid of experiments and rank them."""
+
+import argparse
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from echosynth.errors import EchosynthError
+
+if TYPE_CHECKING:
+    from echosynth.experiments.grid import Goal
+    from echosynth.experiments.ranking import Row
+
+MANY = 500
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what has no result yet, print the ranking, and name what failed."""
+    from echosynth.config import load_params, read_yaml
+    from echosynth.experiments import queue
+    from echosynth.experiments.grid import experiment, read_grid
+    from echosynth.experiments.ranking import Row
+    from echosynth.experiments.sweep import execute
+
+    if arguments.workers < 1:
+        raise EchosynthError(f"--workers is {arguments.workers}; give 1 or more")
+    origin = queue.origin()
+    load_params(queue.PARAMS)
+    base = read_yaml(queue.PARAMS)
+    grid = read_grid(arguments.grid, base)
+    values = {
+        planned: chosen for chosen in grid.combinations() for planned in [experiment(base, chosen, grid.goal, origin)]
+    }
+    finished = queue.finished()
+    there = sum(planned.name in finished for planned in values)
+    print(f"{arguments.grid}: {len(values)} experiments, {there} of them with a result", file=sys.stderr, flush=True)
+    if len(values) > MANY:
+        print(
+            f"this is more than {MANY} times the pipeline; Ctrl-C stops it, what is done stays, and called again it "
+            "goes on",
+            file=sys.stderr,
+            flush=True,
+        )
+    if arguments.dry_run:
+        for planned in values:
+            print(f"{'has a result' if planned.name in finished else 'to be run':12}  {planned.name}")
+        return 0
+    with stoppable():
+        failed = execute(list(values), arguments.workers)
+    rows = [
+        Row(planned.name, chosen, queue.scores(planned.name))
+        for planned, chosen in values.items()
+        if planned.name not in failed
+    ]
+    show(rows, grid.goal)
+    show_failed(failed)
+    return 1 if failed else 0
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """End the block on Ctrl-C or SIGTERM with one sentence; what runs inside stops its workers.
+
+    Raises:
+        EchosynthError: it was stopped.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise EchosynthError("stopped; call the same command again to go on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def show(rows: "Sequence[Row]", goal: "Goal") -> None:
+    """Print the ranking, and how to see it again and take the best one into the workspace."""
+    from echosynth.experiments.ranking import command, ranked, table
+
+    if not rows:
+        return
+    print(table(rows, goal, shutil.get_terminal_size().columns))
+    print(f"\nAgain: {command(rows, goal)}")
+    best = ranked(rows, goal)[0]
+    if goal.score in best.scores:
+        print(f"The best one into the workspace: dvc exp apply {best.name}")
+    sys.stdout.flush()
+
+
+def show_failed(failed: Mapping[str, Sequence[str]]) -> None:
+    """Say on stderr what failed, with the last lines of each log."""
+    for name, lines in failed.items():
+        print(f"\n{name} failed twice (`dvc queue logs {name}` shows all):", file=sys.stderr)
+        for line in lines:
+            print(f"    {line}", file=sys.stderr)
+    if failed:
+        print(f"\nerror: {len(failed)} experiments failed; call again to try them once more", file=sys.stderr)

@@ -1,0 +1,55 @@
+"""`echosynth sync`: rebuild MLflow's rows from git and DVC."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from echosynth.track.sync import Synced
+
+
+def tidied(sent: int, closed: list[str]) -> list[str]:
+    """What was done before, for people."""
+    said = []
+    if sent:
+        said.append(f"sent {sent} runs that were kept while the tracking server did not answer")
+    if closed:
+        said.append(f"closed {len(closed)} runs whose process is gone: {', '.join(closed)}")
+    return said
+
+
+def rebuilt(done: "Synced") -> list[str]:
+    """What was added, for people."""
+    said = [f"git and DVC know {done.results} results; added {done.rows} rows and {done.children} child runs"]
+    if done.corrected:
+        said.append(f"corrected the tag dvc.lock of {done.corrected} rows")
+    if done.missing:
+        said.append(
+            f"{done.missing} child runs and pages are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for "
+            "older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again"
+        )
+    if done.stale:
+        said.append(f"{done.stale} revisions hold scores of other parameters (they were not run to the end): no row")
+    return said
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Send what waits, close what is dead, add what is missing, and say so."""
+    from echosynth.report.summary import flat
+    from echosynth.track import offline, runs
+    from echosynth.track.sync import sync
+
+    sent, closed = offline.send(), runs.close_dead()
+    for line in [] if arguments.json else tidied(sent, closed):
+        print(line, flush=True)  # before what may fail
+    done = sync(flat)
+    if arguments.json:
+        print(json.dumps({"sent": sent, "closed": closed, **asdict(done)}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(rebuilt(done)))
+    sys.stdout.flush()
+    for what, why in done.skipped.items():
+        print(f"skipped {what}: {why}", file=sys.stderr)
+    return 0
