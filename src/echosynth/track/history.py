@@ -1,0 +1,224 @@
+"""Which results git and DVC know: those of commits and of DVC experiments. Nothing here needs MLflow."""
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from echosynth.config import _Yaml12Loader
+from echosynth.errors import EchosynthError
+
+PARAMS, SCORES, LOCK = "params.yaml", "reports/metrics.json", "dvc.lock"
+EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/([^/]+)")  # DVC's other references are its queue's
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast where it is built
+    """YAML as `echosynth.config.read_yaml` reads it."""
+
+
+_Loader.yaml_implicit_resolvers = _Yaml12Loader.yaml_implicit_resolvers
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a result is.
+
+    Attributes:
+        revision: the commit that holds it.
+        experiment: DVC's name of the experiment; empty for a commit.
+        baseline: the commit that was checked out when the pipeline ran: an experiment's baseline, a commit's parent.
+        seconds: when it was committed, since 1970.
+        params: git's object of params.yaml; empty where there is none. Likewise scores, of reports/metrics.json, and
+            lock, of dvc.lock.
+        lock_before: dvc.lock of the result that this one builds on; empty for the first one.
+    """
+
+    revision: str
+    experiment: str
+    baseline: str
+    seconds: int
+    params: str
+    scores: str
+    lock: str
+    lock_before: str
+
+    @property
+    def name(self) -> str:
+        """Name of its row, as the pipeline gives it."""
+        return self.experiment or f"repro {self.baseline[:7]}"
+
+    def __str__(self) -> str:
+        return f"{self.experiment or 'commit'} {self.revision[:7]}"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a result is.
+
+    Attributes:
+        params: params.yaml as it is read; not checked, because older ones need not fit today's parameters.
+        scores: reports/metrics.json as it is read.
+        scores_bytes: that file itself; likewise lock_bytes (empty where there is no dvc.lock).
+    """
+
+    params: dict[str, Any]
+    scores: dict[str, Any]
+    scores_bytes: bytes
+    lock_bytes: bytes
+
+    @property
+    def lock_hash(self) -> str:
+        """MD5 of dvc.lock, empty where there is none."""
+        return _md5(self.lock_bytes) if self.lock_bytes else ""
+
+    def belongs(self) -> bool:
+        """Whether dvc.lock says that these scores come from these parameters.
+
+        Parameters can be changed, and experiments run in part, without a new report. A dvc.lock without the stage
+        `report` says nothing, and is believed.
+        """
+        stage = stages(self.lock_bytes).get("report", {})
+        params = stage.get("params", {}).get(PARAMS, {})
+        hashes = {out.get("path"): out.get("md5") for out in stage.get("outs", [])}
+        same = all(_at(self.params, key) == value for key, value in params.items())
+        return same and hashes.get(SCORES, _md5(self.scores_bytes)) == _md5(self.scores_bytes)
+
+
+def results() -> list[Result]:
+    """All results in the history of HEAD, the local branches and the experiments, the oldest first.
+
+    A commit holds a result when it changes params.yaml or reports/metrics.json, and dvc.lock, against each of its
+    parents. What is not committed is not known.
+
+    Raises:
+        EchosynthError: the working directory is in no git repository, or git is missing.
+    """
+    starts, experiments = _references()
+    commits = _commits(starts)
+    files = _files([commit for commit, _, _ in commits])
+    found: list[Result] = []
+    last: dict[str, str] = {}  # commit -> dvc.lock of the latest result up to it
+    for commit, seconds, parents in commits:
+        params, scores, lock = files[commit]
+        before = last.get(parents[0], "") if parents else ""
+        fresh = bool(scores)
+        for parent in parents:
+            *pair, old = files[parent]
+            fresh &= [params, scores] != pair and (lock != old or not lock)
+        if fresh:
+            name, baseline = experiments.get(commit, ("", parents[0] if parents else commit))
+            found.append(Result(commit, name, baseline, seconds, params, scores, lock, before))
+        last[commit] = lock if fresh else before
+    # Where a commit takes an experiment over, the experiment is what was run.
+    return sorted(found, key=lambda result: (result.seconds, not result.experiment))
+
+
+def read(result: Result) -> Content:
+    """Read a result.
+
+    Raises:
+        EchosynthError: a file of it is missing or torn.
+    """
+    params, scores, lock = blobs(result.params, result.scores, result.lock)
+    return Content(_mapping(PARAMS, params), _mapping(SCORES, scores), scores, lock)
+
+
+def blobs(*names: str) -> list[bytes]:
+    """Contents of objects of the repository, by their hashes; empty for an empty one.
+
+    Raises:
+        EchosynthError: the repository lacks an object.
+    """
+    printed = _git("cat-file", "--batch", text="".join(f"{name}\n" for name in names if name))
+    found, start = [], 0
+    for name in names:
+        if not name:
+            found.append(b"")
+            continue
+        head, _, _ = printed[start:].partition(b"\n")
+        if not head.split()[-1].isdigit():
+            raise EchosynthError(f"git has no object {name}; `git fsck` says what else is missing")
+        start += len(head) + 1
+        size = int(head.split()[-1])
+        found.append(printed[start : start + size])
+        start += size + 1
+    return found
+
+
+def stages(lock: bytes) -> dict[str, Any]:
+    """The stages in the text of a dvc.lock; none where there is no such file or it is torn."""
+    try:
+        found = yaml.load(lock, Loader=_Loader)["stages"]  # noqa: S506  (a safe loader)
+    except (TypeError, KeyError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _references() -> tuple[list[str], dict[str, tuple[str, str]]]:
+    """Commits to start from, and name and baseline of those that are experiments."""
+    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/exps").decode().splitlines()
+    named = [tuple(line.split(" ", 1)) for line in lines]
+    matches = [(commit, EXPERIMENT.fullmatch(name)) for commit, name in named]
+    experiments = {commit: (match[3], match[1] + match[2]) for commit, match in matches if match}
+    starts = [commit for commit, name in named if name.startswith("refs/heads/")] + list(experiments)
+    detached = _git("rev-parse", "--quiet", "--verify", "HEAD", check=False).decode().strip()
+    return starts + [detached] * bool(detached), experiments
+
+
+def _commits(starts: Iterable[str]) -> list[tuple[str, int, list[str]]]:
+    """Hash, time and parents of all commits up to `starts`, parents first."""
+    text = "".join(f"{commit}\n" for commit in starts)
+    if not text:
+        return []
+    printed = _git("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin", text=text)
+    rows = [line.split() for line in printed.decode().splitlines()]
+    return [(commit, int(seconds), parents) for seconds, commit, *parents in rows]
+
+
+def _files(commits: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+    """commit -> objects of params.yaml, reports/metrics.json and dvc.lock, empty for what it lacks."""
+    text = "".join(f"{commit}:./{name}\n" for commit in commits for name in (PARAMS, SCORES, LOCK))
+    lines = _git("cat-file", "--batch-check=%(objectname)", text=text).decode().splitlines()
+    names = iter("" if line.endswith(" missing") else line for line in lines)
+    return {commit: (next(names), next(names), next(names)) for commit in commits}
+
+
+def _mapping(name: str, text: bytes) -> dict[str, Any]:
+    """Read a YAML or JSON file that must hold a mapping."""
+    if not text:
+        raise EchosynthError(f"{name} is missing or empty")
+    try:
+        found = json.loads(text) if name.endswith(".json") else yaml.load(text, Loader=_Loader)  # noqa: S506
+    except (ValueError, yaml.YAMLError) as error:
+        raise EchosynthError(f"{name} is torn: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise EchosynthError(f"{name} holds no mapping")
+    return found
+
+
+def _at(tree: Mapping[str, Any], key: str) -> Any:
+    """The value at "section.key", None where there is none."""
+    found: Any = tree
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _git(*arguments: str, text: str = "", check: bool = True) -> bytes:
+    """Output of git in the working directory."""
+    try:
+        return subprocess.run(["git", *arguments], input=text.encode(), capture_output=True, check=check).stdout
+    except FileNotFoundError:
+        raise EchosynthError("git is missing, and with it all results; install it") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise EchosynthError(f"git cannot be asked for results ({reason}); run from the project's root") from None
