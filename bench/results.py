@@ -197,6 +197,29 @@ class Distances:
 
 
 @dataclass(frozen=True)
+class Duration:
+    """How long something takes that is asked to be short.
+
+    Attributes:
+        task: what was done.
+        limit: seconds that the best run should take at most.
+        seconds: time of each run.
+        setting: sizes, in words.
+    """
+
+    task: str
+    limit: float
+    seconds: tuple[float, ...]
+    setting: str
+
+    heading: ClassVar[Cells] = ("duration", "best (s)", "at most (s)", "setting")
+
+    def cells(self) -> Cells:
+        """A row of the table."""
+        return self.task, f"{min(self.seconds):.3g}", f"{self.limit:g}", self.setting
+
+
+@dataclass(frozen=True)
 class Missing:
     """A measurement that cannot be made here.
 
@@ -215,7 +238,7 @@ class Missing:
         return self.task, self.reason
 
 
-Result = Rate | Comparison | Share | Peak | Memory | Distances | Missing
+Result = Rate | Comparison | Share | Duration | Peak | Memory | Distances | Missing
 
 
 def as_json(result: Result) -> dict[str, Any]:

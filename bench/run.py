@@ -1,4 +1,4 @@
-"""Measure everything, or a section: `python -m bench.run [data] [networks] [diffusion]`.
+"""Measure everything, or some sections: `python -m bench.run [SECTION ...]`.
 
 Prints a table and writes bench/results/<name>-<section>.json.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import data, diffusion, measurements
+from bench import data, diffusion, measurements, pipeline, serving, sync, tracking
 from bench.machine import facts, file_name
 from bench.results import Result, as_json, table
 from echosynth.config import Params, load_params
@@ -23,6 +23,10 @@ SECTIONS: dict[str, Callable[[Params, bool, Precision], Sequence[Task]]] = {
     "data": data.measurements,
     "networks": measurements.measurements,
     "diffusion": diffusion.measurements,
+    "tracking": tracking.measurements,
+    "pipeline": pipeline.measurements,
+    "serving": serving.measurements,
+    "sync": sync.measurements,
 }
 
 

@@ -23,6 +23,14 @@ NEUTRAL = (
 )
 # These hold what the whole project agrees on; changing one is a new study anyway.
 SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")
+# Parameters that a stage reads and need not list, and why.
+UNLISTED = {
+    "data.root": "is part of the path of a dependency",
+    "data.shift_sources": "of ingest-shift: is in the stage's name",
+    "ingest.size": "changes data/sources, on which the stage depends",
+    "ingest.resampling": "likewise",
+    "ingest.workers": "changes no result",
+}
 
 
 def module_file(name: str) -> Path | None:
@@ -54,6 +62,38 @@ def needed(path: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
         if file not in seen and not relative.startswith((*NEUTRAL, *SHARED)) and file.name != "__init__.py":
             seen = needed(file, seen)
     return seen
+
+
+def read_parameters(source: str) -> set[str]:
+    """Parameters that a stage's source names, as `params.section.key`; "section" where it takes a whole one."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.insert(0, node.attr)
+            node = node.value
+        if parts and isinstance(node, ast.Name) and node.id == "params" and parts[0] in Params.model_fields:
+            fields = Params.model_fields[parts[0]].annotation.model_fields  # type: ignore[union-attr]
+            found.add(".".join(parts[:2]) if len(parts) > 1 and parts[1] in fields else parts[0])
+    return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_lists_every_parameter_that_its_module_reads(name: str) -> None:
+    stage = STAGES[name]
+    module = next(word for word in stage["cmd"].split() if word.startswith("echosynth.stages."))
+    read = read_parameters((module_file(module) or PACKAGE).read_text()) - set(UNLISTED)
+    # Of a section that is passed on as a whole something must be listed; what, only the modules below know.
+    listed = {key for entry in stage["params"] for key in (entry, entry.partition(".")[0])}
+    missing = [key for key in read if key not in listed and key.partition(".")[0] not in stage["params"]]
+    assert not missing, f"stage {name} of dvc.yaml lacks parameters"
+
+
+def test_parameters_are_found_in_the_source_of_a_stage() -> None:
+    source = (
+        "settings = params.sample\nuse(params.diffusion.steps, params.split.model_dump(), params.other, p.ingest.size)"
+    )
+    assert read_parameters(source) == {"sample", "diffusion.steps", "split"}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -1,6 +1,10 @@
 """Presets: valid, applied with the comments left alone, and as large as they say."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,27 @@ def test_every_line_that_is_not_changed_keeps_its_bytes(project: Path) -> None:
     after = project.read_text().splitlines()
     assert len(before) == len(after)
     assert sum(a != b for a, b in zip(before, after, strict=True)) == len(changed)
+
+
+@pytest.mark.slow
+def test_dvc_shows_what_a_preset_changed(project: Path) -> None:
+    folder = project.parent
+    identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")} | identity
+
+    def call(*words: str) -> str:
+        return subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+
+    for command in ("git init -q", "git add -A", "git commit -qm before"):
+        call(*command.split())
+    call(sys.executable, "-m", "dvc", "init", "-q")
+    changed = apply_preset("gpu-small", project)
+    shown = json.loads(call(sys.executable, "-m", "dvc", "params", "diff", "--json"))["params.yaml"]
+    found = {key: (values["old"], values["new"]) for key, values in shown.items()}
+    assert found == {
+        key: tuple(str(value) if isinstance(value, list) else value for value in values)  # DVC shows lists as text
+        for key, values in changed.items()
+    }
 
 
 def macs(params: Params) -> tuple[float, float]:

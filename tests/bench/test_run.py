@@ -132,4 +132,4 @@ def test_an_unknown_section_is_refused() -> None:
     command = [sys.executable, "-m", "bench.run", "nonsense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "there is no section nonsense; choose from data, networks, diffusion" in done.stderr
+    assert "there is no section nonsense; choose from data, networks, diffusion, tracking, pipeline" in done.stderr

@@ -65,7 +65,7 @@ def folder_of(source: str, params: Params) -> Path:
 def is_simulated(params: Params) -> bool:
     """Whether the releases are phantoms: their truth lies beside them."""
     root = params.data.root
-    return root.rstrip("/").endswith("phantom") or (Path(root) / TRUTH).is_file()
+    return paths.simulated(root) or (Path(root) / TRUTH).is_file()
 
 
 def _parameters(params: Params, simulated: bool) -> Json:

@@ -71,9 +71,9 @@ def look() -> Iterator[None]:
         yield
 
 
-def embedded(png: bytes) -> str:
+def embedded(picture: bytes) -> str:
     """A PNG as an address that holds the picture itself."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def panel(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -86,11 +86,16 @@ def panel(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, A
     return figure, axes
 
 
-def rendered(figure: Figure) -> str:
-    """A figure as an embedded PNG, without anything that depends on time or version."""
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, without anything that depends on time or version."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return embedded(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def rendered(figure: Figure) -> str:
+    """A figure as an embedded PNG."""
+    return embedded(png(figure))
 
 
 def mosaic(images: Images, columns: int) -> str:
@@ -103,5 +108,5 @@ def log_scale(axes: Axes) -> None:
     """A logarithmic y axis with few ticks that can be read."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 10 else f"{x:.3g}")
     axes.yaxis.set_minor_locator(NullLocator())

@@ -2,6 +2,7 @@
 
 import yaml
 
+from echosynth import paths
 from echosynth.errors import EchosynthError
 from echosynth.report import explore_figures, explore_tables
 from echosynth.report.drawing import Picture, embedded, look, rendered
@@ -57,7 +58,7 @@ def render(found: Explorations) -> str:
     params = found.params
     with look():
         return template("explore.html").render(
-            phantom=params.data.root.rstrip("/").endswith("phantom"),
+            phantom=paths.simulated(params.data.root),
             styles=explore_figures.SOLVERS,
             explore=params.explore,
             predicted=PREDICTED[params.diffusion.prediction],

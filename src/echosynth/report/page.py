@@ -2,6 +2,7 @@
 
 import yaml
 
+from echosynth import paths
 from echosynth.images.store import Images
 from echosynth.report import data_tables, figures, tables
 from echosynth.report.drawing import STYLES, look, mosaic
@@ -92,7 +93,7 @@ def render(inputs: Inputs) -> str:
         return template("page.html").render(
             headline=headline(inputs),
             basis=_basis(inputs),
-            phantom=inputs.params.data.root.rstrip("/").endswith("phantom"),
+            phantom=paths.simulated(inputs.params.data.root),
             styles=STYLES,
             arms=inputs.arms,
             per_view=inputs.params.sample.per_view,

@@ -1,0 +1,79 @@
+"""What tracking adds: the tracked training writes its run, the other writes none, and both write the same files."""
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from bench.results import Comparison, Share
+from bench.tracking import QUICK, Timed, Training, fresh_store, measure_training
+
+from echosynth.config import Params
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_threads() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def test_calls_are_timed_passed_on_and_left_out_without_a_run() -> None:
+    seen = []
+
+    def metrics(values: dict[str, float], step: int) -> None:
+        time.sleep(0.02)
+        seen.append((values, step))
+
+    timed, silent = Timed(SimpleNamespace(metrics=metrics)), Timed(None)  # type: ignore[arg-type]
+    for run in (timed, silent):
+        run.metrics({"a": 1.0}, step=3)
+    assert seen == [({"a": 1.0}, 3)]
+    assert timed.seconds >= 0.02 > silent.seconds
+
+
+@pytest.mark.slow
+def test_one_training_writes_a_run_the_other_none_and_both_the_same_files(params: Params) -> None:
+    before = dict(os.environ)
+    with fresh_store() as folder:
+        from mlflow import MlflowClient
+
+        training = Training(params, QUICK, folder)
+        results = [training.do(tracked) for tracked in (True, False)]
+        client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+        children = [run for run in runs if run.data.tags["echosynth.stage"] == "classify"]
+        files = [
+            {
+                path.relative_to(folder / name): path.read_bytes()
+                for path in (folder / name).rglob("*")
+                if path.is_file()
+            }
+            for name in ("training-0", "training-1")
+        ]
+    assert [run.info.run_name for run in children] == ["training-0"]
+    assert children[0].info.status == "FINISHED"
+    assert len(files[0]) > 3 and files[0] == files[1]
+    (whole, tracked), (plain, untracked) = results
+    assert 0 < tracked < whole and 0 <= untracked < 0.1 * plain
+    assert dict(os.environ) == before
+
+
+@pytest.mark.slow
+def test_both_kinds_take_turns(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([(9.0, 1.0), (5.0, 0.5), (4.0, 0.0), (4.4, 0.2), (4.2, 0.0)])
+    kinds = []
+
+    def do(self: Training, tracked: bool) -> tuple[float, float]:
+        kinds.append(tracked)
+        return next(times)
+
+    monkeypatch.setattr(Training, "do", do)
+    sizes = SimpleNamespace(**vars(QUICK) | {"repeats": 2})
+    whole, share = measure_training(params, sizes)  # type: ignore[arg-type]
+    assert kinds == [True, True, False, True, False]
+    assert isinstance(whole, Comparison) and isinstance(share, Share)
+    assert whole.times == pytest.approx(4.0 / 4.4)
+    assert share.share == pytest.approx(0.2 / 4.4)
+    assert not list(Path.cwd().glob("training-*"))

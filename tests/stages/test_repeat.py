@@ -1,0 +1,20 @@
+"""The pipeline once more, by force: the same bytes everywhere, so that dvc.lock stays as it is."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_forced_second_run_leaves_the_lock_and_the_status_as_they_were(finished: Path, run: Command) -> None:
+    run("dvc", "repro")
+    before = (finished / "dvc.lock").read_bytes()
+    printed = run("dvc", "repro", "--force").stdout
+    for stage in ("phantom", "ingest@tmed2", "diffusion@60", "classify-synthetic@synthetic-60-resnet18", "report"):
+        assert f"Running stage '{stage}'" in printed
+    assert (finished / "dvc.lock").read_bytes() == before
+    assert "up to date" in run("dvc", "status", "dvc.yaml").stdout
