@@ -1,0 +1,27 @@
+"""What a stage does with its run, as a process of its own: python worker.py NUMBER POINTS GATE."""
+
+import sys
+import time
+from pathlib import Path
+
+from echosynth.track.runs import child_run
+
+
+def main(number: int, points: int, gate: Path) -> None:
+    """Log parameters, a data set, a curve and an artifact, at the same moment as the others at the gate."""
+    (gate / f"ready-{number}").touch()
+    until = time.monotonic() + 120
+    while not (gate / "open").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    settings = {"classifier": {"seed": number, "learning_rate": 0.1 * number}}
+    with child_run(f"worker {number}", "classify", settings) as run:
+        run.dataset("subset-60", f"{number:032x}.dir", "training")
+        for step in range(points):
+            run.metrics({"loss": number + 1 / (step + 1), "macro_auprc": step / points}, step)
+        curve = Path(f"curve-{number}.csv")
+        curve.write_text(f"worker {number}\n" * 1000)
+        run.artifact(curve, "curves")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
