@@ -39,3 +39,22 @@ def test_wrong_parameters_stop_before_the_stage(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(SystemExit, match=r"diffusion\.min_snr_gamma = -1 is not allowed"):
         stage(lambda params: ran.append(1))()
     assert not ran
+
+
+@pytest.mark.parametrize("error", [EchosynthError("the file x is missing"), KeyboardInterrupt()])
+def test_a_failure_is_told_to_the_row_of_the_execution(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["stage"])
+    told: list[BaseException] = []
+
+    def fail_parent(error: BaseException) -> None:
+        told.append(error)
+        raise OSError("and this must not hide the first one")
+
+    def work(params: Params) -> None:
+        raise error
+
+    monkeypatch.setattr("echosynth.track.runs.fail_parent", fail_parent)
+    with pytest.raises(SystemExit if isinstance(error, EchosynthError) else KeyboardInterrupt):
+        stage(work)()
+    assert told == [error]
