@@ -1,0 +1,1 @@
+"""Many experiments from one file: grids and searches, each combination one DVC experiment."""

@@ -1,0 +1,237 @@
+"""Files that say which experiments are wanted: a grid of values, or a space to search. Everything is checked here,
+against params.yaml, before anything is queued."""
+
+import itertools
+import math
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from echosynth.config import parse_params, read_yaml
+from echosynth.errors import EchosynthError
+from echosynth.experiments.queue import METRICS, Experiment
+from echosynth.files import fingerprint, read_json
+
+SCORE = "best.validation_macro_auprc"
+COLUMNS = ("test.macro_auprc", "test.macro_f1", "best.validation_macro_f1")
+LONGEST_NAME = 56
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What all files of experiments say.
+
+    Attributes:
+        path: the file.
+        score: the number to rank by, as in reports/metrics.json: "branch.leaf".
+        maximise: whether more is better.
+        columns: further numbers to show.
+        targets: stages to run; empty for all. The stage that writes the score has to be among what they need.
+    """
+
+    path: Path
+    score: str
+    maximise: bool
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of some values: parameter -> its values, and what they are ranked by."""
+
+    goal: Goal
+    parameters: dict[str, list[Any]]
+
+    def combinations(self) -> list[Values]:
+        """Parameter -> value, the last parameter changing fastest."""
+        return [
+            dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*self.parameters.values())
+        ]
+
+
+def read_goal(path: Path, own: Sequence[str] = ()) -> tuple[Goal, dict[str, Any]]:
+    """Read what grids and spaces have in common.
+
+    Args:
+        path: the YAML file.
+        own: further keys that it may have.
+
+    Returns:
+        The goal, and the file as it is read.
+
+    Raises:
+        EchosynthError: the file is no mapping with `parameters`, or something in it is not known or of a wrong type.
+    """
+    content = read_yaml(path)
+    keys = ["parameters", "score", "direction", "columns", "targets", *own]
+    if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict) or not content["parameters"]:
+        raise EchosynthError(f"{path}: it has to hold `parameters:` with at least one parameter and its values")
+    if unknown := [key for key in content if key not in keys]:
+        raise EchosynthError(f"{path}: {unknown[0]} is not known; allowed here: {', '.join(keys)}")
+    if twice := _repeated(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)):
+        raise EchosynthError(f"{path}: {twice} stands there twice; put all its values into one list")
+    direction = content.get("direction", "maximize")
+    if direction not in ("maximize", "minimize"):
+        raise EchosynthError(f"{path}: direction = {direction!r} is not allowed; write maximize or minimize")
+    for key in ("columns", "targets"):
+        value = content.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise EchosynthError(f"{path}: {key} has to be a list of names")
+    score = content.get("score", SCORE)
+    _check_score(path, score)
+    columns = tuple(name for name in content.get("columns", COLUMNS) if name != score)
+    return Goal(path, score, direction == "maximize", columns, tuple(content.get("targets", []))), content
+
+
+def read_grid(path: Path, base: Mapping[str, Any]) -> Grid:
+    """Read and check a grid.
+
+    Args:
+        path: the YAML file, see docs/experiments.md.
+        base: params.yaml as it is read.
+
+    Raises:
+        EchosynthError: naming file and parameter, for what `read_goal` says, an unknown parameter, an empty list, a
+            value that stands there twice, and every combination that params.yaml could not hold.
+    """
+    goal, content = read_goal(path)
+    parameters: dict[str, list[Any]] = {}
+    for key, values in content["parameters"].items():
+        old = known(base, key, path)
+        if not isinstance(values, list) or not values:
+            raise EchosynthError(f"{path}: {key} needs a list of one or more values, such as [{short(old)}]")
+        parameters[key] = [like(old, value) for value in values]
+        seen: list[Any] = []
+        for value in parameters[key]:
+            if value in seen:
+                raise EchosynthError(f"{path}: {key} holds {short(value)} twice; each value stands there once")
+            seen.append(value)
+    grid = Grid(goal, parameters)
+    for values in grid.combinations():
+        check(base, values, path)
+    return grid
+
+
+def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
+    """The value of a parameter in params.yaml.
+
+    Raises:
+        EchosynthError: there is no such parameter, or it is a section.
+    """
+    names = _names(base)
+    if not isinstance(key, str) or key not in names:
+        near = get_close_matches(str(key), names, n=1)
+        meant = f"; did you mean {near[0]}?" if near else "; write it as section.key"
+        raise EchosynthError(f"{path}: {key} is no parameter of params.yaml{meant}")
+    return names[key]
+
+
+def like(old: Any, value: Any) -> Any:
+    """`value` as a float where params.yaml holds one: 2 and 2.0 are the same experiment."""
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """params.yaml with other values, as a new tree."""
+    tree = deepcopy(dict(base))
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch[section]
+        branch[last] = value
+    return tree
+
+
+def check(base: Mapping[str, Any], values: Mapping[str, Any], path: Path) -> None:
+    """Refuse values that params.yaml could not hold, so that `-S`, which checks no types, carries none into a run.
+
+    Raises:
+        EchosynthError: naming the file, the combination and the parameter.
+    """
+    together = ", ".join(f"{key} = {short(value)}" for key, value in values.items())
+    parse_params(changed(base, values), f"{path} ({together})")
+
+
+def experiment(base: Mapping[str, Any], values: Mapping[str, Any], goal: Goal, origin: str) -> Experiment:
+    """The DVC experiment of some values.
+
+    Its name shows the values, and ends with eight digits that depend on all parameters, the stages to run and the
+    state of code and data: the same name is the same experiment, in whatever grid it stands.
+    """
+    shown = "_".join(f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in values.items())
+    identity = fingerprint(origin, changed(base, values), goal.targets)[:8]
+    overrides = tuple(f"{key}={literal(value)}" for key, value in values.items())
+    return Experiment(
+        f"{shown[:LONGEST_NAME].rstrip('.-_')}-{identity}", overrides, goal.targets, origin, fingerprint(base)
+    )
+
+
+def literal(value: Any) -> str:
+    """A value in Hydra's override syntax: text always quoted, floats always with a point or an exponent."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, str):
+        # A backslash counts only in front of a quote, and at the end, where the quote follows.
+        text = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+        return f"'{text}'"
+    if isinstance(value, list):
+        return f"[{','.join(map(literal, value))}]"
+    return repr(value)
+
+
+def short(value: Any) -> str:
+    """A value as a person writes it."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.4g}"
+    return f"[{', '.join(map(short, value))}]" if isinstance(value, list) else str(value)
+
+
+def _check_score(path: Path, score: object) -> None:
+    if not isinstance(score, str):
+        raise EchosynthError(f"{path}: score = {score!r} is no name of a number in {METRICS}, such as {SCORE}")
+    if not Path(METRICS).is_file():
+        return
+    from echosynth.report.summary import flat
+
+    names = flat(read_json(METRICS))
+    if score not in names:
+        near = get_close_matches(score, names, n=1) or [SCORE]
+        raise EchosynthError(f"{path}: score = {score} is not in {METRICS}; did you mean {near[0]}?")
+
+
+def _names(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters as "section.key" -> value."""
+    names: dict[str, Any] = {}
+    for key, value in tree.items():
+        names |= _names(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return names
+
+
+def _repeated(node: yaml.Node | None) -> str:
+    """The first key that stands twice in a mapping (of which PyYAML would keep the last), or nothing."""
+    if not isinstance(node, yaml.MappingNode):
+        return ""
+    keys: set[Hashable] = set()
+    for key, value in node.value:
+        if key.value in keys:
+            return str(key.value)
+        keys.add(key.value)
+        if inner := _repeated(value):
+            return inner
+    return ""
+
+
+def _word(value: Any) -> str:
+    """A value as a part of a name that git and shells take."""
+    return re.sub(r"[^A-Za-z0-9.+-]+", "+", short(value).strip("[]")).replace("..", ".").strip(".+-") or "none"

@@ -1,0 +1,125 @@
+"""How a sweep watches over the queue; with DVC itself in tests/stages/test_sweep.py."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from echosynth.errors import EchosynthError
+from echosynth.experiments import queue
+from echosynth.experiments.queue import Experiment
+from echosynth.experiments.sweep import execute
+
+
+def plan(*names: str) -> list[Experiment]:
+    return [Experiment(name, (f"sample.seed={number}",), (), "here", "") for number, name in enumerate(names)]
+
+
+def test_each_runs_once_and_no_more_at_a_time_than_asked(fake: Any) -> None:
+    assert execute(plan(*"abcdef"), 2) == {}
+    assert fake.put_names == list("abcdef") == sorted(fake.results)
+    assert fake.most == 2
+
+
+def test_what_has_a_result_is_not_run_again(fake: Any) -> None:
+    fake.results = {"a": (), "c": ()}
+    assert execute(plan("a", "b", "c"), 1) == {}
+    assert fake.put_names == ["b"]
+    assert execute(plan("a", "b", "c"), 1) == {}
+    assert fake.put_names == ["b"]
+
+
+def test_what_an_earlier_call_queued_is_run_and_not_queued_again(fake: Any) -> None:
+    fake.waiting, fake.running = ["b"], {"a": 3}
+    assert execute(plan("a", "b", "c"), 1) == {}
+    assert fake.put_names == ["c"]
+    assert set(fake.results) == {"a", "b", "c"}
+
+
+def test_what_a_killed_call_left_half_done_is_begun_again(fake: Any) -> None:
+    fake.running, fake.orphans = {"a": 1}, {"a"}
+    fake.ended, fake.logs = {"b"}, {"b": ["terminated"]}
+    assert execute(plan("a", "b"), 1) == {}
+    assert fake.put_names == ["a", "b"]
+
+
+def test_a_failure_is_tried_once_more(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.outcomes = {"b": ["failed", "done"]}
+    assert execute(plan("a", "b"), 1) == {}
+    assert fake.put_names == ["a", "b", "b"]
+    assert "b failed and is tried once more" in capsys.readouterr().err
+
+
+def test_what_fails_twice_is_returned_with_its_log_and_the_others_stay(fake: Any) -> None:
+    fake.outcomes = {"b": ["failed"]}
+    assert execute(plan("a", "b", "c"), 2) == {"b": ["error: the loss is nan"]}
+    assert fake.put_names.count("b") == 2
+    assert set(fake.results) == {"a", "c"}
+
+
+def test_a_retry_that_is_refused_leaves_the_others_alone(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.outcomes = {"a": ["failed"]}
+    put = queue.put
+
+    def only_once(experiment: Experiment) -> None:
+        if experiment.name in fake.put_names:
+            raise EchosynthError("code changed since a was planned")
+        put(experiment)
+
+    monkeypatch.setattr(queue, "put", only_once)
+    assert execute(plan("a", "b"), 1) == {"a": ["error: the loss is nan", "code changed since a was planned"]}
+    assert set(fake.results) == {"b"}
+
+
+def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(fake: Any) -> None:
+    fake.outcomes = {"a": ["unborn", "unborn", "unborn", "done"]}
+    assert execute(plan("a"), 1) == {}
+    fake.outcomes = {"b": ["unborn"]}
+    failed = execute(plan("b"), 1)
+    assert "before the first stage" in failed["b"][0]
+    assert fake.put_names.count("b") == 5
+
+
+def test_an_experiment_whose_worker_was_killed_is_begun_again(fake: Any) -> None:
+    fake.outcomes = {"b": ["orphan", "done"]}
+    assert execute(plan("a", "b", "c"), 2) == {}
+    assert set(fake.results) == {"a", "b", "c"}
+
+
+def test_workers_that_die_again_and_again_are_given_up(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying:
+        died = 0
+
+        def __init__(self, *_: object) -> None: ...
+
+        def __enter__(self) -> "Dying":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def keep(self, queued: int) -> None:
+            self.died += 1
+
+    monkeypatch.setattr(queue, "Workers", Dying)
+    with pytest.raises(EchosynthError, match="workers end again and again"):
+        execute(plan("a"), 1)
+
+
+def test_a_kill_at_any_moment_loses_nothing(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = queue.state
+    looks = iter(())
+
+    def counted() -> queue.State:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        return state()
+
+    monkeypatch.setattr(queue, "state", counted)
+    for moment in range(12):
+        looks = iter(range(moment))
+        with suppress(KeyboardInterrupt):
+            execute(plan(*"abcd"), 2)
+        fake.orphans |= set(fake.running)  # its workers went with it
+    looks = iter(range(1000))
+    assert execute(plan(*"abcd"), 2) == {}
+    assert sorted(fake.results) == list("abcd")
