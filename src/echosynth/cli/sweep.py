@@ -102,4 +102,4 @@ def show_failed(failed: Mapping[str, Sequence[str]]) -> None:
         for line in lines:
             print(f"    {line}", file=sys.stderr)
     if failed:
-        print(f"\nerror: {len(failed)} of the experiments failed; call again to try them once more", file=sys.stderr)
+        print(f"\nerror: {len(failed)} experiments failed; call again to try them once more", file=sys.stderr)
