@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.teams.page import PARAMS, WORKER, clean_environment, documented, require, shell
-from tests.teams.servers import PASSWORD, Bucket, free_port, running
+from tests.teams.servers import PASSWORD, Bucket, Postgres, free_port, running
 
 pytestmark = pytest.mark.slow
 ADMIN, ANN, BEN = "admin-of-the-server", "password-of-ann", "password-of-ben"
@@ -39,17 +39,21 @@ def write_certificate(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def network(database: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """host:port of the server for a network, with the members ann and ben, and its folder."""
+def network(
+    postgres: Postgres, database: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """host:port of the server for a network, with the members ann and ben and a database of its own, and its folder."""
     require("flask_wtf", "cryptography")
     folder, port = tmp_path_factory.mktemp("network"), free_port()
+    shell("createdb --owner=mlflow members", folder, postgres.administrator)
+    own = {"127.0.0.1:5432/mlflow": f"{database}/members"}
     address, heading = f"127.0.0.1:{port}", "The server on a network"
     write_certificate(folder)
     lines = documented("The server", bucket.words(), "ini")
-    more, users = documented(heading, {"ADMIN-PASSWORD": ADMIN, "127.0.0.1:5432": database}, "ini")
+    more, users = documented(heading, {"ADMIN-PASSWORD": ADMIN} | own, "ini")
     (folder / "server.env").write_text("".join([*lines, more]))
     (folder / "auth.ini").write_text(users)
-    known = {"127.0.0.1:5432": database, "0.0.0.0": "127.0.0.1", "mlflow.hospital.example:5000": address}
+    known = own | {"0.0.0.0": "127.0.0.1", "mlflow.hospital.example:5000": address}
     [command] = documented(heading, known | {"--port 5000": f"--port {port}"})
     environment = clean_environment(folder)
     with running(command, folder, f"https://{address}", environment):
