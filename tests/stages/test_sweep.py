@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -180,6 +180,21 @@ def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+def command(process: psutil.Process) -> str:
+    """What a process was called with; empty for one that has just ended, as the sweep's calls of git do."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def kill(processes: Sequence[psutil.Process]) -> None:
+    """Kill what of them is still there."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
+
+
 @contextmanager
 def begun(project: Path, *words: str, marks: int = 1) -> Iterator[subprocess.Popen[bytes]]:
     """A command of echosynth whose experiments wait in the middle of their stage."""
@@ -197,11 +212,10 @@ def begun(project: Path, *words: str, marks: int = 1) -> Iterator[subprocess.Pop
 
 def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
     with begun(small, "sweep", grid(small, 10, 11), "--workers", "2", marks=2) as process:
-        victim = next(child for child in descendants(process) if "src/train.py" in " ".join(child.cmdline()))
+        victim = next(child for child in descendants(process) if "src/train.py" in command(child))
         # The stage, the two processes of dvc above it, and the worker.
         family = [victim, *victim.parents()]
-        for relative in family[: [one.pid for one in family].index(process.pid)]:
-            relative.kill()
+        kill(family[: [one.pid for one in family].index(process.pid)])
         (small / "marks/wait").unlink()
         assert process.wait() == 0, (small / "marks/err").read_text()
     parents, _ = runs(small)
@@ -259,8 +273,7 @@ def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> N
     while process.poll() is None and not list(clone.glob(".resume/diffusion-*/state.safetensors")):
         time.sleep(0.02)
     assert process.poll() is None, (clone / "marks/err").read_text()
-    for child in [*descendants(process), psutil.Process(process.pid)]:
-        child.kill()
+    kill([*descendants(process), psutil.Process(process.pid)])
     process.wait()
 
     done = call(clone, "echosynth", "sweep", str(path))
