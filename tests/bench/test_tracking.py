@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +14,13 @@ from echosynth.config import Params
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_threads() -> None:
+def _few_threads() -> Iterator[None]:
     import torch
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)  # with another number later tests would round otherwise than their own processes
 
 
 def test_calls_are_timed_passed_on_and_left_out_without_a_run() -> None:
