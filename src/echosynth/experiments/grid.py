@@ -17,6 +17,7 @@ from echosynth.config import parse_params, read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.experiments.queue import METRICS, Experiment
 from echosynth.files import fingerprint, read_json
+from echosynth.report.changes_inputs import flat_tree
 
 SCORE = "best.validation_macro_auprc"
 COLUMNS = ("test.macro_auprc", "test.macro_f1", "best.validation_macro_f1")
@@ -126,7 +127,7 @@ def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
     Raises:
         EchosynthError: there is no such parameter, or it is a section.
     """
-    names = _names(base)
+    names = flat_tree(base)
     if not isinstance(key, str) or key not in names:
         near = get_close_matches(str(key), names, n=1)
         meant = f"; did you mean {near[0]}?" if near else "; write it as section.key"
@@ -208,14 +209,6 @@ def _check_score(path: Path, score: object) -> None:
     if score not in names:
         near = get_close_matches(score, names, n=1) or [SCORE]
         raise EchosynthError(f"{path}: score = {score} is not in {METRICS}; did you mean {near[0]}?")
-
-
-def _names(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters as "section.key" -> value."""
-    names: dict[str, Any] = {}
-    for key, value in tree.items():
-        names |= _names(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return names
 
 
 def _repeated(node: yaml.Node | None) -> str:
