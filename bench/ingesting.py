@@ -18,8 +18,9 @@ import numpy as np
 
 from bench.loading import cache_in
 from bench.results import Peak, Result, Share, rate, timed
-from echosynth.config import Params, SourceName
+from echosynth.config import Params
 from echosynth.images.ingest import ingest
+from echosynth.sections import SourceName
 from echosynth.sources.phantom.release import write_release
 from echosynth.sources.registry import find_source
 from echosynth.views import VIEWS

@@ -24,11 +24,12 @@ from typing import Any
 import yaml
 
 from bench.results import Duration, Missing, Rate, Result, Share
-from echosynth.config import Params, read_yaml
+from echosynth.config import Params
 from echosynth.device import Precision
 from echosynth.errors import EchosynthError
 from echosynth.presets import apply_preset
 from echosynth.track.history import stages
+from echosynth.yaml12 import read_yaml
 
 DEMO_SECONDS = 18 * 60  # the shortest `make demo` that README.md names, on 2 cores
 NO_OP_LIMIT = 5.0

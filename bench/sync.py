@@ -18,8 +18,9 @@ import numpy as np
 import yaml
 
 from bench.results import Duration, Result
-from echosynth.config import Params, Precision
+from echosynth.config import Params
 from echosynth.measure.scores import evaluate
+from echosynth.sections import Precision
 from echosynth.views import VIEWS
 
 LIMIT = 60.0

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from echosynth.config import Params, load_params, parse_params, read_yaml
+from echosynth.config import Params, load_params, parse_params
 from echosynth.views import VIEWS
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 

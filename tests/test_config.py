@@ -6,8 +6,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from echosynth.config import Params, load_params, parse_params, read_yaml
+from echosynth.config import Params, load_params, parse_params
 from echosynth.errors import EchosynthError
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,18 @@ STAGES = {
 }
 # These change how work is started, shown, stored or tracked, not what comes out of it.
 NEUTRAL = (
-    *("track/", "stages/__init__.py", "progress.py", "errors.py", "files.py", "paths.py", "config.py", "resume.py"),
+    *(
+        "track/",
+        "stages/__init__.py",
+        "progress.py",
+        "errors.py",
+        "files.py",
+        "paths.py",
+        "config.py",
+        "sections.py",
+        "yaml12.py",
+        "resume.py",
+    ),
     *("images/workers.py", "images/journal.py", "launch.py"),
 )
 # These hold what the whole project agrees on; changing one is a new study anyway.

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from echosynth.config import Params, load_params, read_yaml
+from echosynth.config import Params, load_params
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.errors import EchosynthError
 from echosynth.presets import apply_preset, overlay, preset_names, with_preset
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from echosynth.config import Precision as Precision
 from echosynth.errors import EchosynthError
+from echosynth.sections import Precision as Precision
 
 
 def pick_device() -> torch.device:

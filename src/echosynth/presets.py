@@ -7,9 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from echosynth.config import Params, parse_params, read_yaml
+from echosynth.config import Params, parse_params
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file
+from echosynth.yaml12 import read_yaml
 
 PARAMS = Path("params.yaml")
 

@@ -20,13 +20,14 @@ from bench.training import PlainTraining, Turns, noise_examples, without_tf32
 from bench.training_memory import peak_of_training
 
 from bench import sampling, training
-from echosynth.config import DiffusionParams, Params
+from echosynth.config import Params
 from echosynth.diffusion.model import DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.sample import Sampling, sample_batch
 from echosynth.errors import EchosynthError
 from echosynth.files import workspace
 from echosynth.measure.frechet import frechet_distance
+from echosynth.sections import DiffusionParams
 
 ROOT = Path(__file__).parents[2]
 SIDE = 16

@@ -7,7 +7,7 @@ import yaml
 from bench.pipeline import QUICK, copied, measure_demo, no_op
 from bench.results import Duration, Missing, Share
 
-from echosynth.config import read_yaml
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

@@ -10,8 +10,9 @@ from torch import nn
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import ClassifierCard, build, load, predict, save
 from echosynth.classify.train import Point, batch_indices, total_steps, train
-from echosynth.config import ClassifierParams, load_params
+from echosynth.config import load_params
 from echosynth.errors import EchosynthError
+from echosynth.sections import ClassifierParams
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,11 +10,11 @@ import torch
 
 from echosynth import cli
 from echosynth.cli import options
-from echosynth.config import Precision, Solver
 from echosynth.diffusion import generate
 from echosynth.diffusion.model import DiffusionCard, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.images.store import read_image_set
+from echosynth.sections import Precision, Solver
 from echosynth.views import VIEWS
 
 

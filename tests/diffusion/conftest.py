@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from echosynth.config import DiffusionParams, load_params
+from echosynth.config import load_params
 from echosynth.diffusion.examples import Examples
+from echosynth.sections import DiffusionParams
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from echosynth.config import AutoencoderParams, DiffusionParams, load_params
+from echosynth.config import load_params
 from echosynth.diffusion import autoencoder
 from echosynth.diffusion.autoencoder import (
     Autoencoder,
@@ -20,6 +20,7 @@ from echosynth.diffusion.autoencoder import (
     train_autoencoder,
 )
 from echosynth.errors import EchosynthError
+from echosynth.sections import AutoencoderParams, DiffusionParams
 
 ROOT = Path(__file__).parents[2]
 

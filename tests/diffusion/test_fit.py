@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from echosynth.config import DiffusionParams
 from echosynth.diffusion.fit import fit, job, write
 from echosynth.diffusion.model import load, read_card
 from echosynth.diffusion.train import Watchers
 from echosynth.errors import EchosynthError
 from echosynth.images.dataset import LabelledImages
+from echosynth.sections import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from echosynth.config import DiffusionParams
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import PixelSpace, assembled, process_of
 from echosynth.diffusion.network import ViewDenoiser
@@ -20,6 +19,7 @@ from echosynth.diffusion.sample import Sampling, sample_images
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss, learning_rate
 from echosynth.errors import EchosynthError
 from echosynth.resume import ResumeState
+from echosynth.sections import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 # Enough draws that every t has its full history before the last state, so that it is no longer uniform.

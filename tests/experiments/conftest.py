@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from echosynth.config import read_yaml
 from echosynth.experiments import queue, sweep
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from echosynth.config import PhantomParams
 from echosynth.images.colour import Verdict, coloured_share, grey_share, is_split, judge
 from echosynth.images.decode import read_frame
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.recordings import draw_recording
 from echosynth.sources.phantom.screen import frames
 

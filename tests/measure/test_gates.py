@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echosynth.config import Params, PromotionParams
+from echosynth.config import Params
 from echosynth.measure.gates import (
     Difference,
     calibration_gate,
@@ -18,6 +18,7 @@ from echosynth.measure.gates import (
     regression_gates,
 )
 from echosynth.measure.scores import evaluate, macro_auprc, resample
+from echosynth.sections import PromotionParams
 from echosynth.views import VIEWS
 
 AUDIT = {"synthetic_images": 1000, "training_hash": "abc", "near_copies": 0.02, "quantile": 0.01}

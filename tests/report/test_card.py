@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from echosynth import paths
-from echosynth.config import Params, parse_params, read_yaml
+from echosynth.config import Params, parse_params
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.images.store import write_image_set
@@ -21,6 +21,7 @@ from echosynth.report.card_review import read_review
 from echosynth.sources.registry import find_source
 from echosynth.stages.card import build
 from echosynth.views import VIEWS
+from echosynth.yaml12 import read_yaml
 
 SIDE, EACH = 32, 20
 SPLITS = ("train", "validation", "test")

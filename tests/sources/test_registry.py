@@ -5,11 +5,13 @@ from typing import get_args
 
 import pytest
 
-from echosynth.config import parse_params, read_yaml, source_names
+from echosynth.config import parse_params
 from echosynth.errors import EchosynthError
+from echosynth.sections import source_names
 from echosynth.sources.base import GroupKind, Unit
 from echosynth.sources.registry import all_sources, find_source
 from echosynth.views import VIEWS
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 STUDY = {"camus", "echonet-dynamic", "echonet-lvh", "tmed2", "unity"}

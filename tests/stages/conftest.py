@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from echosynth.config import read_yaml
+from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, dict[str, Any]] = {

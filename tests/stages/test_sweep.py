@@ -23,7 +23,7 @@ STAGE = """
 import os, time
 from pathlib import Path
 
-from echosynth.config import read_yaml
+from echosynth.yaml12 import read_yaml
 from echosynth.files import write_json
 from echosynth.track.runs import child_run, finish_parent
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.track import origin, store
 from echosynth.track.runs import Run, child_run, fail_parent, finish_parent, flat_params
+from echosynth.yaml12 import read_yaml
 
 
 def runs_of(stage: str) -> list:

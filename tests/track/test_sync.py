@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from tests.track.results import PARAMS, SCORES, Repository, cell, changed, flat, md5, object_of
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.track import origin, rows, store
 from echosynth.track.runs import finish_parent
 from echosynth.track.sync import Synced, sync
+from echosynth.yaml12 import read_yaml
 
 OTHER = changed(PARAMS, diffusion={"steps": 30})
 BETTER = changed(SCORES, test={"macro_auprc": 0.75})

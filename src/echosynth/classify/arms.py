@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.config import ArmName
 from echosynth.errors import EchosynthError
 from echosynth.images.store import Images
+from echosynth.sections import ArmName
 from echosynth.views import VIEWS
 
 Labels = npt.NDArray[np.int64]

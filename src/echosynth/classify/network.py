@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import SMALLEST_SIDE, Precision, Resampling
 from echosynth.device import autocast, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
+from echosynth.sections import SMALLEST_SIDE, Precision, Resampling
 from echosynth.views import VIEWS
 from echosynth.weights import load_weights, save_weights
 

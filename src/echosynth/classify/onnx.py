@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from echosynth.classify.network import ClassifierCard, load, predict
-from echosynth.config import Resampling
 from echosynth.device import to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_folder, file_hash, write_json
+from echosynth.sections import Resampling
 
 Session: TypeAlias = Any  # onnxruntime.InferenceSession, which is not typed and not always installed
 

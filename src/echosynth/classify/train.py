@@ -11,11 +11,11 @@ from torch import nn
 
 from echosynth.classify.arms import TrainingSet
 from echosynth.classify.network import build
-from echosynth.config import TrainingParams
 from echosynth.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
 from echosynth.errors import EchosynthError
 from echosynth.images.augment import augment
 from echosynth.progress import progress
+from echosynth.sections import TrainingParams
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from echosynth import __version__
 
 DISCLAIMER = "Research software, no medical device."
 FRAMES = 32
-SOLVERS = ("ancestral", "ddim", "dpm++", "unipc", "heun")  # as in echosynth.config, which takes long to import
+SOLVERS = ("ancestral", "ddim", "dpm++", "unipc", "heun")  # as in echosynth.sections, which takes long to import
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MODEL = "alias or version in the registry, or a folder with model.safetensors and card.json (default: champion)"
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echosynth import paths
-from echosynth.config import ReviewParams, load_params
+from echosynth.config import load_params
 from echosynth.errors import EchosynthError
+from echosynth.sections import ReviewParams
 from echosynth.sources.registry import find_source
 
 

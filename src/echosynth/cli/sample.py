@@ -12,7 +12,7 @@ from echosynth.cli.options import DISCLAIMER
 from echosynth.errors import EchosynthError
 
 if TYPE_CHECKING:
-    from echosynth.config import SampleParams
+    from echosynth.sections import SampleParams
 
 SHOWN = 128
 COLUMNS = 16
@@ -39,7 +39,7 @@ def _settings(arguments: argparse.Namespace) -> "SampleParams":
     """The options as section `sample` of the parameters, which knows what is allowed."""
     from pydantic import ValidationError
 
-    from echosynth.config import SampleParams
+    from echosynth.sections import SampleParams
 
     values: dict[str, Any] = {
         "seed": arguments.seed,

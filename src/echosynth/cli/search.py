@@ -8,9 +8,10 @@ from echosynth.errors import EchosynthError
 
 def run(arguments: argparse.Namespace) -> int:
     """Go on to the wanted number of trials, and print their ranking; 1 when none has a score."""
-    from echosynth.config import load_params, read_yaml
+    from echosynth.config import load_params
     from echosynth.experiments import queue
     from echosynth.experiments.search import read_space, search
+    from echosynth.yaml12 import read_yaml
 
     if arguments.trials < 1:
         raise EchosynthError(f"--trials is {arguments.trials}; give 1 or more")

@@ -20,11 +20,12 @@ MANY = 500
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what has no result yet, print the ranking, and name what failed."""
-    from echosynth.config import load_params, read_yaml
+    from echosynth.config import load_params
     from echosynth.experiments import queue
     from echosynth.experiments.grid import experiment, read_grid
     from echosynth.experiments.ranking import Row
     from echosynth.experiments.sweep import execute
+    from echosynth.yaml12 import read_yaml
 
     if arguments.workers < 1:
         raise EchosynthError(f"--workers is {arguments.workers}; give 1 or more")

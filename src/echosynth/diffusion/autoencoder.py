@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import AutoencoderParams, DiffusionParams
 from echosynth.device import autocast, memory_explained, mixed_seed, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.optimisation import restore_training, training_tensors, warmed_cosine
 from echosynth.errors import EchosynthError
@@ -24,6 +23,7 @@ from echosynth.images.augment import augment
 from echosynth.images.store import Images
 from echosynth.progress import progress
 from echosynth.resume import ResumeState, code_hash
+from echosynth.sections import AutoencoderParams, DiffusionParams
 
 Point = dict[str, float]
 WARMUP_SHARE = 0.05  # of the steps

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from echosynth.config import DiffusionParams
 from echosynth.device import step_generator, to_tensor
 from echosynth.diffusion.network import NULL_VIEW
 from echosynth.diffusion.timesteps import TimestepSampler
@@ -15,6 +14,7 @@ from echosynth.errors import EchosynthError
 from echosynth.images.augment import changed, draws
 from echosynth.images.dataset import LabelledImages
 from echosynth.images.store import Images
+from echosynth.sections import DiffusionParams
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 
-from echosynth.config import DiffusionParams
 from echosynth.device import memory_explained, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
 from echosynth.diffusion.examples import Examples, examples
@@ -25,6 +24,7 @@ from echosynth.errors import EchosynthError
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import LabelledImages
 from echosynth.resume import ResumeState, code_hash
+from echosynth.sections import DiffusionParams
 from echosynth.views import VIEWS
 
 BITS_IMAGES, BITS_TERMS = 48, 16

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from echosynth.config import Precision
 from echosynth.device import memory_explained, pick_device, resolved
 from echosynth.diffusion.model import DiffusionModel, load, read_card
 from echosynth.diffusion.plan import Plan
@@ -25,6 +24,7 @@ from echosynth.images.store import Images, write_image_stream
 from echosynth.launch import join
 from echosynth.progress import progress
 from echosynth.resume import ResumeState, code_hash
+from echosynth.sections import Precision
 from echosynth.views import VIEWS
 
 

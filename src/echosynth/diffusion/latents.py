@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from echosynth.config import AutoencoderParams, DiffusionParams, network_side
 from echosynth.device import autocast, to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.images.store import Images
+from echosynth.sections import AutoencoderParams, DiffusionParams, network_side
 from echosynth.weights import load_weights, save_weights
 
 BATCH = 64  # images at a time through the autoencoder

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from echosynth import _torchvision
-from echosynth.config import DiffusionParams, check_levels, network_side
 from echosynth.errors import EchosynthError
+from echosynth.sections import DiffusionParams, check_levels, network_side
 from echosynth.views import VIEWS
 
 NULL_VIEW = len(VIEWS)

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from echosynth.config import Precision, SampleParams
 from echosynth.device import autocast
 from echosynth.diffusion.model import DiffusionCard, DiffusionModel
 from echosynth.diffusion.network import NULL_VIEW
 from echosynth.diffusion.samplers import Denoise, Estimate, Solver, solve
 from echosynth.errors import EchosynthError
 from echosynth.images.store import Images
+from echosynth.sections import Precision, SampleParams
 
 Indices = npt.NDArray[np.int64] | torch.Tensor
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echosynth.config import DiffusionParams
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import DiffusionModel, Space, assembled
@@ -16,6 +15,7 @@ from echosynth.diffusion.sample import Sampling, sample_images
 from echosynth.files import atomic_file
 from echosynth.images.grid import grid
 from echosynth.images.store import Images, encode
+from echosynth.sections import DiffusionParams
 from echosynth.views import VIEWS
 from echosynth.weights import read_weights, save_weights
 

@@ -12,7 +12,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
-from echosynth.config import DiffusionParams
 from echosynth.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.checkpoint import Checkpoint
 from echosynth.diffusion.ema import Ema
@@ -26,6 +25,7 @@ from echosynth.diffusion.timesteps import timestep_sampler
 from echosynth.errors import EchosynthError
 from echosynth.progress import progress
 from echosynth.resume import ResumeState
+from echosynth.sections import DiffusionParams
 
 Point = dict[str, float]
 EVALUATION_BATCH = 128

@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
-from echosynth.config import parse_params, read_yaml
+from echosynth.config import parse_params
 from echosynth.errors import EchosynthError
 from echosynth.experiments.queue import METRICS, Experiment
 from echosynth.files import fingerprint, read_json
 from echosynth.report.changes_inputs import flat_tree
+from echosynth.yaml12 import read_yaml
 
 SCORE = "best.validation_macro_auprc"
 COLUMNS = ("test.macro_auprc", "test.macro_f1", "best.validation_macro_f1")

@@ -22,10 +22,10 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.files import explained, fingerprint, workspace
 from echosynth.track.origin import head
+from echosynth.yaml12 import read_yaml
 
 PARAMS = Path("params.yaml")
 MESSAGES = Path(".dvc/tmp/exps/celery/broker/in")

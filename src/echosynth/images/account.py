@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from echosynth.config import IngestParams, Params
+from echosynth.config import Params
 from echosynth.errors import EchosynthError
 from echosynth.images.frames import Reading, Taken
+from echosynth.sections import IngestParams
 from echosynth.sources.base import Listing, Record, Source, hashed, record_id, relative
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 

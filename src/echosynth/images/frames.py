@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.config import IngestParams
 from echosynth.errors import EchosynthError
 from echosynth.images.decode import read_stream
 from echosynth.images.prepare import Picture, prepare, square_pixels, to_grey
 from echosynth.images.store import encode, pixel_hash
+from echosynth.sections import IngestParams
 from echosynth.sources.base import Moment, Record
 
 QUANTILE = 0.25

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from echosynth.config import IngestParams, Params
+from echosynth.config import Params
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file, workspace
 from echosynth.images.account import Account
@@ -23,6 +23,7 @@ from echosynth.images.review import verdicts
 from echosynth.images.store import write_image_stream
 from echosynth.images.workers import run
 from echosynth.progress import progress
+from echosynth.sections import IngestParams
 from echosynth.sources.base import Listing, Record, Source, hashed, read_salt, record_id, relative
 
 # Files of a batch at most; smaller releases get smaller batches, so that all cores have some.

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.config import Resampling
 from echosynth.errors import EchosynthError
+from echosynth.sections import Resampling
 
 Picture = npt.NDArray[np.uint8]
 # Spacings this close count as equal; a ratio beyond the other bound is a broken header.

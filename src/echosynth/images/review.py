@@ -8,10 +8,11 @@ from typing import Any, Final, Literal, get_args
 
 import pandas as pd
 
-from echosynth.config import ReviewParams, read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file
 from echosynth.images.schema import GROUPS, RECORDINGS, read_csv
+from echosynth.sections import ReviewParams
+from echosynth.yaml12 import read_yaml
 
 Decision = Literal["keep", "drop"]
 SECTIONS: Final = ("groups", "recordings")

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from echosynth.config import SubsetSize
 from echosynth.errors import EchosynthError
 from echosynth.images.duplicates import group_keys
+from echosynth.sections import SubsetSize
 from echosynth.views import VIEWS
 
 SPLITS = ("train", "validation", "test")

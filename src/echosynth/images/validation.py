@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from echosynth.config import Params, ReviewParams
+from echosynth.config import Params
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.colour import coloured_share, grey_share, judge
@@ -23,6 +23,7 @@ from echosynth.images.schema import GROUPS, RECORDINGS, check
 from echosynth.images.sheet import Tile, write_sheets
 from echosynth.images.workers import run
 from echosynth.progress import progress
+from echosynth.sections import ReviewParams
 from echosynth.sources.base import Source, read_salt, record_id, relative
 
 BATCH = 16  # files a job: the overhead of a job is that of a small file

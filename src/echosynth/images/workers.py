@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import joblib
 
-from echosynth.config import IngestParams
 from echosynth.errors import EchosynthError
+from echosynth.sections import IngestParams
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.config import PromotionParams
 from echosynth.measure.scores import Floats, Ints, confusion, interval, macro_auprc, macro_f1, recalls, resample
+from echosynth.sections import PromotionParams
 from echosynth.views import VIEWS
 
 # Two machines round differently; another model, or scores of another test set, differ by more.

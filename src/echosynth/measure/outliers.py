@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from echosynth.config import ReviewParams
 from echosynth.images.review import Decisions, fates
+from echosynth.sections import ReviewParams
 from echosynth.sources.base import read_salt, record_id
 
 TRUTH: Final = "phantom-truth.csv"

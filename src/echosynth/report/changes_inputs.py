@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json
 from echosynth.report.summary import flat
 from echosynth.track import history
 from echosynth.track.history import LOCK, PARAMS, SCORES
+from echosynth.yaml12 import read_yaml
 
 CODE = "src/"
 

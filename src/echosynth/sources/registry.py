@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
-from echosynth.config import OWN_NAME, source_names
 from echosynth.errors import EchosynthError
+from echosynth.sections import OWN_NAME, source_names
 from echosynth.sources.base import Source
 
 

@@ -12,10 +12,11 @@ from echosynth import paths
 from echosynth.classify.arms import TrainingSet, training_set
 from echosynth.classify.network import ClassifierCard, predict, save
 from echosynth.classify.train import Point, train
-from echosynth.config import ArmName, Params
+from echosynth.config import Params
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.scores import evaluate, headline
+from echosynth.sections import ArmName
 from echosynth.stages import stage
 from echosynth.track.plots import confusion_figure, precision_recall_figure
 from echosynth.track.runs import Run, child_run

@@ -7,7 +7,7 @@ from typing import Any
 
 from echosynth import paths
 from echosynth.classify.network import load
-from echosynth.config import FidelityParams, Params
+from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import write_json
 from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
@@ -15,6 +15,7 @@ from echosynth.measure.features import echo_features, inception_features, load_i
 from echosynth.measure.fidelity import fidelity
 from echosynth.measure.frechet import Features
 from echosynth.measure.privacy import audit
+from echosynth.sections import FidelityParams
 from echosynth.stages import stage
 from echosynth.track.runs import child_run
 

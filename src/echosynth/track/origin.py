@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.files import file_hash, fingerprint, workspace
 from echosynth.presets import overlay, preset_names
+from echosynth.yaml12 import read_yaml
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from echosynth.config import read_yaml
 from echosynth.track import origin, processes, rows
 from echosynth.track.rows import OPEN, PARAMETERS, PIPELINE, STAGE
 from echosynth.track.store import Store
+from echosynth.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

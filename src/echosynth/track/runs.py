@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from echosynth.config import read_yaml
 from echosynth.errors import EchosynthError
 from echosynth.track import origin, parents, processes, rows, store
 from echosynth.track.closing import close_dead
@@ -22,6 +21,7 @@ from echosynth.track.processes import Terminated, termination_as_exception
 from echosynth.track.rows import PARENT, PIPELINE, SERVER_RUN
 from echosynth.track.store import Store
 from echosynth.track.system import SystemMetrics, wanted
+from echosynth.yaml12 import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np

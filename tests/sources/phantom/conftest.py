@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.release import write_all
 
 SMALL = PhantomParams(seed=7, one_in=500.0, unusable_share=0.2, tinted_share=0.2, difficulty=1.0)

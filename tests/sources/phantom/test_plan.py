@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.plan import STUDY, deal, parts, scaled, split_names, video_items
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.anatomy import END_SYSTOLE
 from echosynth.sources.phantom.recordings import SOURCES, draw_recording
 from echosynth.sources.phantom.styles import STYLES

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from echosynth.config import PhantomParams
 from echosynth.errors import EchosynthError
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.release import write_all, write_release
 
 

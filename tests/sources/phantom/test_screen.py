@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.plan import Kind
 from echosynth.sources.phantom.recordings import draw_recording
 from echosynth.sources.phantom.screen import cine_phases, extremes, frames

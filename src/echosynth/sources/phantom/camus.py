@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.anatomy import END_SYSTOLE, ventricle_volume
 from echosynth.sources.phantom.media import in_parallel
 from echosynth.sources.phantom.plan import CAMUS_PATIENTS, planner, scaled

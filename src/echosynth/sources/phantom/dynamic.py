@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.anatomy import END_SYSTOLE, ventricle_volume
 from echosynth.sources.phantom.media import in_parallel, write_avi
 from echosynth.sources.phantom.plan import Item, planner, split_names, video_items, video_name

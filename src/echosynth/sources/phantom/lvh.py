@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.anatomy import OUTFLOW, heart_at
 from echosynth.sources.phantom.media import in_parallel, write_avi
 from echosynth.sources.phantom.plan import Item, planner, split_names, video_items, video_name

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from echosynth.config import PhantomParams, SourceName
+from echosynth.sections import PhantomParams, SourceName
 from echosynth.sources.phantom.knobs import Rng
 from echosynth.sources.phantom.recordings import SOURCES
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.config import PhantomParams, SourceName
+from echosynth.sections import PhantomParams, SourceName
 from echosynth.sources.phantom import acoustics, knobs
 from echosynth.sources.phantom.anatomy import Anatomy, contraction, draw_anatomy, heart_at
 from echosynth.sources.phantom.planes import APICAL, Probe, draw_probe

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from echosynth.config import PhantomParams
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file, atomic_folder
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.camus import write_camus
 from echosynth.sources.phantom.dynamic import write_dynamic
 from echosynth.sources.phantom.lvh import write_lvh

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from echosynth.config import SourceName
+from echosynth.sections import SourceName
 from echosynth.sources.phantom.acoustics import PointSpread
 from echosynth.sources.phantom.scan import Geometry
 

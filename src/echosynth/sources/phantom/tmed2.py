@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from echosynth.config import PhantomParams
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.knobs import Rng
 from echosynth.sources.phantom.media import in_parallel, write_png
 from echosynth.sources.phantom.plan import (

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from echosynth.config import PhantomParams
 from echosynth.files import write_json
+from echosynth.sections import PhantomParams
 from echosynth.sources.phantom.anatomy import OUTFLOW, heart_at
 from echosynth.sources.phantom.knobs import Rng
 from echosynth.sources.phantom.media import in_parallel, write_png

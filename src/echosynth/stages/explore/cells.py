@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from echosynth.config import DiffusionParams, Params, check_levels
+from echosynth.config import Params
 from echosynth.errors import EchosynthError
+from echosynth.sections import DiffusionParams, check_levels
 from echosynth.views import VIEW_INDEX, VIEWS
 
 Changes = dict[str, Any]
