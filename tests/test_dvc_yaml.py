@@ -28,6 +28,7 @@ NEUTRAL = (
         "config.py",
         "sections.py",
         "yaml12.py",
+        "git.py",
         "resume.py",
     ),
     *("images/workers.py", "images/journal.py", "launch.py"),

@@ -1,4 +1,7 @@
-"""YAML with the floats of version 1.2, as DVC writes and reads it."""
+"""YAML 1.2, as DVC writes and reads it.
+
+PyYAML reads version 1.1, for which 2e-05 is a text, 1:30 the number 90, and `no` is false.
+"""
 
 import re
 from pathlib import Path
@@ -10,24 +13,29 @@ from echosynth.errors import EchosynthError
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast where it is built
-    """A safe loader that takes 2e-05 for a number: PyYAML reads it as text (YAML 1.1), but DVC writes floats so."""
+    """A safe loader that takes plain words for what the core schema says (YAML 1.2.2, section 10.3.2)."""
 
 
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
+def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)  # 010 is ten, which Python's base 0 refuses
+
+
+Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", list("-+.")),
+    ("merge", r"^<<$", ["<"]),
+):
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def read_yaml(path: Path | str) -> Any:
-    """Read a YAML file with the floats of YAML 1.2.
+    """Read a YAML file.
 
     Raises:
         EchosynthError: the file is missing or is no YAML.

@@ -72,4 +72,4 @@ def test_without_a_repository_it_is_one_sentence(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["sync"]) == 1
-    assert capsys.readouterr().err.startswith("error: git cannot be asked for results (fatal: not a git repository")
+    assert capsys.readouterr().err.startswith("error: `git for-each-ref` failed (fatal: not a git repository")

@@ -120,6 +120,8 @@ scalars = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=12)
     | st.sampled_from(["all", "true", "null", "1e3", "7", "it's", "back\\", "back\\'s", "tcp://10.0.0.5:8786", "${x}"])
+    # Words that YAML 1.1 takes for something else, and other numbers.
+    | st.sampled_from(["yes", "off", "N", "1:30", "2026-01-01", "010", "0o10", "1_000", "0x1F", "<<", "~", "1.", ".5"])
 )
 
 

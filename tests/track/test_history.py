@@ -162,5 +162,5 @@ def test_a_repository_without_commits_holds_nothing(bare: Path) -> None:
 
 
 def test_without_a_repository_it_says_what_to_do(bare: Path) -> None:
-    with pytest.raises(EchosynthError, match=r"git cannot be asked for results \(fatal: not a git repository.*root"):
+    with pytest.raises(EchosynthError, match=r"`git for-each-ref` failed \(fatal: not a git repository.*root"):
         history.results()

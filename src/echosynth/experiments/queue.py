@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
+from echosynth import git
 from echosynth.errors import EchosynthError
 from echosynth.files import explained, fingerprint, workspace
 from echosynth.track.origin import head
@@ -83,7 +84,7 @@ def origin() -> str:
     if not commit:
         raise EchosynthError("this folder has no git commit, which experiments start from; run `git commit` first")
     paths = [path for path in CODE if Path(path).exists()]
-    return fingerprint(commit, _git("diff", "--no-ext-diff", "--binary", "HEAD", "--", *paths))
+    return fingerprint(commit, git.text("diff", "--no-ext-diff", "--binary", "HEAD", "--", *paths))
 
 
 def put(experiment: Experiment) -> None:
@@ -149,7 +150,7 @@ def scores(name: str) -> dict[str, float]:
     from echosynth.report.summary import flat
 
     try:
-        return flat(json.loads(_git("show", f"{_references(name)[0]}:{METRICS}")))
+        return flat(json.loads(git.text("show", f"{_references(name)[0]}:{METRICS}")))
     except (EchosynthError, IndexError, ValueError, AttributeError, TypeError):
         return {}
 
@@ -257,7 +258,7 @@ def _lives(process: int) -> bool:
 
 def _references(name: str) -> list[str]:
     """Where git keeps the experiments of this name (* for all): refs/exps, two parts of the commit, name."""
-    return _git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").split()
+    return git.text("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").split()
 
 
 def _environment() -> dict[str, str]:
@@ -281,13 +282,6 @@ def _dvc(*words: str) -> str:
             break
         time.sleep(BUSY_SECONDS)
     raise EchosynthError(f"`dvc {' '.join(words[:2])}` failed: {_last_line(done.stderr)}")
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EchosynthError(f"`git {words[0]}` failed: {_last_line(done.stderr)}")
-    return done.stdout
 
 
 def _last_line(text: str) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from echosynth import git
 from echosynth.errors import EchosynthError
 from echosynth.files import read_json
 from echosynth.report.summary import flat
@@ -92,7 +93,7 @@ def find_state(name: str) -> State:
         kind, commit = "experiment", _tip(name, experiments)
     files = {path: f"{commit}:./{path}" for path in (PARAMS, SCORES, LOCK)}
     for path, place in files.items():
-        if _git("cat-file", "-e", place) is None:
+        if git.text_or("missing", "cat-file", "-e", place):
             raise EchosynthError(
                 f"{kind} {name} holds no {path}, so there is nothing to compare; name an experiment, or a commit that "
                 "was made after `dvc repro`"
@@ -119,7 +120,7 @@ def working_tree() -> State:
     if not Path(LOCK).is_file():
         raise EchosynthError(f"{LOCK} is missing; run `dvc repro` to make it")
     content = history.Content(params, scores, Path(SCORES).read_bytes(), Path(LOCK).read_bytes())
-    dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    dirty = bool(git.text_or("", "status", "--porcelain", "--untracked-files=no"))
     return _state("the working tree", commit, content, dirty=dirty)
 
 
@@ -171,14 +172,13 @@ def _commit(name: str) -> str:
     Raises:
         EchosynthError: there is no git, or no repository.
     """
-    if _git("rev-parse", "--git-dir") is None:
-        raise EchosynthError("this folder is in no git repository; run from the project's root")
-    return "" if name.startswith("-") else _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") or ""
+    git.output("rev-parse", "--git-dir")
+    return "" if name.startswith("-") else git.text_or("", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
 
 
 def _experiments() -> list[tuple[str, str, str]]:
     """DVC's experiments: name, the commit that it started from, its own commit."""
-    lines = (_git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or "").splitlines()
+    lines = git.text_or("", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
     found = [(tip, history.EXPERIMENT.fullmatch(ref)) for tip, _, ref in (line.partition(" ") for line in lines)]
     return [(match[3], match[1] + match[2], tip) for tip, match in found if match]
 
@@ -201,21 +201,6 @@ def _tip(name: str, experiments: list[tuple[str, str, str]]) -> str:
         commits = ", ".join(tip[:7] for _, tip in found)
         raise EchosynthError(f"{len(found)} experiments are called {name}; name the commit of one: {commits}")
     return found[0][1]
-
-
-def _git(*arguments: str) -> str | None:
-    """What git prints in the current folder, None where it refuses.
-
-    Raises:
-        EchosynthError: git is not installed.
-    """
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=True)
-    except FileNotFoundError:
-        raise EchosynthError("git is missing, and with it everything to compare with; install it") from None
-    except (subprocess.CalledProcessError, ValueError):  # a name with a zero byte is no word of a command
-        return None
-    return done.stdout.strip()
 
 
 def _cached(md5: str) -> Path | None:

@@ -7,13 +7,13 @@ which every clone that shares the store sees, and as an artifact of a run.
 import getpass
 import json
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from echosynth import git
 from echosynth.files import read_json, workspace, write_json
 from echosynth.measure.gates import Gate
 from echosynth.track import registry, store
@@ -78,11 +78,7 @@ def now() -> str:
 
 def who() -> str:
     """Who decides: git's user.name, or the account."""
-    try:
-        name = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False).stdout
-    except OSError:
-        name = ""
-    return name.strip() or getpass.getuser()
+    return git.text_or("", "config", "user.name") or getpass.getuser()
 
 
 def keep(decision: Decision) -> None:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from echosynth import git
 from echosynth.errors import EchosynthError
 from echosynth.yaml12 import Loader
 
@@ -127,7 +127,7 @@ def blobs(*names: str) -> list[bytes]:
     Raises:
         EchosynthError: the repository lacks an object.
     """
-    printed = _git("cat-file", "--batch", text="".join(f"{name}\n" for name in names if name))
+    printed = git.output("cat-file", "--batch", given="".join(f"{name}\n" for name in names if name))
     found, start = [], 0
     for name in names:
         if not name:
@@ -154,12 +154,12 @@ def stages(lock: bytes) -> dict[str, Any]:
 
 def _references() -> tuple[list[str], dict[str, tuple[str, str]]]:
     """Commits to start from, and name and baseline of those that are experiments."""
-    lines = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/exps").decode().splitlines()
+    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/exps").splitlines()
     named = [tuple(line.split(" ", 1)) for line in lines]
     matches = [(commit, EXPERIMENT.fullmatch(name)) for commit, name in named]
     experiments = {commit: (match[3], match[1] + match[2]) for commit, match in matches if match}
     starts = [commit for commit, name in named if name.startswith("refs/heads/")] + list(experiments)
-    detached = _git("rev-parse", "--quiet", "--verify", "HEAD", check=False).decode().strip()
+    detached = git.text_or("", "rev-parse", "--quiet", "--verify", "HEAD")
     return starts + [detached] * bool(detached), experiments
 
 
@@ -168,7 +168,7 @@ def _commits(starts: Iterable[str]) -> list[tuple[str, int, list[str]]]:
     text = "".join(f"{commit}\n" for commit in starts)
     if not text:
         return []
-    printed = _git("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin", text=text)
+    printed = git.output("rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", "--stdin", given=text)
     rows = [line.split() for line in printed.decode().splitlines()]
     return [(commit, int(seconds), parents) for seconds, commit, *parents in rows]
 
@@ -176,7 +176,7 @@ def _commits(starts: Iterable[str]) -> list[tuple[str, int, list[str]]]:
 def _files(commits: Sequence[str]) -> dict[str, tuple[str, str, str]]:
     """commit -> objects of params.yaml, reports/metrics.json and dvc.lock, empty for what it lacks."""
     text = "".join(f"{commit}:./{name}\n" for commit in commits for name in (PARAMS, SCORES, LOCK))
-    lines = _git("cat-file", "--batch-check=%(objectname)", text=text).decode().splitlines()
+    lines = git.output("cat-file", "--batch-check=%(objectname)", given=text).decode().splitlines()
     names = iter("" if line.endswith(" missing") else line for line in lines)
     return {commit: (next(names), next(names), next(names)) for commit in commits}
 
@@ -204,14 +204,3 @@ def _at(tree: Mapping[str, Any], key: str) -> Any:
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _git(*arguments: str, text: str = "", check: bool = True) -> bytes:
-    """Output of git in the working directory."""
-    try:
-        return subprocess.run(["git", *arguments], input=text.encode(), capture_output=True, check=check).stdout
-    except FileNotFoundError:
-        raise EchosynthError("git is missing, and with it all results; install it") from None
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise EchosynthError(f"git cannot be asked for results ({reason}); run from the project's root") from None

@@ -4,12 +4,12 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from echosynth import git
 from echosynth.errors import EchosynthError
 from echosynth.files import file_hash, fingerprint, workspace
 from echosynth.presets import overlay, preset_names
@@ -37,10 +37,11 @@ def execution_name() -> str:
 def origin_tags() -> dict[str, str]:
     """Tags that tell what was run: the commit that MLflow would note is the baseline in every kind of experiment."""
     revision = head()
+    changed = git.text_or("", "status", "--porcelain", "--untracked-files=no")
     tags = {
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or revision,
-        "git.dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower() if revision else "",
+        "git.dirty": str(bool(changed)).lower() if revision else "",
         "mlflow.source.git.commit": revision,
         "echosynth.preset": preset(),
         "echosynth.parameters": params_hash(),
@@ -72,7 +73,7 @@ def preset() -> str:
     if held:
         return max(held, key=lambda name: held[name])
     baseline = os.environ.get("DVC_EXP_BASELINE_REV") or head()
-    return "demo" if baseline and _git("diff", baseline, "--", str(PARAMS), failed="?") == "" else "own"
+    return "demo" if baseline and git.text_or("?", "diff", baseline, "--", str(PARAMS)) == "" else "own"
 
 
 def _holds(tree: Any, values: Any) -> bool:
@@ -118,12 +119,4 @@ def data_hash(path: Path) -> str:
 
 def head() -> str:
     """Commit of the working directory, empty where there is none."""
-    return _git("rev-parse", "HEAD")
-
-
-def _git(*arguments: str, failed: str = "") -> str:
-    """Output of git in the working directory; `failed` where there is no git, no repository or no commit yet."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return failed
+    return git.text_or("", "rev-parse", "HEAD")
