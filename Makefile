@@ -58,7 +58,8 @@ bench: $(EXTRA) ## Measure ingest, training, sampling and inference on this mach
 ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
 	@case "$$MLFLOW_TRACKING_URI" in \
 	http*) echo "The runs are on the server that MLFLOW_TRACKING_URI names: open it in a browser." ;; \
-	*) mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000 --workers 1 ;; esac
+	*) echo "In the browser: Model training, Experiments, echosynth"; \
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000 --workers 1 ;; esac
 
 clean: ## Delete what can be made again, but not DVC's cache nor the tracked runs
 	@rm -rf $(VENV) .resume .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache

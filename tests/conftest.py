@@ -7,12 +7,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from echosynth.config import Params, load_params, parse_params
 from echosynth.views import VIEWS
 from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
+# A gate says the same twice about the same code; `pytest --hypothesis-profile=explore` looks for new counterexamples.
+settings.register_profile("gate", derandomize=True)
+settings.register_profile("explore", derandomize=False, max_examples=1000)
+settings.load_profile("gate")
 
 
 @pytest.fixture(autouse=True)
