@@ -25,7 +25,7 @@ from echosynth.views import VIEWS
 
 LIMIT = 60.0
 SCORES, STAGES, DEPS = 60, 40, 24  # as the demo has: a dvc.lock of 100 kB
-SEEDS = 2
+SEEDS, IMAGES = 2, 200  # classifiers of an experiment; validation images
 FIRST = 1_700_000_000
 
 
@@ -53,11 +53,23 @@ def in_cache(cache: Path, content: bytes, ending: str = "") -> str:
     return name
 
 
+def folder_in_cache(cache: Path, files: dict[str, str]) -> str:
+    """Put a folder into a DVC cache; returns its hash."""
+    entries = [{"md5": in_cache(cache, text.encode()), "relpath": name} for name, text in files.items()]
+    return in_cache(cache, json.dumps(entries).encode(), ".dir")
+
+
+def image_set(cache: Path) -> str:
+    """Put the list of an image set into the cache, as far as its labels are concerned; returns the folder's hash."""
+    lines = [f"image-{index},{VIEWS[index % len(VIEWS)]}" for index in range(IMAGES)]
+    return folder_in_cache(cache, {"manifest.csv": "\n".join(["id,view", *lines])})
+
+
 def cell(cache: Path, number: int) -> str:
     """Put the classifiers of one arm and size into the cache; returns the folder's hash."""
     rng = np.random.default_rng(number)
-    labels = np.arange(200) % len(VIEWS)
-    entries = []
+    labels = np.arange(IMAGES) % len(VIEWS)
+    files: dict[str, str] = {}
     for seed in range(SEEDS):
         probabilities = rng.dirichlet(np.ones(len(VIEWS)), len(labels))
         scores = evaluate(probabilities, labels, labels, np.full(len(labels), "bench"))
@@ -65,24 +77,25 @@ def cell(cache: Path, number: int) -> str:
         facts |= {"real_images": 1552, "images": 1552, "synthetic": 0, "steps": number}
         rows = [f"{step},{1 / step},{1 - 1 / step},{1 - 2 / step},{2 / step}" for step in range(25, 151, 25)]
         curve = ["step,training_loss,validation.macro_auprc,validation.macro_f1,validation.loss", *rows]
-        files = {
-            "metrics.json": json.dumps({"facts": facts, "validation": scores}),
-            "card.json": json.dumps({"training_hash": "ab" * 8}),
-            "curve.csv": "\n".join(curve),
+        table = [f"image-{index},{','.join(f'{p:.7f}' for p in row)}" for index, row in enumerate(probabilities)]
+        files |= {
+            f"seed-{seed}/metrics.json": json.dumps({"facts": facts, "validation": scores}),
+            f"seed-{seed}/validation.csv": "\n".join([f"id,{','.join(VIEWS)}", *table]),
+            f"seed-{seed}/curve.csv": "\n".join(curve),
         }
-        entries += [
-            {"md5": in_cache(cache, text.encode()), "relpath": f"seed-{seed}/{name}"} for name, text in files.items()
-        ]
-    return in_cache(cache, json.dumps(entries).encode(), ".dir")
+    return folder_in_cache(cache, files)
 
 
 def revision(params: dict[str, Any], number: int, outs: dict[str, str], rest: str) -> dict[str, bytes]:
     """The files of one result: other parameters, other scores, and the dvc.lock that fits to them."""
     own = params | {"classifier": params["classifier"] | {"steps": 100 + number}}
+    own["data"] = params["data"] | {"train_sources": ["bench"]}
+    read = [{"path": f"data/split/{name}.csv", "md5": "5b" * 16} for name in ("assignment", "subsets/all")]
     scores = {"bench": {f"score_{index}": index + number / 1000 for index in range(SCORES)}}
     text = json.dumps(scores).encode()
     entries = [{"path": path, "md5": value} for path, value in outs.items()]
     report = {
+        "deps": read,
         "params": {"params.yaml": {key: own[key] for key in ("split", "diffusion", "classifier")}},
         "outs": [{"path": "reports/metrics.json", "md5": md5(text)}, *entries],
     }
@@ -115,6 +128,7 @@ def make_project(folder: Path, params: dict[str, Any], sizes: Sizes, *, children
 
     def files(number: int) -> dict[str, bytes]:
         outs = {"models/classifiers/real-all-resnet18": cell(cache, number)} if children else {}
+        outs |= {"data/sources/bench": image_set(cache)} if children else {}
         return revision(params, number, outs, rest)
 
     git("fast-import", "--quiet", data=b"".join(commands("refs/heads/main", "", FIRST, files(0))))

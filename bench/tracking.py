@@ -15,6 +15,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import numpy as np
 
@@ -24,12 +25,13 @@ from echosynth.classify.arms import TrainingSet
 from echosynth.config import Params
 from echosynth.device import Precision
 from echosynth.images.dataset import LabelledImages
-from echosynth.stages.classify import train_and_score
+from echosynth.stages import classify
 from echosynth.track import store
 from echosynth.track.runs import Run, child_run
 
 TARGET = 1 / 1.02  # tracking adds at most 2 %
 TASK = "classifier training with its run in MLflow"
+PICTURES = ("confusion_figure", "precision_recall_figure")  # what the stage makes for its run alone
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,18 @@ class Timed:
     def __init__(self, run: Run | None) -> None:
         self.run, self.seconds = run, 0.0
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def call(*values: Any, **named: Any) -> None:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return self.counted(getattr(self.run, name, None))
+
+    def counted(self, function: Callable[..., Any] | None) -> Callable[..., Any]:
+        """A function that serves the run alone: its time counts, and without a run it is not called."""
+
+        def call(*values: Any, **named: Any) -> Any:
             began = time.perf_counter()
-            if self.run is not None:
-                getattr(self.run, name)(*values, **named)
-            self.seconds += time.perf_counter() - began
+            try:
+                return function(*values, **named) if self.run is not None and function is not None else None
+            finally:
+                self.seconds += time.perf_counter() - began
 
         return call
 
@@ -111,10 +119,13 @@ class Training:
         self.data, self.data_hash = TrainingSet(images.images, images.labels), images.hash()
         self.validation = labelled(sizes.validated, params.ingest.size)
         self.architecture = classifier.architectures[0]
+        self.subset, self.assignment = folder / "subset.csv", folder / "assignment.csv"
+        self.subset.write_text("\n".join(map(str, images.ids)))
+        self.assignment.write_text("\n".join([*map(str, images.ids), *map(str, self.validation.ids)]))
         self._folders = (folder / f"training-{number}" for number in count())
 
     def do(self, tracked: bool) -> tuple[float, float]:
-        """Seconds of the whole, and of those in calls of the tracking."""
+        """Seconds of the whole, and of those in calls of the tracking, the making of pictures among them."""
         facts = {"arm": "real", "subset": "all", "architecture": self.architecture, "seed": 0}
         facts |= {"real_images": len(self.data.images)}
         folder = next(self._folders)
@@ -124,9 +135,13 @@ class Training:
         with run as opened:
             timed = Timed(opened)
             timed.seconds = time.perf_counter() - began
-            timed.dataset("subset-all", self.data_hash, "training")
-            timed.dataset("validation", self.validation.hash(), "validation")
-            train_and_score(self.params, facts, self.data, self.data_hash, self.validation, folder, cast(Run, timed))
+            timed.dataset("subset-all", self.subset, "training")
+            timed.dataset("validation", self.assignment, "validation")
+            pictures: dict[str, Any] = {name: timed.counted(getattr(classify, name)) for name in PICTURES}
+            with patch.multiple(classify, **pictures):
+                classify.train_and_score(
+                    self.params, facts, self.data, self.data_hash, {}, self.validation, folder, cast(Run, timed)
+                )
             closing = time.perf_counter()
         ended = time.perf_counter()
         return ended - began, timed.seconds + ended - closing

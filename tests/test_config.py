@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from echosynth.config import Params, load_params, parse_params
+from echosynth.config import Params, flat_tree, load_params, parse_params
 from echosynth.errors import EchosynthError
 from echosynth.yaml12 import read_yaml
 
@@ -111,3 +111,7 @@ def test_what_could_not_be_trained_or_sampled_is_refused_at_once(
 ) -> None:
     with pytest.raises(EchosynthError, match=re.escape(sentence)):
         params_with(**changes)
+
+
+def test_nested_values_get_names_by_section():
+    assert flat_tree({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}

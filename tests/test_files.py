@@ -7,6 +7,7 @@ from echosynth.errors import EchosynthError
 from echosynth.files import (
     atomic_file,
     atomic_folder,
+    check_replaceable,
     explained,
     file_hash,
     fingerprint,
@@ -46,6 +47,28 @@ def test_a_folder_left_by_a_crash_is_no_obstacle(tmp_path):
     (tmp_path / "set.part" / "left").touch()
     with atomic_folder(tmp_path / "set") as part:
         assert not list(part.iterdir())
+
+
+@pytest.mark.parametrize("target", [".", "..", "../here", "{here}", "sub/.."])
+def test_the_working_directory_is_never_replaced(tmp_path, monkeypatch, target):
+    here = tmp_path / "here"
+    (here / "sub").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    refused = pytest.raises(EchosynthError, match="is the working directory or holds it; name a new folder")
+    with refused, atomic_folder(target.format(here=here)):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "sub"]
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
+    check_replaceable(tmp_path / "new", ())
+    check_replaceable(tmp_path, ())
+    (tmp_path / "a").touch()
+    check_replaceable(tmp_path, ["a", "b"])
+    with pytest.raises(EchosynthError, match="holds a, which this command did not write; name a new folder"):
+        check_replaceable(tmp_path, ["b"])
+    with pytest.raises(EchosynthError, match="a is a file; name a new folder"):
+        check_replaceable(tmp_path / "a", ["a"])
 
 
 @pytest.mark.parametrize(

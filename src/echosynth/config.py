@@ -3,6 +3,7 @@
 What its sections hold is in `echosynth.sections`. Every error names the key and what is allowed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,11 @@ def load_params(path: Path | str = "params.yaml") -> Params:
         EchosynthError: see `read_yaml` and `parse_params`.
     """
     return parse_params(read_yaml(path), str(path))
+
+
+def flat_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values, such as parameters as they are read, as "section.key" -> value."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat_tree(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

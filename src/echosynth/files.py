@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,14 @@ def atomic_file(target: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path | str) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; it takes the target's place when the block ends without an error."""
+    """Yield an empty folder beside `target`; it takes the target's place when the block ends without an error.
+
+    Raises:
+        EchosynthError: it cannot be written, or is the working directory or above it.
+    """
     target = Path(target)
+    if Path.cwd().is_relative_to(target.resolve()):
+        raise EchosynthError(f"{target} is the working directory or holds it; name a new folder")
     part, old = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
     with explained(target):
         shutil.rmtree(part, ignore_errors=True)
@@ -69,6 +75,22 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
         finally:
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, ours: Collection[str]) -> None:
+    """Refuse a folder that a command would replace although it holds something else.
+
+    Args:
+        folder: it may be missing or empty.
+        ours: names of the files in it that the command wrote.
+
+    Raises:
+        EchosynthError: it is a file or holds anything else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise EchosynthError(f"{folder} is a file; name a new folder")
+    if folder.is_dir() and (others := sorted({path.name for path in folder.iterdir()} - set(ours))):
+        raise EchosynthError(f"{folder} holds {others[0]}, which this command did not write; name a new folder")
 
 
 def write_json(target: Path | str, content: Any) -> None:

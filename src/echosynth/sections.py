@@ -325,6 +325,7 @@ class PromotionParams(Section):
     calibration_bins: int = Field(ge=2)
     require_privacy_audit: bool
     max_near_copies: Share
+    allow_other_size: bool
 
 
 class ExploreParams(Section):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bench.pipeline import QUICK, copied, measure_demo, no_op
+from bench.pipeline import LARGER, QUICK, copied, measure_demo, no_op
 from bench.results import Duration, Missing, Share
 
 from echosynth.yaml12 import read_yaml
@@ -44,9 +44,10 @@ def test_the_copy_runs_every_stage_once_and_then_nothing(tmp_path: Path) -> None
         assert (project.folder / "data/split/assignment.csv").stat().st_size == 300
         assert (project.folder / "reports/metrics.json").stat().st_size == 90
         ran = (project.folder / "times").read_text()
-        whole, start = no_op(project, "small", 1)
+        whole, graph, start = no_op(project, "small", 1)
         assert (project.folder / "times").read_text() == ran
-    assert isinstance(whole, Duration) and isinstance(start, Duration)
+    assert isinstance(whole, Duration) and isinstance(graph, Duration) and isinstance(start, Duration)
+    assert "dvc stage list" in graph.task and "dvc root" in start.task
     assert whole.seconds[0] > 0 and f"{len(words)} stages" in whole.setting
     assert not project.folder.exists()
 
@@ -63,7 +64,14 @@ def test_the_share_is_that_of_the_whole_demo(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(pipeline.Project, "first_run", lambda self: (20.0, 3.0))
     monkeypatch.setattr(pipeline.Project, "call", lambda self, *words: 1.5)
     monkeypatch.setattr(pipeline.Project, "_outputs", lambda self, known: {"phantom": [("data", 2, 3_000_000)]})
-    share, whole, start = measure_demo(QUICK)
+    share, whole, graph, start = measure_demo(QUICK)
     assert isinstance(share, Share) and share.share == pytest.approx(20 / (20 + 18 * 60))
     assert "3 MB" in share.setting and "20.0 s of DVC beside 18 minutes" in share.setting
-    assert whole.seconds == start.seconds == (1.5,)  # type: ignore[union-attr]
+    assert whole.seconds == graph.seconds == start.seconds == (1.5,)  # type: ignore[union-attr]
+
+
+def test_the_larger_graph_has_more_than_150_stages() -> None:
+    with copied("thesis", LARGER) as project:
+        assert len(project.outputs) > 150
+    with copied("thesis") as project:
+        assert 100 < len(project.outputs) <= 150

@@ -2,15 +2,16 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from bench.results import Comparison, Share
-from bench.tracking import QUICK, Timed, Training, fresh_store, measure_training
+from bench.tracking import PICTURES, QUICK, Timed, Training, fresh_store, measure_training
 
 from echosynth.config import Params
+from echosynth.stages import classify
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,9 +38,33 @@ def test_calls_are_timed_passed_on_and_left_out_without_a_run() -> None:
     assert timed.seconds >= 0.02 > silent.seconds
 
 
+def test_pictures_for_the_run_count_and_are_not_made_without_one() -> None:
+    made = []
+
+    def figure(title: str) -> str:
+        time.sleep(0.02)
+        made.append(title)
+        return title
+
+    timed, silent = Timed(SimpleNamespace()), Timed(None)  # type: ignore[arg-type]
+    assert [run.counted(figure)("a") for run in (timed, silent)] == ["a", None]
+    assert made == ["a"]
+    assert timed.seconds >= 0.02 > silent.seconds
+
+
 @pytest.mark.slow
-def test_one_training_writes_a_run_the_other_none_and_both_the_same_files(params: Params) -> None:
-    before = dict(os.environ)
+def test_one_training_writes_a_run_the_other_none_and_both_the_same_files(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, pictures = dict(os.environ), []
+    for name in PICTURES:
+        make = getattr(classify, name)
+
+        def counted(*values: object, name: str = name, make: Callable[..., object] = make) -> object:
+            pictures.append(name)
+            return make(*values)
+
+        monkeypatch.setattr(classify, name, counted)
     with fresh_store() as folder:
         from mlflow import MlflowClient
 
@@ -60,6 +85,7 @@ def test_one_training_writes_a_run_the_other_none_and_both_the_same_files(params
     assert children[0].info.status == "FINISHED"
     assert len(files[0]) > 3 and files[0] == files[1]
     (whole, tracked), (plain, untracked) = results
+    assert sorted(pictures) == ["confusion_figure", "precision_recall_figure"]  # once each, for the tracked one
     assert 0 < tracked < whole and 0 <= untracked < 0.1 * plain
     assert dict(os.environ) == before
 

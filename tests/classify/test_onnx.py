@@ -93,11 +93,24 @@ def test_a_folder_with_something_else_is_left_alone(
 ) -> None:
     monkeypatch.setattr(onnx, "PACKAGES", ())
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(EchosynthError, match=r"holds thesis\.txt, which is no part of an export"):
+    with pytest.raises(EchosynthError, match=r"holds thesis\.txt, which this command did not write"):
         onnx.export(classifier_folder, tmp_path)
     with pytest.raises(EchosynthError, match="is a file; name a new folder"):
         onnx.export(classifier_folder, tmp_path / "thesis.txt")
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("card", ['{"kind": "detector"}', "[]", "{", None])
+def test_a_model_that_somebody_else_wrote_is_left_alone(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, card: str | None
+) -> None:
+    monkeypatch.setattr(onnx, "PACKAGES", ())
+    (tmp_path / "model.onnx").write_text("months of training")
+    if card is not None:
+        (tmp_path / "card.json").write_text(card)
+    with pytest.raises(EchosynthError, match=r"(model\.onnx|card\.json), which this command did not write; name a new"):
+        onnx.export(classifier_folder, tmp_path)
+    assert (tmp_path / "model.onnx").read_text() == "months of training"
 
 
 @needs_onnx

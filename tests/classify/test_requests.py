@@ -1,20 +1,25 @@
 """What the served model is asked and what it answers, without a server."""
 
 import base64
+import io
+import weakref
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from echosynth.classify import requests
+from echosynth.classify import clips, requests
 from echosynth.classify.clips import FRAMES, predict_clip
 from echosynth.classify.predict import ViewClassifier
 from echosynth.classify.requests import answers
 from echosynth.errors import EchosynthError
+from echosynth.images.decode import Stream
 from echosynth.views import VIEWS
 
 RANDOM = np.random.default_rng(7)
@@ -158,3 +163,69 @@ def test_a_small_file_that_claims_to_be_large_is_refused(classifier: ViewClassif
     bomb = b"".join([b"\x89PNG\r\n\x1a\n", *chunks])
     with pytest.raises(EchosynthError, match="file that claims pictures of 60000 x 60000 pixels"):
         answers(classifier, [{"file": coded(bomb)}])
+
+
+def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(
+    classifier: ViewClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = pydicom.dcmread(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
+    header.Rows = header.Columns = 10_000
+    file = io.BytesIO()
+    header.save_as(file)
+    with pytest.raises(EchosynthError, match=r"inputs\[0\] has a file that has 100,000,000 pixels; 8,388,608 are"):
+        answers(classifier, [{"file": coded(file.getvalue())}])
+
+
+def test_the_pixels_of_a_file_and_of_a_request_are_limited(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cine = {"file": coded(write_avi(tmp_path / "cine.avi", 8, side=48).read_bytes())}  # 18,432 pixels
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_431)
+    words = r"inputs\[1\] has a file that has 18,432 pixels, 8 frames of 48 x 48; 18,431 are allowed in a file"
+    with pytest.raises(EchosynthError, match=words):
+        answers(classifier, [GREY, cine])
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_432)
+    monkeypatch.setattr(requests, "MAX_REQUEST_PIXELS", 18_432 + 2_240)
+    for last in (GREY[:1, :1], GREY[:1, :1].tolist(), {"file": coded(png(GREY[:1, :1]))}):
+        assert len(answers(classifier, [GREY, cine])) == 2
+        words = "brings the request to 20,673 pixels; 20,672 are allowed, send the rest in another request"
+        with pytest.raises(EchosynthError, match=rf"inputs\[2\] .*{words}"):
+            answers(classifier, [GREY.tolist(), cine, last])
+
+
+def test_only_frames_that_are_looked_at_count(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_avi(tmp_path / "cine.avi", frames=[np.full((48, 48, 3), level, np.uint8) for level in range(200)])
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", FRAMES * 48 * 48)
+    assert len(answers(classifier, [{"file": coded(path.read_bytes())}])) == 1
+
+
+def test_a_cine_is_decoded_frame_by_frame(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = []
+    opened = clips.opened
+
+    def watched(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame in frames:
+            alive.append(weakref.ref(frame))
+            most.append(sum(frame() is not None for frame in alive))
+            yield frame
+            del frame
+
+    def watch(path: Path, count: int) -> Stream:
+        stream = opened(path, count)
+        return Stream(watched(stream.frames), stream.numbers, stream.spacing, stream.total)
+
+    monkeypatch.setattr(requests, "opened", watch)
+    answers(classifier, [{"file": coded(write_avi(tmp_path / "cine.avi", 20).read_bytes())}] * 2)
+    assert len(most) == 40 and max(most) <= 3
+
+
+def test_one_bad_input_refuses_the_request(classifier: ViewClassifier) -> None:
+    good = [{"file": coded(png(GREY))}, GREY.tolist()]
+    assert len(answers(classifier, [*good, *good])) == 4
+    with pytest.raises(EchosynthError, match=r"^inputs\[2\] has a file of 0 bytes; send one with content$"):
+        answers(classifier, [*good, {"file": ""}, *good, {"file": "?"}])

@@ -29,3 +29,12 @@ def test_a_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["export", str(tmp_path / "onnx"), "--model", "no/such/folder"]) == 1
     assert "there is no no/such/folder" in capsys.readouterr().err
     assert not (tmp_path / "onnx").exists()
+
+
+def test_the_working_directory_is_no_place_for_it(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("echosynth.classify.onnx.PACKAGES", ())
+    assert cli.main(["export", ".", "--model", str(classifier_folder)]) == 1
+    assert capsys.readouterr().err == "error: . is the working directory or holds it; name a new folder\n"

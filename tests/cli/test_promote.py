@@ -59,6 +59,12 @@ def test_a_refusal_prints_the_table_and_names_the_gate(decide: list[Any], capsys
     assert decide == [(None, "", False)]
 
 
+def test_a_reason_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    assert cli.main(["promote"]) == 1
+    assert capsys.readouterr().err == "error: --reason is empty; say why, for the record\n"
+
+
 def test_an_acceptance_says_who_went(decide: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     decide.append(ACCEPTED)
     assert cli.main(["promote", "3", "--reason", "better"]) == 0

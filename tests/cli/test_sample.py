@@ -141,7 +141,7 @@ def test_wrong_folders_get_one_sentence(model, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for folder, out, words in [
         (tmp_path / "nothing", "out", "nothing holds no model"),
-        (model, "mine", "holds thesis.txt, which is no part of an image set"),
+        (model, "mine", "holds thesis.txt, which this command did not write"),
         (model, "file", "file is a file"),
     ]:
         assert run(folder, tmp_path / out) == 1

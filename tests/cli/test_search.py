@@ -38,7 +38,8 @@ def test_the_ranking_and_the_status(
 
     monkeypatch.setattr("echosynth.experiments.search.search", search)
     assert cli.main(["search", "space.yaml", "--trials", "3"]) == status
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert ("No experiment has best.validation_macro_auprc" in err) != bool(score)
     assert "steps-12_01234567" in out
     assert ("0.7500" in out) == ("dvc exp apply" in out) == bool(score)
 

@@ -43,8 +43,8 @@ def test_a_dry_run_lists_the_experiments_and_runs_none(
 def test_the_ranking_goes_to_stdout_and_failures_to_stderr_with_status_1(
     grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def execute(experiments: Sequence[queue.Experiment], workers: int) -> dict[str, list[str]]:
-        assert workers == 2
+    def execute(experiments: Sequence[queue.Experiment], count: int, *, score: str) -> dict[str, list[str]]:
+        assert (count, score) == (2, "best.validation_macro_auprc")
         return {experiments[0].name: ["error: the loss is nan"]}
 
     monkeypatch.setattr("echosynth.experiments.sweep.execute", execute)
@@ -85,7 +85,7 @@ def test_a_very_large_grid_says_so_before_it_starts(grid: Path, capsys: pytest.C
 def test_ctrl_c_is_one_sentence(
     grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "execute", interrupted)

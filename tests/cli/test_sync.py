@@ -9,7 +9,8 @@ from tests.track.results import PARAMS, Repository, cell, changed, object_of
 
 from echosynth import cli
 from echosynth.cli.sync import rebuilt
-from echosynth.track import offline, runs
+from echosynth.track import offline, runs, store
+from echosynth.track.runs import finish_parent
 from echosynth.track.sync import Synced
 
 
@@ -20,6 +21,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
+    store._lost.clear()
     return Repository()
 
 
@@ -36,7 +38,15 @@ def test_what_was_done_is_said(repository: Repository, capsys: pytest.CaptureFix
 
     assert cli.main(["sync", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert {"sent": 0, "closed": [], "results": 1, "rows": 0, "children": 0, "missing": 0}.items() <= said.items()
+    assert {
+        "sent": 0,
+        "waiting": 0,
+        "closed": [],
+        "results": 1,
+        "rows": 0,
+        "children": 0,
+        "missing": 0,
+    }.items() <= said.items()
     assert list(said["skipped"]) == [f"commit {torn[:7]}"]
 
 
@@ -56,6 +66,23 @@ def test_what_waits_is_sent_and_what_is_dead_is_closed_before(
         "2 child runs and pages are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for older commits, "
         "`dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again",
     ]
+
+
+def test_runs_that_wait_for_a_server_are_named_where_none_is_set(
+    repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.result()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody answers there
+    finish_parent({"test.macro_f1": 0.5}, {})
+    assert "the runs are kept in .resume/offline" in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert cli.main(["sync"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "1 runs wait for the tracking server that did not answer; `MLFLOW_TRACKING_URI=http://SERVER:PORT "
+        "echosynth sync` sends them"
+    )
+    assert cli.main(["sync", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["waiting"] == 1
 
 
 def test_corrections_and_results_without_a_row_are_counted() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from echosynth.experiments import queue, sweep
+from echosynth.experiments import queue, rows, sweep, workers
 from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,8 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 @dataclass
 class FakeQueue:
     """What `echosynth.experiments.queue` does, without DVC: an experiment takes two looks at the queue.
+
+    Nothing is buried on which somebody may be at work: it would run twice.
 
     Attributes:
         outcomes: name -> what its attempts will be: "done", "failed", "unborn" (DVC fails before the first stage) or
@@ -70,11 +72,11 @@ class FakeQueue:
         self.logs.pop(name, None)
 
     def bury(self, name: str) -> None:
-        if name in self.orphans:
-            self.orphans.discard(name)
-            del self.running[name]
-            self.ended.add(name)
-            self.logs[name] = ["killed"]
+        assert name in self.orphans
+        self.orphans.discard(name)
+        del self.running[name]
+        self.ended.add(name)
+        self.logs[name] = ["what it printed before it was killed"]
 
     def state(self) -> queue.State:
         alive = self.workers.alive if self.workers else 0
@@ -129,7 +131,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     """The queue that pretends, in the place of DVC's."""
     pretended = FakeQueue()
 
-    def workers(count: int, lock: int) -> FakeWorkers:
+    def team(count: int, lock: int) -> FakeWorkers:
         pretended.workers = FakeWorkers(count, lock, fake=pretended)
         return pretended.workers
 
@@ -139,7 +141,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     monkeypatch.setattr(queue, "finished", lambda: frozenset(pretended.results))
     monkeypatch.setattr(queue, "log_tail", lambda name: pretended.logs.get(name, []))
     monkeypatch.setattr(queue, "scores", lambda name: pretended.scores(pretended.results[name]))
-    monkeypatch.setattr(queue, "Workers", workers)
+    monkeypatch.setattr(sweep, "Workers", team)
     monkeypatch.setattr(sweep, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(sweep, "_close_dead_runs", lambda: None)
+    monkeypatch.setattr(rows, "close_dead", list)
+    monkeypatch.setattr(rows, "settle", lambda names: [])
+    monkeypatch.setattr(workers, "end_orphans", lambda names: None)
     return pretended

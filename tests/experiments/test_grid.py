@@ -83,12 +83,30 @@ def test_what_is_wrong_is_named_with_file_and_parameter(
         read_grid(write(text), base)
 
 
-def test_a_score_that_the_report_does_not_have_is_refused_with_the_nearest(base: dict[str, Any], write: Write) -> None:
+@pytest.fixture
+def report(base: dict[str, Any]) -> None:
+    """A report of one subset."""
     Path("reports").mkdir()
-    Path("reports/metrics.json").write_text(json.dumps({"test": {"macro_f1": 0.5}}))
+    Path("reports/metrics.json").write_text(json.dumps({"test": {"macro_f1": 0.5}, "auprc": {"mixed_400": 0.5}}))
+
+
+def test_a_score_that_no_report_has_is_refused_with_the_nearest(
+    base: dict[str, Any], report: None, write: Write
+) -> None:
     path = write("parameters: {classifier.augment: [0.1]}\nscore: test.macro_f")
     with pytest.raises(EchosynthError, match=r"score = test.macro_f is not in .*; did you mean test.macro_f1\?"):
         read_grid(path, base)
+    path = write("parameters: {classifier.augment: [0.1]}\nscore: macro_f1")
+    with pytest.raises(EchosynthError, match=r"score = 'macro_f1' is no name of a number"):
+        read_grid(path, base)
+
+
+def test_a_score_that_the_experiments_may_write_is_a_warning(
+    base: dict[str, Any], report: None, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for score, warned in (("auprc.mixed_800", True), ("shift.macro_f1", True), ("auprc.mixed_400", False)):
+        assert read_grid(write(f"parameters: {{classifier.augment: [0.1]}}\nscore: {score}"), base).goal.score == score
+        assert (f"score = {score} is not in reports/metrics.json" in capsys.readouterr().err) == warned
 
 
 def test_names_are_readable_unique_and_git_takes_them(base: dict[str, Any], write: Write) -> None:

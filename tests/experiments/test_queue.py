@@ -1,17 +1,18 @@
-"""What experiments start from, and that one call at a time runs them; DVC itself in tests/stages/test_sweep.py."""
+"""What experiments start from, what is in the queue, and what came out; DVC itself in tests/stages/test_sweep.py."""
 
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from echosynth.errors import EchosynthError
-from echosynth.experiments import queue
+from echosynth.experiments import queue, workers
 from echosynth.experiments.queue import Experiment
-from echosynth.files import fingerprint
+from echosynth.files import file_hash, fingerprint
 
 
 def git(*words: str) -> str:
@@ -92,19 +93,67 @@ def test_results_and_scores_are_found_whatever_was_committed_since(project: Path
         git("commit", "-qm", "next", "--allow-empty")
 
 
-def test_a_second_call_waits_for_the_first_and_for_workers_that_outlive_it(project: Path) -> None:
-    code = (
-        "from echosynth.experiments import queue\n"
-        "with queue.alone():\n"
-        "    print('mine', flush=True)\n"
-    )  # fmt: skip
-    with queue.alone() as lock:
-        heir = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
-    second = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert second.stdout and second.stderr
-    assert "waiting for experiments of another call" in second.stderr.readline()
-    heir.kill()
-    heir.wait()
-    assert second.stdout.read() == "mine\n"
-    assert second.wait() == 0
-    second.stderr.close()
+def test_scores_of_an_experiment_that_did_not_reach_the_report_are_its_baseline_s_and_do_not_count(
+    project: Path,
+) -> None:
+    commit = git("rev-parse", "HEAD")
+    (project / "reports").mkdir()
+    scores = project / "reports/metrics.json"
+    scores.write_text(json.dumps({"test": {"macro_f1": 0.5}}))
+    out = f"{{path: reports/metrics.json, md5: {file_hash(scores)}}}"
+    (project / "dvc.lock").write_text(f"stages: {{report: {{params: {{params.yaml: {{a: 1}}}}, outs: [{out}]}}}}")
+    for name, value in (("whole", 1), ("part", 2)):
+        (project / "params.yaml").write_text(f"a: {value}")
+        git("add", "-A")
+        git("commit", "-qm", "an experiment")
+        git("update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", "HEAD")
+    assert queue.scores("whole") == {"test.macro_f1": 0.5}
+    assert queue.scores("part") == {}
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A queue in which the experiments a, b and c were begun: a's process is there, b's has ended, c has none yet.
+
+    It has nothing that could ask the workers.
+    """
+    monkeypatch.chdir(tmp_path)
+    tasks = [
+        SimpleNamespace(
+            async_result=SimpleNamespace(id=f"task {name}"), entry=SimpleNamespace(name=name, stash_rev=rev)
+        )
+        for name, rev in (("a", "aaa"), ("b", "bbb"), ("c", "ccc"))
+    ]
+    marked: list[str] = []
+    backend = SimpleNamespace(mark_as_failure=lambda task, reason: marked.append(task))
+    fake = SimpleNamespace(
+        iter_queued=list,
+        _iter_active_tasks=lambda: iter(tasks),
+        _iter_processed=lambda: [(None, task.entry) for task in tasks],
+        proc={"aaa": SimpleNamespace(pid=1), "bbb": SimpleNamespace(pid=2)},
+        celery=SimpleNamespace(backend=backend),
+        marked=marked,
+    )
+    monkeypatch.setattr(queue, "_celery_queue", lambda root: fake)
+    monkeypatch.setattr(workers, "experiment_of", lambda process: "aaa" if process == 1 else "")
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("work", "lost"),
+    [
+        ([], ["b", "c"]),
+        (["aaa"], ["b", "c"]),
+        (["aaa", ""], []),  # this one begins or ends one of them, and answers no question meanwhile
+        (["aaa", "bbb"], ["c"]),  # its process has come since
+        (["", ""], []),
+    ],
+)
+def test_an_experiment_is_lost_when_no_worker_can_have_it(
+    begun: Any, monkeypatch: pytest.MonkeyPatch, work: list[str], lost: list[str]
+) -> None:
+    monkeypatch.setattr(workers, "at_work", lambda: work)
+    assert [name for name, held in queue.state().running.items() if not held] == lost
+    for name in "abc":
+        queue.bury(name)
+    assert begun.marked == [f"task {name}" for name in lost]

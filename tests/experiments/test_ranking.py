@@ -50,6 +50,7 @@ def test_it_fits_the_terminal(width: int) -> None:
     text = table(ROWS, GOAL, width)
     assert max(map(len, text.splitlines())) <= width
     assert column(text, "validation_macro_auprc") == ["0.9500", "0.9000", "0.8000"]
+    assert [name[-8:] for name in column(text, "experiment")] == ["01234561", "01234562", "01234560"]
 
 
 def test_names_that_end_alike_are_shown_in_full() -> None:

@@ -10,6 +10,7 @@ import pytest
 from echosynth.errors import EchosynthError
 from echosynth.experiments import search as module
 from echosynth.experiments.search import Space, read_space, search
+from echosynth.experiments.sweep import execute
 
 pytest.importorskip("optuna", reason="needs requirements-extra.txt")
 
@@ -95,17 +96,31 @@ def test_a_killed_trial_is_taken_up(space: Space, fake: Any, monkeypatch: pytest
     assert len(rows) == 3 and all(row.scores for row in rows)
 
 
-def test_a_killed_trial_of_another_state_of_the_code_is_recorded_as_failed(
+def test_with_another_state_of_the_code_it_starts_anew_and_says_so(
+    space: Space, fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = search(space, 2)
+    assert "starts anew" not in capsys.readouterr().err
+    fake.origin = "there"
+    second = search(space, 2)
+    assert "grid.yaml: the space, params.yaml, the commit, code or data are others" in capsys.readouterr().err
+    assert not {row.name for row in first} & {row.name for row in second} and len(fake.put_names) == 4
+    fake.origin = "here"
+    assert search(space, 2) == first
+
+
+def test_a_change_of_the_code_meanwhile_ends_it_and_mixes_no_scores(
     space: Space, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> dict[str, list[str]]:
-        raise KeyboardInterrupt
+    def edited(*words: Any) -> dict[str, list[str]]:
+        fake.origin = "there"
+        return execute(*words)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "execute", killed)
-        search(space, 2)
-    fake.origin = "there"
-    assert [bool(row.scores) for row in search(space, 2)] == [False, True]
+    with monkeypatch.context() as patch, pytest.raises(EchosynthError, match="changed during the search"):
+        patch.setattr(module, "execute", edited)
+        search(space, 3)
+    fake.origin = "here"
+    assert len(search(space, 1)) == 1
 
 
 def test_a_combination_that_is_not_allowed_is_a_failed_trial(
@@ -129,9 +144,10 @@ def test_spaces_never_meet(space: Space, base: dict[str, Any], write: Write) -> 
         read_space(write(SPACE + "direction: minimize"), base),
         read_space(write(SPACE), base | {"sample": base["sample"] | {"seed": 99}}),
     ]
-    assert len({space.study_name(), *(other.study_name() for other in others)}) == 5
+    assert len({space.study_name("here"), *(other.study_name("here") for other in others)}) == 5
+    assert space.study_name("there") != space.study_name("here")
     same = write(SPACE + "# a comment\ncolumns: [test.macro_f1]")
-    assert read_space(same, base).study_name() == space.study_name()
+    assert read_space(same, base).study_name("here") == space.study_name("here")
 
 
 def test_two_at_once_do_not_take_each_other_s_trials(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:

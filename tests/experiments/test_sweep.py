@@ -1,12 +1,13 @@
 """How a sweep watches over the queue; with DVC itself in tests/stages/test_sweep.py."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from echosynth.errors import EchosynthError
-from echosynth.experiments import queue
+from echosynth.experiments import queue, rows, sweep, workers
 from echosynth.experiments.queue import Experiment
 from echosynth.experiments.sweep import execute
 
@@ -80,10 +81,88 @@ def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(fake: Any)
     assert fake.put_names.count("b") == 5
 
 
-def test_an_experiment_whose_worker_was_killed_is_begun_again(fake: Any) -> None:
-    fake.outcomes = {"b": ["orphan", "done"]}
+def test_an_experiment_whose_worker_was_killed_is_begun_again_which_is_no_failure_of_its_own(
+    fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.outcomes = {"b": ["orphan", "failed", "orphan", "done"]}
     assert execute(plan("a", "b", "c"), 2) == {}
     assert set(fake.results) == {"a", "b", "c"}
+    assert "b: its worker was killed; it begins again" in capsys.readouterr().err
+
+
+def test_what_is_left_of_a_killed_attempt_is_ended_before_the_next(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    put = queue.put
+
+    def close() -> list[str]:
+        done.append("close")
+        return []
+
+    def noted(experiment: Experiment) -> None:
+        done.append(f"put {experiment.name}")
+        put(experiment)
+
+    monkeypatch.setattr(workers, "end_orphans", lambda names: done.extend(f"end {name}" for name in names))
+    monkeypatch.setattr(rows, "close_dead", close)
+    monkeypatch.setattr(queue, "put", noted)
+    fake.outcomes = {"a": ["orphan", "done"]}
+    assert execute(plan("a"), 1) == {}
+    assert done == ["end a", "put a", "end a", "close", "put a", "close"]
+
+
+def test_a_store_that_does_not_answer_ends_no_sweep(
+    fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(*_: object) -> list[str]:
+        raise EchosynthError("the server does not answer")
+
+    monkeypatch.setattr(rows, "close_dead", unreachable)
+    monkeypatch.setattr(rows, "settle", unreachable)
+    fake.outcomes = {"a": ["failed", "done"]}
+    assert execute(plan("a", "b"), 1) == {}
+    assert set(fake.results) == {"a", "b"}
+    assert "the server does not answer" in capsys.readouterr().err
+
+
+def test_what_another_call_left_in_the_queue_is_named(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.waiting = ["old", "b"]
+    assert execute(plan("a", "b"), 1) == {}
+    said = capsys.readouterr().err
+    assert "old: queued by another call, and run first; `dvc queue remove NAME`" in said
+    assert execute(plan("c"), 1) == {}
+    assert "queued by another call" not in capsys.readouterr().err
+
+
+def test_rows_are_seen_to_of_what_ran_and_those_without_one_are_named(
+    fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[list[str]] = []
+
+    def settle(names: Sequence[str]) -> list[str]:
+        seen.append(list(names))
+        return ["c"]
+
+    monkeypatch.setattr(rows, "settle", settle)
+    fake.results, fake.outcomes = {"a": ()}, {"b": ["failed"]}
+    assert set(execute(plan("a", "b", "c"), 1)) == {"b"}
+    assert seen == [["c"]]
+    assert "c: DVC took everything from its cache, so there is no new row in MLflow" in capsys.readouterr().err
+
+
+def test_copies_go_at_the_start_and_at_the_end_even_of_a_stopped_sweep(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def stopped() -> queue.State:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "remove_copies", lambda: calls.append(list(fake.put_names)))
+    assert execute(plan("a"), 1) == {}
+    monkeypatch.setattr(sweep, "_events", lambda *_: iter([stopped()]))
+    with suppress(KeyboardInterrupt):
+        execute(plan("b"), 1)
+    assert calls == [[], ["a"], ["a"], ["a", "b"]]
 
 
 def test_workers_that_die_again_and_again_are_given_up(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +179,7 @@ def test_workers_that_die_again_and_again_are_given_up(fake: Any, monkeypatch: p
         def keep(self, queued: int) -> None:
             self.died += 1
 
-    monkeypatch.setattr(queue, "Workers", Dying)
+    monkeypatch.setattr(sweep, "Workers", Dying)
     with pytest.raises(EchosynthError, match="workers end again and again"):
         execute(plan("a"), 1)
 
@@ -123,3 +202,11 @@ def test_a_kill_at_any_moment_loses_nothing(fake: Any, monkeypatch: pytest.Monke
     looks = iter(range(1000))
     assert execute(plan(*"abcd"), 2) == {}
     assert sorted(fake.results) == list("abcd")
+
+
+def test_a_score_that_is_missing_is_named_at_the_first_result(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.scores = lambda overrides: {"test.macro_f1": 0.5}
+    assert execute(plan("a", "b"), 1, score="auprc.mixed_7") == {}
+    assert capsys.readouterr().err.count("has a result without auprc.mixed_7") == 1
+    assert execute(plan("c"), 1, score="test.macro_f1") == {}
+    assert "without" not in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_who_decided_is_told(validation, decide, review):
         ("group: {a: keep}", "sections groups and recordings and nothing else"),
         ("- a", "sections groups and recordings and nothing else"),
         ("groups: {a", "no valid YAML"),
-        ("groups: {a: no}", "groups: a is False; write keep or drop"),
+        ("groups: {a: no}", "groups: a is 'no'; write keep or drop"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, words):

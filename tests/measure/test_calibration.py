@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from echosynth.measure.calibration import calibration_error
+from echosynth.measure.calibration import calibration_error, evaluate_calibrated
+from echosynth.measure.scores import evaluate, headline
 
 
 def called(sure: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,3 +42,12 @@ def test_an_honest_classifier_is_near_zero_and_few_images_are_enough() -> None:
     sure = rng.uniform(0.4, 1, 20000)
     assert calibration_error(*called(sure, rng.random(20000) < sure), 10) < 0.02
     assert calibration_error(*called(np.array([0.8]), np.array([True])), 10) == pytest.approx(0.2)
+
+
+def test_it_stands_beside_the_other_scores_and_in_the_headline() -> None:
+    probabilities, labels = called(np.linspace(0.5, 0.95, 12), np.arange(12) % 3 > 0)
+    groups = np.arange(12) // 2
+    scores = evaluate_calibrated(probabilities, labels, groups, groups, 3, 20, 1)
+    plain = evaluate(probabilities, labels, groups, groups, 20, 1)
+    assert scores == plain | {"calibration_error": calibration_error(probabilities, labels, 3)}
+    assert headline(scores, "test") == headline(plain, "test") | {"test.calibration_error": scores["calibration_error"]}

@@ -16,12 +16,13 @@ from echosynth.measure.gates import (
     privacy_gate,
     registered_gate,
     regression_gates,
+    size_gate,
 )
 from echosynth.measure.scores import evaluate, macro_auprc, resample
 from echosynth.sections import PromotionParams
 from echosynth.views import VIEWS
 
-AUDIT = {"synthetic_images": 1000, "training_hash": "abc", "near_copies": 0.02, "quantile": 0.01}
+AUDIT = {"synthetic_hash": "123", "training_hash": "abc", "near_copies": 0.02, "quantile": 0.01}
 
 
 @pytest.fixture
@@ -118,6 +119,25 @@ def test_without_a_champion_there_is_no_regression_and_the_table_says_so(gates: 
     assert {gate.value for gate in found} == {"no champion yet"}
 
 
+@pytest.mark.parametrize(
+    ("champion", "allowed", "passed"),
+    [(None, False, True), (32, False, True), (64, False, False), (64, True, True)],
+)
+def test_a_champion_of_another_picture_size(
+    gates: PromotionParams, champion: int | None, allowed: bool, passed: bool
+) -> None:
+    gates = gates.model_copy(update={"allow_other_size": allowed})
+    assert size_gate(32, champion, gates).passed == passed
+    comparable = champion in (None, 32)
+    assert {gate.passed for gate in regression_gates(None, gates, comparable=comparable)} == {passed}
+
+
+def test_limits_say_what_they_depend_on(gates: PromotionParams) -> None:
+    gates = gates.model_copy(update={"alpha": 0.1, "calibration_bins": 7})
+    assert regression_gates(None, gates)[0].limit == "lower bound at least -0.05 (alpha 0.1)"
+    assert calibration_gate(0.0, gates).limit == "at most 0.1 (7 bins)"
+
+
 def test_calibration_and_patients(gates: PromotionParams) -> None:
     assert calibration_gate(0.1, gates).passed and not calibration_gate(0.101, gates).passed
     assert patients_gate(0).passed and not patients_gate(1).passed
@@ -130,19 +150,22 @@ def test_calibration_and_patients(gates: PromotionParams) -> None:
         (None, 1000, False, "no privacy audit"),
         (AUDIT, 1000, True, "0.020 (0.01 expected)"),
         (AUDIT | {"near_copies": 0.051}, 1000, False, "0.051 (0.01 expected)"),
-        (AUDIT, 999, False, "the audit is of other images"),
+        (AUDIT | {"near_copies_by_view": {"A2C": 0.051, "A4C": 0.01}}, 1000, False, "0.020, A2C 0.051 (0.01 expected)"),
+        (AUDIT | {"near_copies_by_view": {"A2C": 0.03, "A4C": 0.01}}, 1000, True, "0.020, A2C 0.030 (0.01 expected)"),
+        (AUDIT | {"synthetic_hash": "456"}, 1000, False, "the audit is of other images"),
+        ({key: AUDIT[key] for key in AUDIT if key != "synthetic_hash"}, 1000, False, "the audit is of other images"),
         (AUDIT | {"training_hash": "def"}, 1000, False, "the audit is of other images"),
     ],
 )
 def test_synthetic_images_need_an_audit(
     gates: PromotionParams, audit: dict[str, Any] | None, synthetic: int, passed: bool, value: str
 ) -> None:
-    gate = privacy_gate(audit, synthetic, "abc", gates)
+    gate = privacy_gate(audit, synthetic, "123", "abc", gates)
     assert (gate.passed, gate.value) == (passed, value)
 
 
 def test_the_audit_can_be_switched_off_and_the_table_says_so(gates: PromotionParams) -> None:
-    gate = privacy_gate(None, 1000, "abc", gates.model_copy(update={"require_privacy_audit": False}))
+    gate = privacy_gate(None, 1000, "123", "abc", gates.model_copy(update={"require_privacy_audit": False}))
     assert gate.passed and gate.limit == "not asked for"
 
 

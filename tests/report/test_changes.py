@@ -16,7 +16,6 @@ import yaml
 
 from echosynth.errors import EchosynthError
 from echosynth.images.store import write_image_set
-from echosynth.report import changes_inputs
 from echosynth.report.changes import page, write
 from echosynth.report.changes_figures import auprc_figure, draw
 from echosynth.report.changes_inputs import find_state, working_tree
@@ -99,9 +98,8 @@ def synthetic_set(folder: Path, level: int, synthetic: bool = True) -> dict[str,
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """DVC's cache; asking DVC for it takes a second."""
-    monkeypatch.setattr(changes_inputs, "_cache_folder", lambda project: tmp_path / "cache")
+def cache(tmp_path: Path) -> Path:
+    """DVC's cache, which the settings of the project have moved out of it."""
     return tmp_path / "cache"
 
 
@@ -112,6 +110,8 @@ def commit(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Repo
     folder.mkdir()
     monkeypatch.chdir(folder)
     git(folder, "init", "-q", "-b", "main")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text(f"[cache]\n    dir = {cache}\n")
 
     def make(
         params: dict[str, Any] = PARAMS,
@@ -366,7 +366,7 @@ def test_unknown_names_and_states_without_results_are_refused(commit: Repository
             find_state(name)
 
 
-def test_without_git_or_a_repository_it_is_said(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_or_a_repository_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(EchosynthError, match=r"not a git repository.*run from the project's root"):
@@ -390,3 +390,19 @@ def test_a_folder_with_other_things_is_not_replaced(commit: Repository, tmp_path
     with pytest.raises(EchosynthError, match="name a new folder"):
         write(state, state, tmp_path / "out")
     assert (tmp_path / "out/thesis.tex").read_text() == "years of work"
+    (tmp_path / "out/thesis.tex").unlink()
+    (tmp_path / "out/report.md").write_text("# Months of work\n\n![photo](photo.png)\n")
+    (tmp_path / "out/photo.png").write_bytes(b"png")
+    with pytest.raises(EchosynthError, match="which this command did not write; name a new folder"):
+        write(state, state, tmp_path / "out")
+    assert (tmp_path / "out/photo.png").read_bytes() == b"png"
+
+
+def test_a_picture_that_somebody_added_is_not_deleted(commit: Repository, tmp_path: Path) -> None:
+    state = find_state(commit())
+    write(state, state, tmp_path / "out")
+    write(state, state, tmp_path / "out")
+    (tmp_path / "out/photo.png").write_bytes(b"png")
+    with pytest.raises(EchosynthError, match=r"out holds photo\.png, which this command did not write"):
+        write(state, state, tmp_path / "out")
+    assert (tmp_path / "out/photo.png").read_bytes() == b"png"

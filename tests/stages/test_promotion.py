@@ -47,7 +47,7 @@ def test_a_version_goes_through_the_gates_into_use_and_back(finished: Path, run:
     first = found[1]
 
     # Six steps of training reach no floor: the demo's gates refuse it and say why.
-    refused = run("echosynth", "promote", first, "--json", check=False)
+    refused = run("echosynth", "promote", first, "--reason", "a trial", "--json", check=False)
     assert refused.returncode == 1
     decision = json.loads(refused.stdout[refused.stdout.index("{\n") : refused.stdout.rindex("}\n") + 1])
     assert "macro F1" in decision["failed"]
@@ -95,6 +95,12 @@ def test_the_audit_of_synthetic_images_is_there_and_reproducible(finished: Path,
     assert privacy["training_images"] == 60 and privacy["synthetic_images"] == 32
     assert 0 <= privacy["near_copies"] <= 1
     assert 0 <= privacy["held_out_near_copies"] <= 0.2
+    arms = {
+        arm: finished / f"models/classifiers/{arm}-60-resnet18/seed-0/metrics.json" for arm in ("real", "synthetic")
+    }
+    stored = {arm: json.loads(path.read_text()) for arm, path in arms.items()}
+    assert stored["synthetic"]["synthetic_hash"] == privacy["synthetic_hash"]
+    assert "synthetic_hash" not in stored["real"]
     run("dvc", "repro", "--force", "--single-item", "fidelity@60")
     assert report.read_bytes() == before
     assert "up to date" in run("dvc", "status").stdout
@@ -116,3 +122,31 @@ def test_scores_are_not_lost_when_no_server_answers(finished: Path, environment:
     assert "`echosynth register` does it later" in done.stderr
     assert report.read_bytes() == before
     shutil.rmtree(finished / ".resume" / "offline")  # the runs that wait for that server
+
+
+def test_the_inputs_of_runs_are_named_by_the_hashes_of_dvc(finished: Path) -> None:
+    stages = yaml.safe_load((finished / "dvc.lock").read_text())["stages"].values()
+    known = {entry["path"]: entry["md5"] for one in stages for entry in (*one.get("deps", []), *one["outs"])}
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("echosynth").experiment_id], order_by=["start_time ASC"])
+    wanted = {
+        "resnet18 synthetic 60 seed 0": {
+            "subset-60": "data/split/subsets/60.csv",
+            "validation": "data/split/assignment.csv",
+            "synthetic-60": "data/synthetic/60",
+        },
+        "fidelity 60": {"synthetic-60": "data/synthetic/60", "validation": "data/split/assignment.csv"},
+        "final model": {
+            "test": "data/split/assignment.csv",
+            "shift-camus": "data/shift/camus",
+            "shift-unity": "data/shift/unity",
+        },
+    }
+    for name, inputs in wanted.items():
+        first = next(run for run in runs if run.info.run_name == name)
+        found = {item.dataset.name: item.dataset.digest for item in first.inputs.dataset_inputs}
+        assert found == {dataset: known[path] for dataset, path in inputs.items()}
+    pictures = {item.path for item in client.list_artifacts(first.info.run_id)}
+    assert {
+        f"{kind}_{split}.png" for kind in ("confusion", "precision_recall") for split in ("test", "shift")
+    } <= pictures

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,6 +23,8 @@ STAGE = """
 import os, time
 from pathlib import Path
 
+import psutil
+
 from echosynth.yaml12 import read_yaml
 from echosynth.files import write_json
 from echosynth.track.runs import child_run, finish_parent
@@ -30,11 +32,26 @@ from echosynth.track.runs import child_run, finish_parent
 params = read_yaml("params.yaml")
 steps = params["classifier"]["steps"]
 marks = Path(os.environ["DVC_ROOT"]) / "marks"
+first = not (marks / f"begun-{steps}").exists()
+
+
+def kill(*words):
+    # What of DVC is above this process, or this process itself.
+    for process in reversed(psutil.Process().parents()):
+        if any(word in process.cmdline() for word in words):
+            process.kill()
+
+
 with child_run(f"train {steps}", "train"):
-    if steps == 13 or steps == 14 and not (marks / "14").exists():
-        (marks / str(steps)).touch()
+    with (marks / f"begun-{steps}").open("a") as stream:
+        stream.write(f"{os.getpid()}\\n")
+    if steps == 13 or steps == 14 and first:
         raise RuntimeError(f"{steps} steps bring bad luck")
-    (marks / f"begun-{steps}").touch()
+    if steps == 16 and first:
+        kill("exec-run")
+        time.sleep(3600)
+    if steps == 17 and first:
+        kill("queue-worker")
     while (marks / "wait").exists():
         time.sleep(0.05)
 score = 1 - abs(steps - 11) / 100
@@ -42,6 +59,27 @@ Path("models").mkdir(exist_ok=True)
 Path("models/net").write_text(f"{steps} steps")
 write_json("reports/metrics.json", {"best": {"validation_macro_auprc": score}, "test": {"macro_auprc": score / 2}})
 finish_parent({"best.validation_macro_auprc": score}, params)
+if steps == 15 and first:
+    kill("exec-run", "queue-worker")
+"""
+DEADLINE = 1800.0  # seconds, beyond what the slowest machine needs
+DEAF = """
+import sys, time
+from pathlib import Path
+
+if "queue-worker" in sys.orig_argv:
+    from dvc.repo.experiments.executor.local import TempDirExecutor
+    from kombu.pidbox import Node
+
+    begin = TempDirExecutor.from_stash_entry.__func__
+
+    def slow(*words, **options):
+        (Path(__file__).parent / "slow").touch()
+        time.sleep(12)
+        return begin(*words, **options)
+
+    TempDirExecutor.from_stash_entry = classmethod(slow)
+    Node.reply = lambda *_, **__: None
 """
 PIPELINE = """
 stages:
@@ -59,14 +97,16 @@ def bare_environment() -> dict[str, str]:
     """The environment of this process without what DVC and MLflow would take from it."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
     identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return kept | identity | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}
+    return kept | identity | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}marks", "COLUMNS": "100"}
 
 
 def call(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a project; `dvc` need not be on the path of the one who calls echosynth."""
     if words[0] in ("echosynth", "dvc"):
         words = (sys.executable, "-m", {"echosynth": "echosynth.cli", "dvc": "dvc"}[words[0]], *words[1:])
-    return subprocess.run(words, cwd=project, env=bare_environment(), check=False, text=True, capture_output=True)
+    return subprocess.run(
+        words, cwd=project, env=bare_environment(), check=False, text=True, capture_output=True, timeout=DEADLINE
+    )
 
 
 @pytest.fixture
@@ -164,6 +204,20 @@ def test_two_workers_lose_no_run_and_no_artifact(fresh: Path) -> None:
     assert len(runs(fresh)[0]) == 4
 
 
+def test_a_combination_that_is_the_baseline_has_a_result_and_says_that_it_has_no_row(small: Path) -> None:
+    assert call(small, "echosynth", "sweep", grid(small, 11)).returncode == 0
+    (name,) = (run.data.tags["dvc.exp_name"] for run in runs(small)[0])
+    assert call(small, "dvc", "exp", "apply", name).returncode == 0
+    for command in ("git add -A", "git commit -qm best"):
+        done = call(small, *command.split())
+        assert done.returncode == 0, done.stderr
+    done = call(small, "echosynth", "sweep", grid(small, 11))
+    assert done.returncode == 0, done.stderr
+    assert ranking(done.stdout) == ["11"] and name not in done.stdout
+    assert "DVC took everything from its cache, so there is no new row in MLflow" in done.stderr
+    assert len(runs(small)[0]) == 1
+
+
 def start(project: Path, *words: str) -> subprocess.Popen[bytes]:
     """A command of echosynth that runs meanwhile; marks/err says what it has to say."""
     with (project / "marks/err").open("wb") as stream:
@@ -174,6 +228,26 @@ def start(project: Path, *words: str) -> subprocess.Popen[bytes]:
             stdout=subprocess.DEVNULL,
             stderr=stream,
         )
+
+
+def wait_for(what: str, condition: Callable[[], object], process: subprocess.Popen[bytes], project: Path) -> None:
+    """Wait until a command has come so far; it has to be running then."""
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        said = (project / "marks/err").read_text()
+        assert process.poll() is None, f"it ended before {what}: {said}"
+        assert time.monotonic() < until, f"not within {DEADLINE:.0f} s: {what}; it said: {said}"
+        time.sleep(0.05)
+    assert process.poll() is None, (project / "marks/err").read_text()
+
+
+def ended(process: subprocess.Popen[bytes], project: Path) -> tuple[int, str]:
+    """Exit status of a command, and what it said, when it has ended."""
+    try:
+        status = process.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"no end within {DEADLINE:.0f} s; it said: {(project / 'marks/err').read_text()}")
+    return status, (project / "marks/err").read_text()
 
 
 def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -200,41 +274,107 @@ def begun(project: Path, *words: str, marks: int = 1) -> Iterator[subprocess.Pop
     """A command of echosynth whose experiments wait in the middle of their stage."""
     (project / "marks/wait").touch()
     process = start(project, *words)
-    while process.poll() is None and len(list((project / "marks").glob("begun-*"))) < marks:
-        time.sleep(0.1)
-    assert process.poll() is None, (project / "marks/err").read_text()
     try:
+        wait_for(f"{marks} stages", lambda: len(list((project / "marks").glob("begun-*"))) >= marks, process, project)
         yield process
     finally:
         (project / "marks/wait").unlink(missing_ok=True)
-        process.wait()
+        process.terminate()
+        ended(process, project)
+
+
+def kill_family(process: subprocess.Popen[bytes]) -> None:
+    """Kill a stage below a command, the two processes of dvc above it, and the worker."""
+    victim = next(child for child in descendants(process) if "src/train.py" in command(child))
+    family = [victim, *victim.parents()]
+    kill(family[: [one.pid for one in family].index(process.pid)])
+
+
+def statuses(found: Sequence[Run]) -> list[tuple[str, str]]:
+    """(classifier.steps, status) of parents."""
+    return sorted((run.data.params["classifier.steps"], run.info.status) for run in found)
+
+
+def times_begun(project: Path, steps: int) -> int:
+    return len((project / f"marks/begun-{steps}").read_text().splitlines())
+
+
+def copies(project: Path) -> list[Path]:
+    """Copies of the project in which experiments run."""
+    return list(project.glob(".dvc/tmp/exps/tmp*"))
 
 
 def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
     with begun(small, "sweep", grid(small, 10, 11), "--workers", "2", marks=2) as process:
-        victim = next(child for child in descendants(process) if "src/train.py" in command(child))
-        # The stage, the two processes of dvc above it, and the worker.
-        family = [victim, *victim.parents()]
-        kill(family[: [one.pid for one in family].index(process.pid)])
+        kill_family(process)
         (small / "marks/wait").unlink()
-        assert process.wait() == 0, (small / "marks/err").read_text()
+        status, said = ended(process, small)
+    assert status == 0, said
+    assert len(re.findall(r"its worker was killed; it begins again", said)) == 1
     parents, _ = runs(small)
-    assert sorted(run.data.params["classifier.steps"] for run in parents if run.info.status == "FINISHED") == [
-        "10",
-        "11",
-    ]
-    assert not [run for run in parents if run.info.status == "RUNNING"]
+    assert statuses(parents) == [("10", "FINISHED"), ("11", "FINISHED")]
+    assert sorted(times_begun(small, steps) for steps in (10, 11)) == [1, 2]
+    assert not copies(small)
+
+
+def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: Path) -> None:
+    (small / "marks/sitecustomize.py").write_text(DEAF)
+    with begun(small, "sweep", grid(small, 10), "--workers", "2") as process:
+        assert (small / "marks/slow").exists()
+        kill_family(process)
+        wait_for("a second attempt", lambda: times_begun(small, 10) > 1, process, small)
+        (small / "marks/wait").unlink()
+        status, said = ended(process, small)
+    assert status == 0, said
+    assert len(re.findall("begins again|is tried once more", said)) == 1, said
+    assert times_begun(small, 10) == 2
+    assert statuses(runs(small)[0]) == [("10", "FINISHED")]
+    assert not list(small.glob(".dvc/tmp/exps/celery/broker/in/*.celery.msg"))
+
+
+def test_a_killed_worker_s_run_is_failed_and_says_why(small: Path) -> None:
+    with begun(small, "sweep", grid(small, 10)) as process:
+        with (small / "src/train.py").open("a") as stream:
+            stream.write("# another state of the code, from which nothing is begun again\n")
+        kill_family(process)
+        status, said = ended(process, small)
+    assert status == 1
+    assert "the run train 10 of a killed process is marked as failed" in said
+    assert "changed since steps-10" in said
+    (parent,), (child,) = runs(small)
+    assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
+    assert "is gone); `dvc repro` goes on in this row" in parent.data.tags["error"]
+    assert "its process was killed, or the machine went down" in child.data.tags["error"]
+
+
+def test_one_finished_row_whatever_is_killed_when(small: Path) -> None:
+    # 15: dvc and the worker when the row is finished, and dvc has no result yet. 16: dvc alone; its stage would go on
+    # for an hour. 17: the worker alone; dvc goes on without it.
+    done = call(small, "echosynth", "sweep", grid(small, 15, 16, 17))
+    assert done.returncode == 0, done.stderr
+    assert sorted(ranking(done.stdout)) == ["15", "16", "17"]
+    parents, _ = runs(small)
+    (replaced,) = (run for run in parents if run.info.status != "FINISHED")
+    assert statuses(parents) == [("15", "FAILED"), ("15", "FINISHED"), ("16", "FINISHED"), ("17", "FINISHED")]
+    assert "DVC did not keep this result" in replaced.data.tags["error"]
+    assert [times_begun(small, steps) for steps in (15, 16, 17)] == [2, 2, 1]
+    for pid in (small / "marks/begun-16").read_text().splitlines():
+        assert not psutil.pid_exists(int(pid))
+    assert not copies(small)
 
 
 def test_a_stopped_sweep_leaves_no_process_behind(small: Path) -> None:
     with begun(small, "sweep", grid(small, 10)) as process:
         below = descendants(process)
         process.terminate()
-        assert process.wait() == 1
-        assert "stopped; call the same command again" in (small / "marks/err").read_text()
-        assert not psutil.wait_procs(below, timeout=60)[1]
-    parents, _ = runs(small)
-    assert [run.info.status for run in parents] == ["FAILED"]
+        status, said = ended(process, small)
+        assert status == 1
+        assert "stopped; call the same command again" in said
+        assert not psutil.wait_procs(below, timeout=DEADLINE)[1]
+    (parent,), (child,) = runs(small)
+    assert parent.info.status == "FAILED" and parent.data.tags["error"]
+    assert child.info.status in ("KILLED", "FAILED") and child.data.tags["error"]
+    assert not copies(small)
 
 
 def test_a_search_is_one_row_a_trial_and_goes_on(small: Path) -> None:
@@ -270,11 +410,9 @@ def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> N
     path = clone / "marks/grid.yaml"
     path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [60]}\ntargets: [diffusion]\n")
     process = start(clone, "sweep", str(path))
-    while process.poll() is None and not list(clone.glob(".resume/diffusion-*/state.safetensors")):
-        time.sleep(0.02)
-    assert process.poll() is None, (clone / "marks/err").read_text()
+    wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
     kill([*descendants(process), psutil.Process(process.pid)])
-    process.wait()
+    ended(process, clone)
 
     done = call(clone, "echosynth", "sweep", str(path))
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
 # Clock times and what only the machine knew.
 LOST = re.compile(r"system/.*|.*seconds.*|.*per_second.*")
-STAGES = ("diffusion", "sample", "classify", "fidelity", "final")
+STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "echo")
+UNWRITTEN = {("learning_rate", "classify"), ("learning_rate", "echo"), ("training_loss", "echo")}  # in no file
 Rows = dict[str, tuple[dict[str, str], dict[str, list[tuple[int, float]]]]]
 
 
@@ -41,11 +42,16 @@ def numbers(project: Path) -> Rows:
             {
                 key: sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, key))
                 for key in run.data.metrics
-                if not LOST.fullmatch(key) and (key, run.data.tags["echosynth.stage"]) != ("learning_rate", "classify")
+                if not LOST.fullmatch(key) and (key, run.data.tags["echosynth.stage"]) not in UNWRITTEN
             },
         )
         for name, run in found(project).items()
     }
+
+
+def inputs(run: Run) -> set[tuple[str, str]]:
+    """Names and hashes of the data that went into a run."""
+    return {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
 
 
 def synced(run: Command) -> dict[str, Any]:
@@ -73,6 +79,7 @@ def test_the_rows_come_back_after_the_database_was_deleted(
     finished: Path, run: Command, request: pytest.FixtureRequest
 ) -> None:
     live, live_tags = numbers(finished), {name: each.data.tags for name, each in found(finished).items()}
+    live_inputs = {name: inputs(each) for name, each in found(finished).items()}
     request.getfixturevalue("without_store")
     said = synced(run)
     assert said["missing"] == 0 and said["skipped"] == {}
@@ -83,6 +90,7 @@ def test_the_rows_come_back_after_the_database_was_deleted(
         assert rebuilt[name][1] == curves, name
     for name, each in found(finished).items():
         assert each.info.status == "FINISHED"
+        assert inputs(each) == live_inputs[name], name
         for key in ("echosynth.stage", "echosynth.run_type", "echosynth.parameters", "dvc.baseline_rev"):
             assert each.data.tags[key] == live_tags[name][key], (name, key)
     again = synced(run)

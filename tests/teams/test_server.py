@@ -85,7 +85,7 @@ def work(server: Server, workspaces: Sequence[Path], gate: Path, **more: str) ->
 
 def runs_below(workspaces: set[str]) -> tuple[list[Any], list[Any]]:
     """Parents and children that came from executions with these names, in this order."""
-    found = store.client().search_runs([store.experiment_id()], max_results=1000)
+    found = store.client().search_runs([store.connect().experiment], max_results=1000)
     mine = [run for run in found if run.data.tags.get("dvc.exp_name") in workspaces]
     parents = [run for run in mine if run.data.tags["echosynth.stage"] == "pipeline"]
     children = [run for run in mine if run.data.tags["echosynth.stage"] != "pipeline"]
@@ -121,7 +121,7 @@ def test_four_machines_start_on_an_empty_server_and_nothing_is_lost(
     for number, machine in enumerate(machines):
         (machine / "params.yaml").write_text(f"{PARAMS}machine: {number}\n")
     work(server, machines, member / "gate")
-    found = store.client().search_runs([store.experiment_id()], max_results=1000)
+    found = store.client().search_runs([store.connect().experiment], max_results=1000)
     parents = [run for run in found if run.data.tags["echosynth.stage"] == "pipeline"]
     children = sorted((run for run in found if run not in parents), key=lambda run: str(run.info.run_name))
     assert sorted(run.data.params["machine"] for run in parents) == ["0", "1", "2", "3"]
@@ -160,9 +160,9 @@ def test_runs_of_a_time_without_server_are_sent_later(server: Server, member: Pa
     for _ in range(2):
         # It ends with a complaint: there is no finished pipeline here whose rows could be rebuilt.
         shell(command, member, everything | {"MLFLOW_TRACKING_URI": server.url}, check=False)
-        found = store.client().search_runs([store.experiment_id()], "params.away = '1'")
+        found = store.client().search_runs([store.connect().experiment], "params.away = '1'")
         below = f"tags.`mlflow.parentRunId` = '{found[0].info.run_id}'"
-        [child] = store.client().search_runs([store.experiment_id()], below)
+        [child] = store.client().search_runs([store.connect().experiment], below)
         assert len(found) == 1
         assert sorted(point.step for point in store.client().get_metric_history(child.info.run_id, "loss")) == [
             *range(POINTS)
@@ -172,7 +172,7 @@ def test_runs_of_a_time_without_server_are_sent_later(server: Server, member: Pa
 @pytest.mark.slow
 def test_registered_model_comes_back_by_its_alias(server: Server, member: Path, classifier_folder: Path) -> None:
     client = store.client()
-    run = client.create_run(store.experiment_id(), run_name="register").info
+    run = client.create_run(store.connect().experiment, run_name="register").info
     client.log_artifacts(run.run_id, str(classifier_folder), "model/artifacts/classifier")
     client.create_registered_model(registry.NAME)
     tags = {registry.SHA: registry.file_hash(classifier_folder / "model.safetensors")}
@@ -199,7 +199,7 @@ def test_server_answers_to_no_name_that_was_not_listed(server: Server) -> None:
 @pytest.mark.slow
 def test_backup_brings_every_row_back(server: Server, database: str, postgres: Postgres, member: Path) -> None:
     with_password = postgres.administrator | {"PGPASSWORD": PASSWORD}
-    run = store.client().create_run(store.experiment_id(), run_name="before the backup").info.run_id
+    run = store.client().create_run(store.connect().experiment, run_name="before the backup").info.run_id
     dump, restore = documented("Backups", {"127.0.0.1:5432": database})
     shell(dump, member, with_password)
     shell(restore, member, with_password)

@@ -57,11 +57,18 @@ def md5(content: bytes) -> str:
 
 
 class Repository:
-    """A repository in the working directory; each commit is a minute later than the one before."""
+    """A repository in the working directory; each commit is a minute later than the one before.
+
+    Attributes:
+        minutes: how many commits there are.
+        outs: path -> hash of what the next dvc.lock says was written, each by a stage of its own.
+        deps: path -> hash of what it says that each of these stages read.
+    """
 
     def __init__(self) -> None:
         self.minutes = 0
         self.outs: dict[str, str] = {}
+        self.deps: dict[str, str] = {}
         Path(".dvc").mkdir()
         Path(".dvc/config").touch()
         Path(".gitignore").write_text("/.dvc/cache\n/.dvc/tmp\n/.resume\n/mlflow.db*\n/mlartifacts\n")
@@ -96,7 +103,10 @@ class Repository:
             "params": {"params.yaml": copy.deepcopy(params)},
             "outs": [{"path": "reports/metrics.json", "hash": "md5", "md5": md5(text.encode())}],
         }
-        stages = {f"stage@{path}": {"outs": [{"path": path, "md5": value}]} for path, value in self.outs.items()}
+        deps = [{"path": path, "md5": value} for path, value in self.deps.items()]
+        stages = {
+            f"stage@{path}": {"deps": deps, "outs": [{"path": path, "md5": value}]} for path, value in self.outs.items()
+        }
         Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"report": report, **stages}}))
 
     def result(self, params: dict[str, Any] = PARAMS, scores: dict[str, Any] = SCORES) -> str:
@@ -148,7 +158,6 @@ def cell(steps: int = 6, **files: str) -> dict[str, bytes | str | dict[str, Any]
         facts |= {"images": 60, "synthetic": 0, "steps": steps}
         found |= {
             f"seed-{seed}/metrics.json": {"facts": facts, "validation": EVALUATION},
-            f"seed-{seed}/card.json": {"training_hash": "ab" * 8},
             f"seed-{seed}/curve.csv": CURVE,
         }
     return found | files

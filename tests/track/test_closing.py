@@ -11,7 +11,7 @@ from echosynth.track.runs import child_run, close_dead
 STAGE = """
 import sys, time
 from echosynth.track.runs import child_run
-with child_run("a", "train", {"seed": 1}) as run:
+with child_run("a", "train", {"seed": 1}, work="state") as run:
     run.metrics({"loss": 0.5}, 10)
     print("on", flush=True)
     time.sleep(300)
@@ -21,7 +21,7 @@ DVC = "import subprocess, sys\nsubprocess.run([sys.executable, 'stage.py'])\n"
 
 def runs() -> dict[str, Run]:
     """All runs by name."""
-    found = store.client().search_runs([store.experiment_id()])
+    found = store.client().search_runs([store.connect().experiment])
     return {run.info.run_name: run for run in found}
 
 
@@ -51,7 +51,7 @@ def test_killed_processes_leave_failed_runs_with_the_reason(workspace: Path) -> 
     assert runs()["repro"].data.tags["error"].startswith("the pipeline ended before its report (process ")
     assert close_dead() == []
 
-    with child_run("a", "train", {"seed": 1}):  # the next attempt goes on in both
+    with child_run("a", "train", {"seed": 1}, work="state"):  # the next attempt goes on in both
         assert {name: run.info.status for name, run in runs().items()} == {"a": "RUNNING", "repro": "RUNNING"}
     assert runs()["a"].info.run_id == child.info.run_id
     assert "error" not in runs()["a"].data.tags

@@ -1,8 +1,11 @@
+import copy
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.track.results import PARAMS, SCORES, Repository, changed
+import yaml
+from tests.track.results import PARAMS, SCORES, Repository, changed, md5
 
 from echosynth.errors import EchosynthError
 from echosynth.track import history
@@ -131,6 +134,100 @@ def test_scores_belong_to_the_parameters_with_which_the_report_was_made(reposito
     edited = repository.commit()
     found = {result.revision: history.read(result).belongs() for result in history.results()}
     assert found == {complete: True, partial: False, edited: False}
+
+
+def stage(params: dict[str, Any], deps: dict[str, str], outs: dict[str, str]) -> dict[str, Any]:
+    """A stage of dvc.lock; deps and outs are paths with their hashes."""
+    lists = {
+        kind: [{"path": path, "md5": value} for path, value in files.items()]
+        for kind, files in (("deps", deps), ("outs", outs))
+    }
+    return {"params": {"params.yaml": copy.deepcopy(params)}, **lists}
+
+
+def graph(repository: Repository) -> dict[str, Any]:
+    """The stages of a complete result: split, a matrix of classifiers, final, report."""
+    repository.write()
+    scores = md5(Path("reports/metrics.json").read_bytes())
+    return {
+        "split": stage({"split": PARAMS["split"]}, {}, {"data/split": "s1"}),
+        "echo": stage({"fidelity.count": 8}, {"data/split/assignment.csv": "a1"}, {"models/echo": "e1"}),
+        "classify@60": stage({"classifier.steps": 6}, {"models/echo": "e1"}, {"models/classifiers/real-60": "c1"}),
+        "classify@90": stage({"classifier.steps": 1}, {"models/echo": "e0"}, {"models/classifiers/real-90": "c0"}),
+        "final": stage({"sample.guidance": 1.0}, {"models/classifiers": "cs"}, {"reports/final": "f1"}),
+        "report": stage(
+            {"classifier": PARAMS["classifier"]},
+            {"reports/final": "f1", "data/split": "s1", "src/report.py": "x"},
+            {"reports/metrics.json": scores},
+        ),
+    }
+
+
+def belongs(repository: Repository, stages: dict[str, Any]) -> bool:
+    """Whether a commit with this dvc.lock has scores that belong to its parameters."""
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    return bool(history.scores_of(repository.commit()))
+
+
+def test_a_complete_run_owns_its_scores_whatever_dvc_lock_keeps_of_a_matrix(repository: Repository) -> None:
+    stages = graph(repository)
+    assert belongs(repository, stages)
+    stages["retired"] = stage({"split.seed": 99}, {}, {"reports/other": "o"})  # nothing depends on it
+    assert belongs(repository, stages)
+    del stages["report"]
+    assert belongs(repository, stages)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("split", "split", {"seed": 4}), ("echo", "fidelity.count", 9), ("final", "sample.guidance", 2)],
+)
+def test_scores_belong_to_the_parameters_of_every_stage_before_the_report(
+    repository: Repository, name: str, key: str, value: object
+) -> None:
+    stages = graph(repository)
+    stages[name]["params"]["params.yaml"][key] = value
+    assert not belongs(repository, stages)
+
+
+@pytest.mark.parametrize(("name", "path"), [("final", "reports/final"), ("split", "data/split")])
+def test_scores_do_not_belong_when_a_stage_ran_and_the_report_did_not(
+    repository: Repository, name: str, path: str
+) -> None:
+    stages = graph(repository)
+    stages[name]["outs"] = [{"path": path, "md5": "new"}]
+    assert not belongs(repository, stages)
+
+
+def test_scores_of_a_commit_are_flat_numbers(repository: Repository) -> None:
+    commit = repository.experiment("longer")
+    assert history.scores_of(commit) == {
+        "best.validation_macro_auprc": 0.75,
+        "test.macro_auprc": 0.5,
+        "test.recall_A2C": 0.25,
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ['{"test": {"macro', "[1]", '{"test": {"macro_auprc": "high"}}', '{"test": {"x": null}}']
+)
+def test_torn_scores_are_none(repository: Repository, text: str) -> None:
+    repository.write()
+    Path("reports/metrics.json").write_text(text)
+    Path("dvc.lock").unlink()
+    assert history.scores_of(repository.commit()) == {}
+
+
+def test_a_commit_without_scores_and_one_that_is_unknown_have_none(repository: Repository) -> None:
+    assert history.scores_of(repository.git("rev-parse", "HEAD")) == {}
+    assert history.scores_of("0" * 40) == {}
+
+
+@pytest.mark.parametrize("lock", ["stages: 3", "stages: {report: 3}", "- 1", "stages: {report: {outs: {", "\t"])
+def test_a_torn_lock_says_nothing(repository: Repository, lock: str) -> None:
+    repository.write()
+    Path("dvc.lock").write_text(lock)
+    assert history.scores_of(repository.commit())
 
 
 def test_without_a_lock_nothing_speaks_against_scores(repository: Repository) -> None:

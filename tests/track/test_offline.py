@@ -272,6 +272,51 @@ def test_a_run_that_is_being_written_stays_until_it_ends(
     assert [step for step, _, _ in server.curve(server.runs()["a"], "loss")] == [5, 10]
 
 
+def test_an_attempt_that_goes_on_in_a_run_while_it_is_sent_loses_nothing(
+    server: Server, dead: None, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EchosynthError), child_run("a", "classify", work="state") as run:
+        run.metrics({"loss": 0.5}, 5)
+        raise EchosynthError("stop")
+    copy = offline._copy
+
+    def slowly(kept: store.Store, there: store.Store, old: Run, home: str) -> None:
+        copy(kept, there, old, home)
+        if old.info.run_name == "a" and old.info.status == "FAILED":
+            rows.reopen(kept, old, "another attempt")
+
+    back(server, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(offline, "_copy", slowly)
+        offline.send()
+    (kept,) = (one for one in rows.search(store.kept()) if one.info.run_name == "a")
+    assert rows.SENT not in kept.data.tags
+    runs.Run(kept.info.run_id, "", store.kept()).metrics({"loss": 0.25}, 10)
+    rows.end(store.kept(), kept.info.run_id, "FINISHED")
+    offline.send()
+    there = server.runs()["a"]
+    assert (there.info.status, "error" in there.data.tags) == ("FINISHED", False)
+    assert [(step, value) for step, value, _ in server.curve(there, "loss")] == [(5, 0.5), (10, 0.25)]
+
+
+def test_work_that_began_anew_without_a_server_is_no_part_of_the_earlier_attempt(
+    server: Server, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EchosynthError), child_run("a", "classify", {"seed": 1}) as run:
+        run.metrics({"loss": 0.5}, 5)
+        raise EchosynthError("stop")
+    store._lost.add(server.url)  # and the server is away for the next attempt
+    with child_run("a", "classify", {"seed": 1}) as run:
+        run.metrics({"loss": 0.25}, 5)
+    back(server, monkeypatch)
+    offline.send()
+    attempts = {one.info.status: one for one in server.all_runs() if one.info.run_name == "a"}
+    assert {status: server.curve(one, "loss")[0][:2] for status, one in attempts.items()} == {
+        "FAILED": (5, 0.5),
+        "FINISHED": (5, 0.25),
+    }
+
+
 def test_what_needs_the_server_says_so(server: Server, dead: None) -> None:
     with pytest.raises(store.Unreachable), child_run("register", "register", late=True):
         pass

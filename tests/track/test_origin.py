@@ -36,17 +36,59 @@ def test_key_follows_parameters_and_experiment(bare: Path, monkeypatch: pytest.M
     (bare / "params.yaml").write_text("a: 2\n")
     assert origin.parent_key() != first
     monkeypatch.setenv("DVC_EXP_NAME", "tidy-owl")
-    assert origin.parent_key() == origin.execution_name() == "tidy-owl"
+    assert origin.execution_name() == "tidy-owl"
+    named = origin.parent_key()
+    assert named.startswith("tidy-owl-")
+    (bare / "params.yaml").write_text("a: 3\n")
+    assert origin.parent_key() != named
 
 
-def test_clones_with_the_same_parameters_are_told_apart(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("experiment", ["", "tidy-owl"])
+def test_clones_with_the_same_parameters_are_told_apart(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, experiment: str
+) -> None:
     keys = set()
+    monkeypatch.setenv("DVC_EXP_NAME", experiment)
     for name in ("one", "two"):
         (bare / name).mkdir()
         monkeypatch.chdir(bare / name)
         (bare / name / "params.yaml").write_text("a: 1\n")
         keys.add(origin.parent_key())
     assert len(keys) == 2
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("place", [".", "project"])  # the repository's root, and a folder of a larger one
+def test_what_the_pipeline_writes_does_not_make_a_revision_dirty(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    project = bare / place
+    names = ["dvc.lock", "explore/dvc.lock", "reports/metrics.json", ".gitignore", "data/.gitignore", "params.yaml"]
+    for name in [*names, "dvc.yaml", "src/code.py"]:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("{}\n")
+    git(bare, "init", "-q")
+    git(bare, "add", "-A")
+    git(bare, "commit", "-qm", "start")
+    monkeypatch.chdir(project)
+    for name in names[:-1]:
+        (project / name).write_text("{a: 1}\n")
+    assert origin.origin_tags()["git.dirty"] == "false"
+
+    (project / "params.yaml").write_text("{a: 1}\n")
+    assert origin.origin_tags()["git.dirty"] == "true"
+    monkeypatch.setenv("DVC_EXP_NAME", "tidy-owl")
+    assert origin.origin_tags()["git.dirty"] == "false"
+
+    for name in ("dvc.yaml", "src/code.py"):
+        (project / name).write_text("{a: 1}\n")
+        assert origin.origin_tags()["git.dirty"] == "true"
+        (project / name).write_text("{}\n")
+    assert origin.origin_tags()["git.dirty"] == "false"
 
 
 def test_no_git_no_tags(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,16 +98,12 @@ def test_no_git_no_tags(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_preset_is_the_most_particular_one_that_the_parameters_hold(bare: Path) -> None:
-    def git(*words: str) -> None:
-        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        subprocess.run(["git", *who, *words], cwd=bare, check=True, capture_output=True)
-
     params = bare / "params.yaml"
     params.write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
     assert origin.preset() == "own"  # nothing is committed
-    git("init", "-q")
-    git("add", "params.yaml")
-    git("commit", "-qm", "start")
+    git(bare, "init", "-q")
+    git(bare, "add", "params.yaml")
+    git(bare, "commit", "-qm", "start")
     assert origin.preset() == "demo"  # and there is no folder of presets
     (bare / "params").mkdir()
     (bare / "params" / "small.yaml").write_text("split:\n  seed: 4\n")

@@ -5,12 +5,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.track.results import EVALUATION, PARAMS, Repository, cell, changed, object_of
+from tests.track.results import CURVE, EVALUATION, PARAMS, Repository, cell, changed, object_of
 
 from echosynth.errors import EchosynthError
 from echosynth.track import history
 from echosynth.track.cache import Cache
-from echosynth.track.outputs import Found, children
+from echosynth.track.outputs import Child, Found, children
+from echosynth.track.plots import PrecisionRecallPlot
+
+DEPS = {
+    "data/split/assignment.csv": "a5" * 16,
+    "data/split/subsets/60.csv": "5b" * 16,
+    "data/synthetic/60": f"{'5d' * 16}.dir",
+    "models/diffusion/60": f"{'d1' * 16}.dir",
+}
+VALIDATION = ("validation", "a5" * 16, "validation")
 
 
 @pytest.fixture
@@ -20,13 +29,22 @@ def repository(bare: Path) -> Repository:
 
 def found(lock_before: bytes = b"") -> Found:
     """Children of the latest result."""
-    return children(history.read(history.results()[-1]), lock_before, Cache())
+    before = history.outs(history.stages(lock_before))
+    return children(history.read(history.results()[-1]), before, Cache())
 
 
 def written(repository: Repository, path: str, files: dict) -> Found:
+    repository.deps |= DEPS
     repository.output(path, files)
     repository.result()
     return found()
+
+
+def pictures(child: Child, folder: Path) -> set[str]:
+    """Names of the artifacts, which are written into a folder."""
+    folder.mkdir()
+    child.artifacts(folder)
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_classifiers_come_with_curve_facts_and_confusion_matrix(repository: Repository, tmp_path: Path) -> None:
@@ -48,17 +66,61 @@ def test_classifiers_come_with_curve_facts_and_confusion_matrix(repository: Repo
     assert points[("validation.recall_A2C", 6)] == 1.0  # final numbers stand at the end of the curve
     assert points[("images", 6)] == 60
     assert "validation.recall_PSAX" not in {name for name, _ in points}
-    assert first.datasets == (("subset-60", "ab" * 8, "training"),)
+    assert first.datasets == (("subset-60", "5b" * 16, "training"), VALIDATION)
     assert first.tags == {"echosynth.arm": "real", "echosynth.subset": "60"}
-    (tmp_path / "out").mkdir()
-    first.artifacts(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"confusion.png", "scores.json"}
+    assert pictures(first, tmp_path / "out") == {"confusion.png", "scores.json"}
+
+
+def test_classifiers_with_synthetic_images_name_them(repository: Repository) -> None:
+    facts = {"arm": "mixed", "subset": "60", "architecture": "resnet18", "seed": 0, "real_images": 60, "images": 99}
+    files = {
+        "seed-0/metrics.json": {"facts": facts | {"synthetic": 39}, "validation": EVALUATION},
+        "seed-0/curve.csv": CURVE,
+    }
+    (child,) = written(repository, "models/classifiers/mixed-60-resnet18", files).children
+    assert child.datasets[2:] == (("synthetic-60", f"{'5d' * 16}.dir", "training"),)
+
+
+def test_precision_recall_curves_are_drawn_where_the_cache_has_the_labels(
+    repository: Repository, tmp_path: Path
+) -> None:
+    views = ["A2C", "A4C", "PLAX", "PSAX"] * 3
+    manifest = "\n".join(["id,view", *(f"one-{index},{view}" for index, view in enumerate(views))])
+    rows = [f"one-{index},{index / 20},0.1,0.2,0.3" for index in range(0, 12, 2)]
+    predictions = "\n".join(["id,A2C,A4C,PLAX,PSAX", *rows])
+    _, labels = repository.output("data/sources/one", {"manifest.csv": manifest})
+    change = {"seed-0/validation.csv": predictions, "seed-1/validation.csv": "id,A2C\nunknown,1\n"}
+    params = changed(PARAMS, data={"train_sources": ["one"]})
+    repository.output("models/classifiers/real-60-resnet18", cell(**change))
+    repository.result(params)
+    first, second = found().children
+    assert pictures(first, tmp_path / "first") == {"confusion.png", "precision_recall.png", "scores.json"}
+    probabilities = np.array([[float(value) for value in row.split(",")[1:]] for row in rows])
+    title = "Validation: resnet18, real, 60 real images, seed 0"
+    plot = PrecisionRecallPlot()
+    plot.show(probabilities, np.arange(0, 12, 2) % 4, title)
+    assert (tmp_path / "first/precision_recall.png").read_bytes() == plot.png()
+    assert "precision_recall.png" not in pictures(second, tmp_path / "second")
+    object_of(labels).unlink()
+    assert "precision_recall.png" not in pictures(found().children[0], tmp_path / "third")
+
+
+def test_the_echo_network_comes_with_its_settings(repository: Repository) -> None:
+    training = {"steps": 7, "batch_size": 4}
+    params = changed(PARAMS, fidelity={"architecture": "resnet18", "seed": 17, "training": training})
+    repository.deps |= DEPS
+    repository.output("models/echo", {"card.json": {"training_images": {"A2C": 3, "PSAX": 2}, "steps": 7}})
+    repository.result(params)
+    (child,) = found().children
+    assert (child.name, child.stage) == ("echo network", "echo")
+    assert child.params == {"fidelity": {"architecture": "resnet18", "seed": 17, "training": training}}
+    assert child.points == [("images", 5.0, 7)]
+    assert child.datasets == (("train", "a5" * 16, "training"),)
 
 
 def test_diffusion_models_come_with_curve_snapshots_and_numbers(repository: Repository, tmp_path: Path) -> None:
     files = {
         "metrics.json": {"images": 60, "loss": 0.5, "by_view": {"A2C": 15}, "bits_per_dimension": 6.5, "frechet": None},
-        "card.json": {"training_hash": "cd" * 8},
         "curve.csv": "step,loss,validation_loss\n5.0,0.75,\n10.0,0.5,0.625\n",
         "snapshots.csv": "step,ema_decay,frechet\n10,0.97,91.5\n10,0.99,\n",
         "snapshots/step-0000010.png": b"a picture",
@@ -67,6 +129,7 @@ def test_diffusion_models_come_with_curve_snapshots_and_numbers(repository: Repo
     (child,) = written(repository, "models/diffusion/60", files).children
     assert (child.name, child.stage) == ("diffusion 60", "diffusion")
     assert child.params == {"diffusion": PARAMS["diffusion"], "subset": "60"}
+    assert child.datasets == (("subset-60", "5b" * 16, "training"), VALIDATION)
     assert sorted(child.points) == [
         ("bits_per_dimension", 6.5, 10),
         ("frechet_ema_0.97", 91.5, 10),
@@ -75,11 +138,9 @@ def test_diffusion_models_come_with_curve_snapshots_and_numbers(repository: Repo
         ("loss", 0.75, 5),
         ("validation_loss", 0.625, 10),
     ]
-    (tmp_path / "out").mkdir()
-    child.artifacts(tmp_path / "out")
+    assert pictures(child, tmp_path / "out") == {"snapshots/step-0000010.png", "curve.csv"}
     assert (tmp_path / "out/snapshots/step-0000010.png").read_bytes() == b"a picture"
     assert (tmp_path / "out/curve.csv").stat().st_mode & 0o200  # the cache is read-only, its copies are not
-    assert not (tmp_path / "out/model.safetensors").exists()
 
 
 def test_synthetic_sets_come_with_their_counts_and_first_images(repository: Repository, tmp_path: Path) -> None:
@@ -92,8 +153,8 @@ def test_synthetic_sets_come_with_their_counts_and_first_images(repository: Repo
     (child,) = written(repository, "data/synthetic/60", files).children
     assert (child.name, child.stage, child.params["sample"]) == ("sample 60", "sample", {"guidance": 1.0})
     assert child.points == [("images", 3.0, 0), ("images_A2C", 2.0, 0), ("images_PSAX", 1.0, 0)]
-    (tmp_path / "out").mkdir()
-    child.artifacts(tmp_path / "out")
+    assert child.datasets == (("diffusion-60", f"{'d1' * 16}.dir", "evaluation"),)
+    assert pictures(child, tmp_path / "out") == {"metrics.json", "samples.png"}
     sheet = cv2.imread(str(tmp_path / "out/samples.png"), cv2.IMREAD_GRAYSCALE)
     assert [int(sheet[4, 4 + 9 * number]) for number in range(3)] == [0, 80, 160]
 
@@ -101,20 +162,25 @@ def test_synthetic_sets_come_with_their_counts_and_first_images(repository: Repo
 def test_the_final_model_comes_with_its_scores_on_each_split(repository: Repository, tmp_path: Path) -> None:
     best = {"arm": "mixed", "subset": "60", "architecture": "resnet18", "seed": 1}
     result = {"best": best, "test": EVALUATION | {"calibration_error": 0.125}, "shift": None}
-    (child,) = written(repository, "reports/final", {"metrics.json": result}).children
+    repository.output("data/shift/camus", {"manifest.csv": "id\n"})
+    repository.deps |= DEPS
+    repository.output("reports/final", {"metrics.json": result})
+    repository.result(changed(PARAMS, data={"shift_sources": ["camus", "unity"]}))
+    (child,) = found().children
+    shift = ("shift-camus", repository.outs["data/shift/camus"], "test")
+    assert child.datasets == (("test", "a5" * 16, "test"), shift)
     assert (child.name, child.stage) == ("final model", "final")
     assert child.params == {"final": "mixed", "trained": "mixed-60-resnet18, seed 1"}
     assert {("test.macro_auprc", 0.625, 0), ("test.calibration_error", 0.125, 0)} <= set(child.points)
     assert not [name for name, _, _ in child.points if name.startswith("shift")]
-    (tmp_path / "out").mkdir()
-    child.artifacts(tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"confusion_test.png", "scores.json"}
+    assert pictures(child, tmp_path / "out") == {"confusion_test.png", "scores.json"}
 
 
 def test_fidelity_comes_with_its_numbers(repository: Repository) -> None:
     metrics = {"echo": {"frechet": 9.5}, "privacy": {"near_copies": 0.25, "features": "echo", "copying_z": None}}
     (child,) = written(repository, "reports/fidelity/60", {"metrics.json": metrics}).children
     assert child.points == [("echo.frechet", 9.5, 0), ("privacy.near_copies", 0.25, 0)]
+    assert child.datasets == (("synthetic-60", f"{'5d' * 16}.dir", "evaluation"), VALIDATION)
 
 
 def test_only_what_the_result_before_did_not_hold_was_run(repository: Repository) -> None:
@@ -142,7 +208,7 @@ def test_what_the_cache_lacks_is_counted_in_runs(repository: Repository) -> None
     repository.output("data/synthetic/60", {"metrics.json": {}})
     repository.result()
     object_of(repository.outs["data/synthetic/60"]).unlink()
-    object_of(files[0]).unlink()
+    object_of(files[0]).unlink()  # a curve
     assert (found().missing, found().children) == (3, [])
     object_of(folder).unlink()
     assert found().missing == 3

@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(4).integers(0, 256, (3, 20, 28), dtype=np.uint8)
 
 
 def new_run() -> str:
-    return str(store.client().create_run(store.experiment_id()).info.run_id)
+    return str(store.client().create_run(store.connect().experiment).info.run_id)
 
 
 def test_a_logged_model_predicts_the_same(workspace: Path, classifier_folder: Path) -> None:

@@ -1,8 +1,19 @@
+import io
+
+import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from echosynth.track.plots import precision_recall, precision_recall_figure
+from echosynth.measure.scores import evaluate
+from echosynth.track.plots import (
+    ConfusionPlot,
+    PrecisionRecallPlot,
+    confusion_figure,
+    precision_recall,
+    precision_recall_figure,
+)
 from echosynth.views import VIEWS
 
 
@@ -26,3 +37,33 @@ def test_a_curve_for_each_view_that_is_present_with_its_average_precision() -> N
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == [f"{view}, AP {value:.3f}" for view, value in zip(VIEWS, average, strict=False)]
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 3
+
+
+def evaluation(count: int) -> dict:
+    """Scores of random predictions of `count` images."""
+    rng = np.random.default_rng(count)
+    labels = np.arange(count) % len(VIEWS)
+    return evaluate(rng.dirichlet(np.ones(len(VIEWS)), count), labels, labels, np.full(count, "source"))
+
+
+def pixels(coded: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def alone(figure: Figure) -> np.ndarray:
+    """Pixels of a figure as MLflow saves it."""
+    coded = io.BytesIO()
+    figure.savefig(coded, format="png")
+    return pixels(coded.getvalue())
+
+
+def test_a_plot_shows_one_result_after_another_as_figures_of_their_own_would() -> None:
+    confusion, curves = ConfusionPlot(), PrecisionRecallPlot()
+    rng = np.random.default_rng(0)
+    for count, title in ((40, "few"), (600, "Validation: resnet18, mixed, all real images, seed 1"), (41, "few again")):
+        scores = evaluation(count)
+        confusion.show(scores, title)
+        assert np.array_equal(pixels(confusion.png()), alone(confusion_figure(scores, title)))
+        predictions = rng.dirichlet(np.ones(4), count), rng.integers(0, 4 if count > 40 else 3, count)
+        curves.show(*predictions, title)
+        assert np.array_equal(pixels(curves.png()), alone(precision_recall_figure(*predictions, title)))

@@ -34,7 +34,9 @@ def test_what_cannot_be_known_is_not_called_gone(tag: str) -> None:
     assert processes.gone(tag) == ""
 
 
-def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(tmp_path: Path) -> None:
+def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
     ask = "from echosynth.track import processes; print(processes.driver())"
     (tmp_path / "dvc").write_text(
@@ -44,6 +46,13 @@ def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(tmp_path: P
     printed = subprocess.run([sys.executable, tmp_path / "dvc", "repro"], capture_output=True, text=True, check=True)
     number, tag = printed.stdout.splitlines()
     assert json.loads(tag)["pid"] == int(number)
+
+    def denied(self: psutil.Process) -> list[str]:  # as for those who are not the owner
+        raise psutil.AccessDenied(self.pid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "cmdline", denied)
+        assert json.loads(processes.driver())["pid"] == os.getppid()
 
     alone = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert json.loads(alone.stdout)["pid"] == os.getpid()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
 
 from echosynth import paths
 from echosynth.classify.network import ClassifierCard
@@ -104,7 +105,7 @@ def with_gates(params_with: Callable[..., Params], **changes: Any) -> Params:
     return params_with(promotion=gates | changes, data=data, split={"subsets": ["all"]})
 
 
-def add(skill: float, synthetic: int = 0, card: dict[str, Any] | None = None, **tags: str | None) -> str:
+def add(skill: float, synthetic: int = 0, card: dict[str, Any] | None = None, **tags: Any) -> str:
     """Register a pretended network as `echosynth.track.register` does; its number. A tag that is None is left out."""
     training, test = read_subset([SOURCE], "all"), read_split([SOURCE], "test")
     facts: dict[str, Any] = {"size": SIDE, "resampling": "cubic", "architecture": "resnet18", "arm": "mixed"}
@@ -129,7 +130,7 @@ def add(skill: float, synthetic: int = 0, card: dict[str, Any] | None = None, **
 def everything() -> dict[str, Any]:
     """All that a decision could change."""
     found = store.client().search_model_versions(f"name = '{NAME}'")
-    runs = store.client().search_runs([store.experiment_id()])
+    runs = store.client().search_runs([store.connect().experiment])
     return {
         "aliases": aliases(),
         "tags": {str(version.version): version.tags for version in found},
@@ -166,7 +167,7 @@ def test_a_decision_is_kept_as_file_tag_and_run(project: Path, params: Params) -
     assert json.loads(version.tags[f"decision.{decision.key}"]) == content
     assert version.tags["promotion"] == "promote accepted"
     assert version.tags["promotion.champion"] == "none -> 1"
-    (run,) = store.client().search_runs([store.experiment_id()])
+    (run,) = store.client().search_runs([store.connect().experiment])
     assert (run.info.status, run.data.tags["echosynth.run_type"]) == ("FINISHED", "promotion")
     assert [file.path for file in store.client().list_artifacts(run.info.run_id)] == ["decision.json"]
     assert run.data.metrics["test.macro_f1"] == pytest.approx(decision.scores["test.macro_f1"])
@@ -174,7 +175,7 @@ def test_a_decision_is_kept_as_file_tag_and_run(project: Path, params: Params) -
 
 def test_no_patient_is_named_in_what_is_kept(project: Path, params: Params) -> None:
     add(0.9)
-    promote(params)
+    promote(params, why="a test")
     kept = json.dumps(everything()) + "".join(path.read_text() for path in Path("models/registry").iterdir())
     ids = read_split([SOURCE], "test")
     assert not [name for name in (*ids.ids, *(f'"{group}"' for group in ids.groups)) if name in kept]
@@ -182,7 +183,7 @@ def test_no_patient_is_named_in_what_is_kept(project: Path, params: Params) -> N
 
 def test_a_worse_version_is_refused_with_the_gate_named_and_that_is_kept(project: Path, params: Params) -> None:
     add(0.97)
-    promote(params)
+    promote(params, why="a test")
     add(0.85)  # above the floors, and much worse
     decision = promote(params, why="it is smaller")
     assert not decision.accepted
@@ -194,7 +195,7 @@ def test_a_worse_version_is_refused_with_the_gate_named_and_that_is_kept(project
 
 def test_a_version_below_the_floors_is_refused_without_a_champion_too(project: Path, params: Params) -> None:
     add(0.5)
-    decision = promote(params)
+    decision = promote(params, why="a test")
     assert {"macro F1", *(f"recall of {view}" for view in VIEWS)} <= set(decision.failed)
     assert aliases() == {}
 
@@ -210,21 +211,60 @@ def test_a_dry_run_changes_nothing(project: Path, params: Params) -> None:
 def test_a_patient_on_both_sides_is_found(project: Path, params: Params) -> None:
     write_project(shared=True)
     add(0.95)
-    decision = promote(params)
+    decision = promote(params, why="a test")
     assert decision.failed == ["patients in training and test"]
 
 
 def test_synthetic_images_need_an_audit_of_themselves(project: Path, params: Params) -> None:
-    add(0.95, synthetic=100)
+    add(0.95, synthetic=100, **{"data.synthetic": "a" * 32})
     assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
     report = paths.FIDELITY / "all" / "metrics.json"
     write_json(report, {"subset": "all", "echo": {}})  # a report from before there were audits
     assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
     audit = {"training_hash": read_subset([SOURCE], "all").hash(), "near_copies": 0.01, "quantile": 0.01}
-    write_json(report, {"privacy": audit | {"synthetic_images": 100}})
+    audit |= {"synthetic_images": 100, "synthetic_hash": "a" * 32}
+    write_json(report, {"privacy": audit})
     assert promote(params, dry_run=True).accepted
-    write_json(report, {"privacy": audit | {"synthetic_images": 100, "near_copies": 0.2}})
+    write_json(report, {"privacy": audit | {"near_copies": 0.2}})
     assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
+    write_json(report, {"privacy": audit | {"synthetic_hash": "b" * 32}})  # another set, of as many images
+    assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
+
+
+def test_a_version_that_does_not_name_its_synthetic_images_is_refused(
+    project: Path, params: Params, params_with: Callable[..., Params]
+) -> None:
+    add(0.95, synthetic=100)
+    refused(r"does not name the synthetic images .* run `dvc repro final` and `echosynth register`", promoted(params))
+    assert promote(with_gates(params_with, require_privacy_audit=False), dry_run=True).accepted
+
+
+def test_a_champion_of_another_picture_size_is_a_gate(
+    project: Path, params: Params, params_with: Callable[..., Params]
+) -> None:
+    add(0.9, card={"size": 64})
+    store.client().set_registered_model_alias(NAME, "champion", "1")
+    add(0.95)
+    comparison = ["macro AUPRC against the champion", "macro F1 against the champion"]
+    decision = promote(params, why="smaller pictures")
+    assert decision.failed == ["picture size against the champion", *comparison]
+    assert aliases() == {"champion": "1"}
+
+    allowed = promote(with_gates(params_with, allow_other_size=True), why="smaller pictures")
+    assert allowed.accepted and aliases() == {"champion": "2", "previous": "1"}
+    shown = {gate.name: gate.value for gate in allowed.gates}
+    assert shown["picture size against the champion"] == "32 pixels, champion 64"
+    assert {shown[name] for name in comparison} == {"not compared: other picture size"}
+    (note,) = allowed.notes
+    assert note.startswith("version 1 takes pictures of 64 pixels and was not compared") and "macro F1" in note
+
+
+def test_a_version_of_other_pictures_of_the_same_patients_is_noted(project: Path, params: Params) -> None:
+    add(0.9, **{"data.test": "f" * 32})
+    store.client().set_registered_model_alias(NAME, "champion", "1")
+    add(0.95)
+    (note,) = promote(params, dry_run=True).notes
+    assert note.startswith("version 1 comes from other pictures of the same split")
 
 
 def test_overconfidence_is_refused(project: Path, params_with: Callable[..., Params]) -> None:
@@ -241,7 +281,7 @@ def test_scores_that_the_weights_do_not_reach_are_refused(project: Path, params:
 def test_rollback_exchanges_the_two_and_can_be_taken_back(project: Path, params: Params) -> None:
     for skill in (0.9, 0.95):
         add(skill)
-        promote(params)
+        promote(params, why="a test")
     back = rollback("it fails on clinic B")
     assert (back.before, back.after) == ("2", "1")
     assert aliases() == {"champion": "1", "previous": "2"}
@@ -249,8 +289,8 @@ def test_rollback_exchanges_the_two_and_can_be_taken_back(project: Path, params:
     assert aliases() == {"champion": "2", "previous": "1"}
     found = decisions.history()
     assert [(one["action"], one["version"], one["why"]) for one in found["decisions"]] == [
-        ("promote", "1", ""),
-        ("promote", "2", ""),
+        ("promote", "1", "a test"),
+        ("promote", "2", "a test"),
         ("rollback", "1", "it fails on clinic B"),
         ("rollback", "2", "it was the clinic's fault"),
     ]
@@ -261,15 +301,35 @@ def test_rollback_exchanges_the_two_and_can_be_taken_back(project: Path, params:
     assert set(found["versions"][0]["scores"]) == set(decisions.SHOWN)
 
 
+def test_a_reason_is_one_line(project: Path, params: Params) -> None:
+    add(0.9)
+    assert promote(params, why=" better\n on clinic B ").why == "better on clinic B"
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD", "{}", "[1]"])
+def test_a_damaged_file_of_a_decision_is_named(project: Path, params: Params, text: str) -> None:
+    add(0.9)
+    promote(params, why="a test")
+    (path,) = Path("models/registry").iterdir()
+    path.write_text(text)
+    with pytest.raises(EchosynthError, match=rf"{path.name} holds no decision .* bring it back with `git checkout"):
+        decisions.history()
+
+
 def test_history_outlives_the_store_and_the_files(project: Path, params: Params) -> None:
     add(0.9)
     add(0.95)
-    promote(params, "1")
-    promote(params, "2")
+    promote(params, "1", "a test")
+    promote(params, "2", "a test")
     (path, _) = sorted(Path("models/registry").iterdir())
     path.unlink()  # a colleague's clone of an earlier commit
     store.client().delete_model_version(NAME, "2")
     assert [one["version"] for one in decisions.history()["decisions"]] == ["1", "2"]
+
+
+def promoted(params: Params) -> Callable[[], object]:
+    """A promotion to come."""
+    return lambda: promote(params, why="a test")
 
 
 def refused(words: str, call: Callable[[], object]) -> None:
@@ -282,13 +342,17 @@ def refused(words: str, call: Callable[[], object]) -> None:
 
 
 def test_what_cannot_be_judged_is_refused_and_changes_nothing(project: Path, params: Params) -> None:
-    refused("holds no version of .* none is registered", lambda: promote(params))
+    refused("holds no version of .* none is registered", lambda: promote(params, why="a test"))
     add(0.9)
-    promote(params)
-    refused("version 1 of .* is the champion already", lambda: promote(params, "champion"))
-    refused(r"holds no 9 of .* \(versions there: 1\)", lambda: promote(params, "9"))
-    refused("v1 is a reserved name", lambda: promote(params, "v1"))
+    promote(params, why="a test")
+    refused("version 1 of .* is the champion already", lambda: promote(params, "champion", "a test"))
+    refused(r"holds no 9 of .* \(versions there: 1\)", lambda: promote(params, "9", "a test"))
+    refused("v1 is a reserved name", lambda: promote(params, "v1", "a test"))
     refused("there is no previous champion", lambda: rollback("why not"))
+    for call in (lambda: promote(params, "1", " "), lambda: rollback("")):
+        refused("--reason is empty; say why", call)
+    refused("holds no version without a name", lambda: promote(params, "", "a test"))  # an unset variable of a script
+    refused("holds no 99999999999999999999 of", lambda: promote(params, "9" * 20, "a test"))
     cases: dict[str, dict[str, Any]] = {
         "has no test scores; run `dvc repro final`": {"data.test": None},
         "has no test scores": {"score.test.macro_f1": None},
@@ -303,7 +367,7 @@ def test_what_cannot_be_judged_is_refused_and_changes_nothing(project: Path, par
     }
     for words, changes in cases.items():
         number = add(0.95, **changes)
-        refused(words, lambda number=number: promote(params, number))  # type: ignore[misc]
+        refused(words, lambda number=number: promote(params, number, "a test"))  # type: ignore[misc]
 
 
 def test_no_champion_to_go_back_from(project: Path) -> None:
@@ -314,11 +378,11 @@ def test_no_champion_to_go_back_from(project: Path) -> None:
 def test_files_that_are_gone_are_named(project: Path, params: Params) -> None:
     for skill in (0.9, 0.95, 0.97):
         add(skill)
-    promote(params, "1")
-    promote(params, "2")
+    promote(params, "1", "a test")
+    promote(params, "2", "a test")
     folders = sorted(Path().glob("logged-*"))
     shutil.rmtree(folders[2])
-    refused(f"the files of version 3 of {NAME} do not come", lambda: promote(params, "3"))
+    refused(f"the files of version 3 of {NAME} do not come", lambda: promote(params, "3", "a test"))
     load_registered("1")  # a copy here does not help others
     shutil.rmtree(folders[0])
     refused(f"the files of version 1 of {NAME} do not come", lambda: rollback("why not"))
@@ -335,7 +399,7 @@ def test_a_card_that_does_not_describe_the_weights(
     weights = folder / "artifacts" / ARTIFACT / "model.safetensors"
     shutil.copy(classifier_folder / "model.safetensors", weights)
     store.client().set_model_version_tag(NAME, number, SHA, file_hash(weights))
-    refused("its card disagrees with its weights", lambda: promote(params))
+    refused("its card disagrees with its weights", lambda: promote(params, why="a test"))
 
 
 def test_the_champion_may_not_change_under_a_decision(
@@ -343,7 +407,7 @@ def test_the_champion_may_not_change_under_a_decision(
 ) -> None:
     for skill in (0.9, 0.95, 0.97):
         add(skill)
-    promote(params, "1")
+    promote(params, "1", "a test")
     judge = examine.judge
 
     def slow(*arguments: Any) -> Any:
@@ -354,17 +418,102 @@ def test_the_champion_may_not_change_under_a_decision(
     monkeypatch.setattr(examine, "judge", slow)
     kept = {path.name for path in Path("models/registry").iterdir()}
     with pytest.raises(EchosynthError, match=r"changed from 1 to 2 while version 3 was compared .* nothing is changed"):
-        promote(params, "3")
+        promote(params, "3", "a test")
     assert aliases() == {"champion": "2"}
     assert {path.name for path in Path("models/registry").iterdir()} == kept
     assert not [key for key in store.client().get_model_version(NAME, "3").tags if key.startswith("decision")]
-    failed = store.client().search_runs([store.experiment_id()])[0]
+    failed = store.client().search_runs([store.connect().experiment])[0]
     assert failed.info.status == "FAILED"
+
+
+class Failing:
+    """The store's client, whose calls about one alias fail; so do, if `silent`, all questions about aliases then."""
+
+    def __init__(self, alias: str, silent: bool = False) -> None:
+        self.inner, self.alias, self.silent, self.failed = store.client(), alias, silent, False
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "set_registered_model_alias":
+            return self.point
+        if name == "get_registered_model" and self.failed and self.silent:
+            raise MlflowException("no answer")
+        return getattr(self.inner, name)
+
+    def point(self, name: str, alias: str, version: str) -> None:
+        if alias == self.alias:
+            self.failed = True
+            raise MlflowException("no answer")
+        self.inner.set_registered_model_alias(name, alias, version)
+
+
+@pytest.mark.parametrize("former", ["1", None])
+def test_a_promotion_that_fails_between_its_aliases_leaves_both_as_they_were(
+    project: Path, params: Params, monkeypatch: pytest.MonkeyPatch, former: str | None
+) -> None:
+    for skill in (0.9, 0.95, 0.97):
+        add(skill)
+    if former:
+        promote(params, former, "a test")
+    promote(params, "2", "a test")
+    before, files = aliases(), sorted(Path("models/registry").iterdir())
+    with monkeypatch.context() as patch:
+        client = Failing("champion")
+        patch.setattr(store, "client", lambda: client)
+        with pytest.raises(EchosynthError, match="no answer"):
+            promote(params, "3", "a test")
+        assert client.failed
+    assert aliases() == before
+    assert sorted(Path("models/registry").iterdir()) == files
+    assert promote(params, "3", "a test").accepted
+
+
+def test_a_rollback_that_fails_between_its_aliases_has_gone_back(
+    project: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for skill in (0.9, 0.95):
+        add(skill)
+        promote(params, why="a test")
+    with monkeypatch.context() as patch:
+        client = Failing("previous")
+        patch.setattr(store, "client", lambda: client)
+        with pytest.raises(EchosynthError, match="no answer"):
+            rollback("it fails on clinic B")
+    assert aliases()["champion"] == "1"
+    assert decisions.history()["decisions"][-1]["why"] == "it fails on clinic B"
+
+
+def test_a_decision_is_withdrawn_where_nobody_says_who_is_champion(
+    project: Path, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(0.9)
+    with monkeypatch.context() as patch:
+        client = Failing("champion", silent=True)
+        patch.setattr(store, "client", lambda: client)
+        with pytest.raises(EchosynthError, match="no answer"):
+            promote(params, why="a test")
+    assert not list(Path("models/registry").iterdir())
+    assert not [key for key in store.client().get_model_version(NAME, "1").tags if key.startswith("decision")]
+
+
+def test_who_decides_where_the_account_has_no_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    assert decisions.who() == "Ada"
+    (project / "gitconfig").write_text("")
+    monkeypatch.setattr(decisions.getpass, "getuser", nameless)
+    assert decisions.who() == f"user {os.getuid()}"
+
+
+def test_where_there_is_no_registry_none_is_made(bare: Path) -> None:
+    with pytest.raises(EchosynthError, match="there is no model registry"):
+        unlock()
+    assert not (bare / "mlflow.db").exists()
 
 
 def test_versions_are_compared_on_the_same_images(project: Path, params: Params) -> None:
     add(0.95)
-    add(0.8, **{"data.test": "f" * 32})
+    add(0.8, **{"data.split": "f" * 32})
     found = compare_models("1", "2", params)
     assert found["versions"] == ["1", "2"]
     assert (found["images"], found["patients"]) == (TESTED, TESTED // 2)
@@ -380,10 +529,10 @@ def test_versions_are_compared_on_the_same_images(project: Path, params: Params)
 def test_a_claim_of_another_machine_is_named_and_can_be_removed(project: Path, params: Params) -> None:
     add(0.9)
     store.client().create_registered_model(CLAIM, {"by": "Bob on the moon, process 1, 2026-11-22", "token": "other"})
-    refused(r"holds the registry \(Bob on the moon.* after `echosynth promote --unlock`", lambda: promote(params))
+    refused(r"holds the registry \(Bob on the moon.* after `echosynth promote --unlock`", promoted(params))
     assert unlock() == "Bob on the moon, process 1, 2026-11-22"
     assert unlock() is None
-    assert promote(params).accepted
+    assert promote(params, why="a test").accepted
 
 
 PROMOTER = """
@@ -402,7 +551,7 @@ def judge(version, champion, params):
     return [Gate("all", "any", "any", True)], {}, []
 
 examine.judge = judge
-sys.exit(main(["promote", number]))
+sys.exit(main(["promote", number, "--reason", "a test"]))
 """
 
 
@@ -473,9 +622,25 @@ def test_a_killed_promotion_changes_nothing_and_can_be_cleared(project: Path, pa
     assert aliases() == {}
     if how == signal.SIGKILL:
         with pytest.raises(EchosynthError, match="promote --unlock"):
-            promote(params)
+            promote(params, why="a test")
         assert unlock() is not None
-    assert promote(params).accepted
+    assert promote(params, why="a test").accepted
+
+
+def test_a_decision_stands_where_the_claim_cannot_be_removed(
+    project: Path, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(0.9)
+
+    def silent() -> None:
+        raise EchosynthError("MLflow does not answer; try again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "_claim", silent)
+        assert promote(params, why="a test").accepted
+    words = "the claim on the registry stays: MLflow does not answer; `echosynth promote --unlock` removes it\n"
+    assert capsys.readouterr().err == words
+    assert aliases() == {"champion": "1"} and unlock() is not None
 
 
 def test_the_claim_of_another_is_not_taken_away_at_the_end(project: Path) -> None:

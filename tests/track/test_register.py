@@ -64,7 +64,7 @@ def test_network_is_registered_once_and_no_alias_moves(pretended: Path) -> None:
     first = register(
         folder, {"f1": 0.8123456}, FRAMES, expected, [extra], data={"test": "abc"}, evaluations=evaluations
     )
-    again = register(folder, {"f1": 0.9}, FRAMES, expected, description="words")
+    again = register(folder, {"recall": 0.9}, FRAMES, expected, data={"shift": "def"}, description="words")
 
     assert (first.created, again.created) == (True, False)
     assert (first.version, first.run_id, first.model_sha) == (again.version, again.run_id, again.model_sha)
@@ -73,8 +73,8 @@ def test_network_is_registered_once_and_no_alias_moves(pretended: Path) -> None:
     assert version.tags == {
         "model_sha": file_hash(folder / "model.safetensors"),
         "card_sha": file_hash(folder / "card.json"),
-        "score.f1": "0.9",
-        "data.test": "abc",
+        "score.recall": "0.9",
+        "data.shift": "def",
     }
     assert aliases() == {}
     client = store.client()
@@ -99,6 +99,20 @@ def test_aliases_stay_where_they_are_when_another_network_comes(pretended: Path)
     assert aliases() == {"champion": "1"}
     assert len(runs) == 3
     assert (load_registered("3") / "model.safetensors").read_text() == "0.03"
+
+
+def test_the_same_weights_with_another_card_are_another_version(pretended: Path) -> None:
+    folder = network(pretended / "final", 0.01)
+    expected = said(folder, list(FRAMES))
+    first = register(folder, {}, FRAMES, expected)
+    (folder / "card.json").write_text('{"size": 64}\n')
+    second = register(folder, {}, FRAMES, expected)
+    assert (second.version, second.created) == ("2", True)
+    assert second.run_id != first.run_id
+    for number, size in (("1", 32), ("2", 64)):  # neither is damaged
+        assert read_json(load_registered(number) / "card.json") == {"size": size}
+    (folder / "card.json").write_text('{"size": 32}\n')
+    assert register(folder, {}, FRAMES, expected).version == "1"
 
 
 def test_model_that_predicts_something_else_leaves_no_version(pretended: Path) -> None:
@@ -167,6 +181,8 @@ def test_scores_are_named_as_in_the_row_of_an_execution() -> None:
     assert found["test.macro_f1"] == scores["macro_f1"]
     assert found["test.calibration_error"] == 0.3
     assert "test.recall_PSAX" not in found and "shift.macro_f1" not in found
+    del scores["calibration_error"]
+    assert "test.calibration_error" not in final_scores({"test": scores, "shift": None})
 
 
 def test_description_says_what_it_is_and_what_it_is_not() -> None:

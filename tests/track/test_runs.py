@@ -7,11 +7,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from echosynth.errors import EchosynthError
-from echosynth.track import origin, store
+from echosynth.track import origin, rows, store
 from echosynth.track.runs import Run, child_run, fail_parent, finish_parent, flat_params
 from echosynth.yaml12 import read_yaml
 
@@ -19,7 +20,12 @@ from echosynth.yaml12 import read_yaml
 def runs_of(stage: str) -> list:
     """All runs of a stage, the oldest first."""
     condition = f"tags.`echosynth.stage` = '{stage}'"
-    return list(store.client().search_runs([store.experiment_id()], condition, order_by=["attributes.start_time ASC"]))
+    return rows.search(store.connect(), condition)[::-1]
+
+
+def curve_of(run_id: str, name: str) -> list[tuple[int, float]]:
+    """Steps and values of all points of a curve."""
+    return [(point.step, point.value) for point in store.client().get_metric_history(run_id, name)]
 
 
 def script(folder: Path, text: str, **environment: str) -> subprocess.Popen:
@@ -128,7 +134,7 @@ def test_termination_is_marked_as_killed(workspace: Path) -> None:
 def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> None:
     process = script(
         workspace,
-        "import time\nwith child_run('a', 'train', {'seed': 1}) as run:\n"
+        "import time\nwith child_run('a', 'train', {'seed': 1}, work='state') as run:\n"
         "    for step in (0, 10, 20): run.metrics({'loss': 1 / (1 + step)}, step)\n"
         "    run.dataset('set', '0' * 32 + '.dir', 'training')\n"
         "    print('on', flush=True)\n    time.sleep(300)",
@@ -139,14 +145,13 @@ def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> 
     process.wait()
     assert runs_of("train")[0].info.status == "RUNNING"
 
-    with child_run("a", "train", {"seed": 1}) as run:  # goes on from a state saved at step 10
+    with child_run("a", "train", {"seed": 1}, work="state") as run:  # goes on from a state saved at step 10
         run.dataset("set", "0" * 32 + ".dir", "training")
         for step in (10, 20, 30):
             run.metrics({"loss": 1 / (1 + step)}, step)
     (child,) = runs_of("train")
     assert child.info.status == "FINISHED"
-    history = store.client().get_metric_history(child.info.run_id, "loss")
-    assert [(point.step, point.value) for point in history] == [(step, 1 / (1 + step)) for step in (0, 10, 20, 30)]
+    assert curve_of(child.info.run_id, "loss") == [(step, 1 / (1 + step)) for step in (0, 10, 20, 30)]
     assert len(child.inputs.dataset_inputs) == 1
     assert len(runs_of("pipeline")) == 1
 
@@ -158,6 +163,62 @@ def test_final_numbers_stand_at_the_end_of_the_curves(workspace: Path) -> None:
         run.metrics({"f1": 0.5})
     (point,) = store.client().get_metric_history(run.id, "f1")
     assert (point.step, point.value) == (10, 0.5)
+
+
+def test_final_numbers_of_a_resumed_run_stand_at_the_end_of_the_earlier_curve(workspace: Path) -> None:
+    with pytest.raises(EchosynthError), child_run("a", "train", work="state") as run:
+        run.metrics({"loss": 0.5}, 10)
+        raise EchosynthError("stop")
+    with child_run("a", "train", work="state") as run:  # nothing was left to train
+        run.metrics({"f1": 0.5})
+    assert len(runs_of("train")) == 1
+    assert curve_of(run.id, "f1") == [(10, 0.5)]
+
+
+@pytest.mark.parametrize(("first", "second"), [("", ""), ("state", "other state"), ("state", "")])
+@pytest.mark.parametrize("trace", ["curve", "data set"])
+def test_work_that_begins_anew_leaves_the_earlier_run_alone(
+    workspace: Path, first: str, second: str, trace: str
+) -> None:
+    with pytest.raises(EchosynthError), child_run("a", "train", {"seed": 1}, work=first) as run:
+        if trace == "curve":
+            run.metrics({"loss": 0.5}, 10)
+        else:
+            run.dataset("set", "0" * 32, "training")
+        raise EchosynthError("stop")
+    with child_run("a", "train", {"seed": 1}, work=second) as run:  # with other code or data
+        run.dataset("set", "1" * 32, "training")
+        for step in (10, 20):
+            run.metrics({"loss": 0.25}, step)
+    old, new = runs_of("train")
+    assert (old.info.status, old.data.tags["error"]) == ("FAILED", "stop")
+    assert (new.info.status, new.info.run_id) == ("FINISHED", run.id)
+    assert curve_of(run.id, "loss") == [(10, 0.25), (20, 0.25)]
+    assert [item.dataset.digest for item in new.inputs.dataset_inputs] == ["1" * 32]
+    assert len(runs_of("pipeline")) == 1
+
+
+def test_attempt_that_failed_before_it_logged_anything_of_its_work_is_continued(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")
+    with pytest.raises(EchosynthError), child_run("a", "train"):
+        raise EchosynthError("stop")
+    (first,) = runs_of("train")
+    assert first.data.metrics  # of the machine
+    with child_run("a", "train") as run:
+        assert run.id == first.info.run_id
+
+
+def test_result_that_is_gone_is_made_again_in_a_run_of_its_own(workspace: Path) -> None:
+    for _ in range(2):
+        with child_run("a", "train", work="state") as run:
+            run.metrics({"loss": 0.5}, 10)
+            run.metrics({"f1": 0.5})
+    assert [run.info.status for run in runs_of("train")] == ["FINISHED", "FINISHED"]
+    for run in runs_of("train"):
+        assert curve_of(run.info.run_id, "loss") == curve_of(run.info.run_id, "loss")[:1] == [(10, 0.5)]
+        assert curve_of(run.info.run_id, "f1") == [(10, 0.5)]
 
 
 def test_child_with_other_parameters_is_not_continued(workspace: Path) -> None:
@@ -199,7 +260,7 @@ def test_experiment_in_a_temporary_copy_lands_in_the_parent_repository(
     for run in (parent, child):
         assert run.data.tags["dvc.exp_name"] == "tidy-owl"
         assert run.data.tags["dvc.baseline_rev"] == "0123abc"
-        assert run.data.tags["echosynth.pipeline"] == "tidy-owl"
+        assert run.data.tags["echosynth.pipeline"].startswith("tidy-owl-")
     (file,) = (workspace / "mlartifacts").rglob("curve.csv")
     assert child.info.run_id in file.parts
 
@@ -207,12 +268,14 @@ def test_experiment_in_a_temporary_copy_lands_in_the_parent_repository(
 def test_revision_and_lock_are_noted(workspace: Path) -> None:
     git(workspace, "init", "-q")
     (workspace / "dvc.lock").write_text("stages: {}\n")
-    git(workspace, "add", "params.yaml", "dvc.lock")
+    (workspace / "code.py").write_text("1")
+    git(workspace, "add", "params.yaml", "dvc.lock", "code.py")
     git(workspace, "commit", "-qm", "start")
     head = git(workspace, "rev-parse", "HEAD").strip()
     with child_run("a", "train"):
         pass
     (workspace / "dvc.lock").write_text("stages: {a: {}}\n")
+    (workspace / "code.py").write_text("2")
     with child_run("b", "train"):
         pass
     finish_parent({}, {})
@@ -264,19 +327,83 @@ def test_tags_tell_preset_kind_and_result(workspace: Path) -> None:
 def test_stage_without_a_run_leaves_its_sentence_on_the_open_row(workspace: Path) -> None:
     with child_run("a", "train"):
         pass
-    fail_parent(EchosynthError("the disk is full"))
+    fail_parent(EchosynthError("the disk is full"), "split")
     (parent,) = runs_of("pipeline")
-    assert (parent.info.status, parent.data.tags["error"]) == ("FAILED", "the disk is full")
-    fail_parent(EchosynthError("something later"))
-    assert runs_of("pipeline")[0].data.tags["error"] == "the disk is full"
+    assert (parent.info.status, parent.data.tags["error"]) == ("FAILED", "split: the disk is full")
+    fail_parent(EchosynthError("something later"), "compare")
+    assert [run.data.tags["error"] for run in runs_of("pipeline")] == ["split: the disk is full"]
     finish_parent({}, {})
-    fail_parent(EchosynthError("after the end"))
-    assert runs_of("pipeline")[0].info.status == "FINISHED"
+    assert [run.info.status for run in runs_of("pipeline")] == ["FINISHED"]
 
 
-def test_failure_without_a_store_makes_none(bare: Path) -> None:
-    fail_parent(EchosynthError("the disk is full"))
+def test_failure_before_the_first_training_has_a_row_even_on_a_fresh_clone(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "params.yaml").write_text("split:\n  seed: -1\n")
+    monkeypatch.setenv("DVC_EXP_NAME", "tidy-owl")
+    fail_parent(EchosynthError("split.seed = -1 is not allowed"), "ingest")
+    (parent,) = runs_of("pipeline")
+    assert (parent.info.run_name, parent.info.status) == ("tidy-owl", "FAILED")
+    assert parent.data.tags["error"] == "ingest: split.seed = -1 is not allowed"
+    assert parent.data.params == {"split.seed": "-1"}
+    with child_run("a", "train"):  # the next attempt goes on in it
+        pass
+    assert [run.info.status for run in runs_of("pipeline")] == ["RUNNING"]
+
+
+def test_another_attempt_that_fails_says_its_own_reason(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EchosynthError) as caught, child_run("a", "train"):
+        raise EchosynthError("the first reason")
+    fail_parent(caught.value, "train")  # as the stage does behind its run
+    assert [run.data.tags["error"] for run in runs_of("pipeline")] == ["a: the first reason"]
+    monkeypatch.setattr("echosynth.track.processes.driver", lambda: "another dvc")
+    fail_parent(EchosynthError("the second reason"), "split")
+    assert [run.data.tags["error"] for run in runs_of("pipeline")] == ["split: the second reason"]
+
+
+def test_names_of_raw_files_stay_out(workspace: Path) -> None:
+    fail_parent(EchosynthError("data/raw/unity/Jane Doe.dcm is torn"), "ingest", private=True)
+    (parent,) = runs_of("pipeline")
+    assert parent.data.tags["error"].startswith("ingest: EchosynthError; ")
+    assert "Jane" not in str(parent.to_dictionary())
+
+
+def test_failure_where_no_pipeline_is_makes_nothing(bare: Path) -> None:
+    fail_parent(EchosynthError("params.yaml is missing"), "ingest")
     assert not list(bare.iterdir())
+
+
+def test_the_explorations_and_the_study_have_rows_of_their_own(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with child_run("a", "train"):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="echosynth.stages.explore.page"))
+        explored = finish_parent({"distance": 1.0}, {})
+    study, explorations = runs_of("pipeline")
+    assert (study.info.status, explorations.info.run_id) == ("RUNNING", explored)
+    assert (explorations.info.run_name, explorations.data.tags["dvc.pipeline"]) == ("explore", "explore")
+    assert finish_parent({"f1": 0.5}, {}) == study.info.run_id
+    monkeypatch.setenv("DVC_EXP_NAME", "elsewhere")  # registered after an experiment whose name is not known any more
+    with child_run("register", "register", late=True):
+        pass
+    assert runs_of("register")[0].data.tags["mlflow.parentRunId"] == study.info.run_id
+
+
+def test_two_clones_with_an_experiment_of_the_same_name_have_two_rows_and_each_finds_its_own(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{workspace / 'mlflow.db'}")
+    monkeypatch.setenv("DVC_EXP_NAME", "tidy-owl")
+    parents = []
+    for clone in ("one", "two", "one", "two"):
+        (workspace / clone).mkdir(exist_ok=True)
+        monkeypatch.setenv("DVC_ROOT", str(workspace / clone))
+        with child_run(f"by {clone}", "train") as run:
+            parents.append(run.parent)
+    assert parents == [parents[0], parents[1], parents[0], parents[1]]
+    assert len(runs_of("pipeline")) == 2
 
 
 def test_system_metrics_go_with_the_curve_and_even_the_shortest_run_has_some(

@@ -3,12 +3,15 @@
 import base64
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 
 from echosynth.classify.predict import ViewClassifier
@@ -131,6 +134,19 @@ def test_parameters_are_ignored_and_not_logged(server: Any, caplog: pytest.LogCa
         answer = server.post("/invocations", json={"inputs": [NOISE[0].tolist()], "params": {SECRET: SECRET}})
     assert answer.status_code == 200
     assert SECRET not in caplog.text
+
+
+def test_warnings_of_decoders_quote_nobody(classifier_folder: Path) -> None:
+    from echosynth.track.served_model import ServedClassifier
+
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        pydicom.Dataset().StudyDate = SECRET
+        assert SECRET in str(shown.pop().message)
+        ServedClassifier().load_context(SimpleNamespace(artifacts={"classifier": classifier_folder}))
+        shown.clear()
+        pydicom.Dataset().StudyDate = SECRET
+    assert not shown
 
 
 def test_signature_and_example_tell_what_to_send(model: Path, server: Any) -> None:

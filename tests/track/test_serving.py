@@ -1,13 +1,16 @@
 """A real `mlflow models serve` of the champion, as a process of its own with nothing of this project round it."""
 
 import base64
+import http.client
 import json
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from bench.serving import ask, body, served
@@ -37,7 +40,7 @@ def server(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run = store.client().create_run(store.experiment_id()).info.run_id
+        run = store.client().create_run(store.connect().experiment).info.run_id
         uri = log_classifier(run, classifier_folder, NOISE[:2])
         version = mlflow.register_model(uri, NAME).version
         store.client().set_registered_model_alias(NAME, "champion", version)
@@ -45,6 +48,11 @@ def server(
     elsewhere = tmp_path_factory.mktemp("elsewhere")  # no git, no params.yaml, no DVC
     with served(f"models:/{NAME}@champion", elsewhere, environment) as address:
         yield address, elsewhere / "server.log"
+
+
+def coded(picture: np.ndarray) -> dict[str, str]:
+    """A picture as an input with a PNG file."""
+    return {"file": base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode()}
 
 
 def refused(address: str, body: bytes) -> dict[str, str]:
@@ -61,7 +69,12 @@ def test_it_answers_as_locally(server: tuple[str, Path], classifier_folder: Path
     classifier = ViewClassifier(classifier_folder)
     for count in (1, 2, 7):
         expected = classifier.probabilities(list(NOISE[:count]))
-        for inputs in (NOISE[:count].tolist(), [{"image": frame.tolist()} for frame in NOISE[:count]]):
+        pictures, files = (
+            [{"image": frame.tolist()} for frame in NOISE[:count]],
+            [coded(frame) for frame in NOISE[:count]],
+        )
+        mixed = [(pictures if place % 2 else files)[place] for place in range(count)]
+        for inputs in (NOISE[:count].tolist(), pictures, files, mixed):
             records = ask(server[0], body(*inputs))
             assert [record["view"] for record in records] == [VIEWS[row.argmax()] for row in expected]
             found = [[record[view] for view in VIEWS] for record in records]
@@ -91,9 +104,21 @@ def test_it_refuses_says_why_keeps_silent_and_lives_on(server: tuple[str, Path])
         assert content["message"].startswith(words)
         assert "stack_trace" not in content
     refused(address, f'{{"inputs": "{SECRET}'.encode())
+    good = coded(NOISE[0])
+    assert refused(address, body(good, NOISE[1].tolist(), {"file": ""}, good))["message"] == (
+        "inputs[2] has a file of 0 bytes; send one with content"
+    )
     large = [0] * 4097
-    assert "16,777,216 are allowed" in refused(address, body([large] * 4096))["message"]
+    assert "8,388,608 are allowed" in refused(address, body([large] * 2048))["message"]
     assert len(ask(address, body(NOISE[0].tolist()))) == 1
     said = log.read_text()
     assert "POST /invocations" in said
     assert SECRET not in said and text not in said and "Traceback" not in said
+
+
+def test_without_a_content_type_mlflow_fails_and_lives_on(server: tuple[str, Path]) -> None:
+    url = urllib.parse.urlsplit(server[0])
+    connection = http.client.HTTPConnection(str(url.hostname), url.port)
+    connection.request("POST", "/invocations", body(NOISE[0].tolist()))
+    assert connection.getresponse().status == 500  # as docs/registry.md says; the model is not asked
+    assert len(ask(server[0], body(NOISE[0].tolist()))) == 1

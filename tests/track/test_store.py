@@ -28,11 +28,12 @@ def test_experiment_is_made_once_with_artifacts_beside_the_store(
     monkeypatch.setenv("DVC_ROOT", str(workspace))
     elsewhere = tmp_path_factory.mktemp("temporary-copy")
     monkeypatch.chdir(elsewhere)
-    first = store.experiment_id()
+    first = store.connect().experiment
     store._stores.clear()  # as in another process
-    assert store.experiment_id() == first
+    assert store.connect().experiment == first
     experiment = store.client().get_experiment(first)
     assert experiment.name == "echosynth"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
     assert not list(elsewhere.iterdir())
 
@@ -133,7 +134,7 @@ def test_server_decides_where_its_artifacts_go(bare: Path, monkeypatch: pytest.M
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
         try:
-            assert store.experiment_id() == "7"
+            assert store.connect().experiment == "7"
         finally:
             server.shutdown()
     assert b"echosynth" in Recorder.bodies[0]
@@ -141,7 +142,7 @@ def test_server_decides_where_its_artifacts_go(bare: Path, monkeypatch: pytest.M
 
 
 def test_deleted_experiment_is_named_with_the_way_back(workspace: Path) -> None:
-    number = store.experiment_id()
+    number = store.connect().experiment
     store.client().delete_experiment(number)
     store._stores.clear()
     with pytest.raises(EchosynthError, match=f"restore --experiment-id {number}"):

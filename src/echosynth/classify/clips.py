@@ -1,17 +1,18 @@
 """Views of whole files: the probabilities of a cine's frames, averaged."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from echosynth.classify.predict import ViewClassifier
 from echosynth.errors import EchosynthError
-from echosynth.images.decode import Clip, read_clip
+from echosynth.images.decode import Stream, read_stream
+from echosynth.images.prepare import Picture
 from echosynth.images.probe import kind_of
 from echosynth.progress import progress
 from echosynth.views import VIEWS
@@ -83,21 +84,29 @@ def _is_picture(path: Path) -> bool:
         return True  # whoever asked for the folder wants to know
 
 
-def read(path: Path, max_frames: int) -> Clip:
-    """At most so many evenly spaced frames of a file, with a sentence for what no decoder sees.
+def opened(path: Path, max_frames: int) -> Stream:
+    """At most so many evenly spaced frames of a file, all of one size, decoded one at a time.
 
     Raises:
-        EchosynthError: the file cannot be read.
+        EchosynthError: see `echosynth.images.decode.read_stream`; the frames raise it, too.
     """
-    try:
-        return read_clip(path, max_frames)
-    except OSError as error:
-        raise EchosynthError(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+
+    def chosen(total: int) -> range:
+        step = math.ceil(total / max_frames)
+        return range((total - 1) % step // 2, total, step)  # as much is left out before the first as after the last
+
+    stream = read_stream(path, chosen)
+    return replace(stream, frames=_alike(path, stream.frames))
 
 
-def mean_probabilities(classifier: ViewClassifier, clip: Clip) -> npt.NDArray[np.float64]:
-    """(4,) probabilities of a whole file in the order of `VIEWS`: the mean over its frames."""
-    return classifier.probabilities(list(clip.frames), clip.spacing).mean(axis=0, dtype=np.float64)
+def _alike(path: Path, frames: Iterator[Picture]) -> Iterator[Picture]:
+    """The frames, up to one of another size."""
+    shape = None
+    for frame in frames:
+        if shape not in (None, frame.shape):
+            raise EchosynthError(f"{path} has frames of different sizes; export it again")
+        shape = frame.shape
+        yield frame
 
 
 def predict_clip(classifier: ViewClassifier, path: Path, max_frames: int) -> dict[str, Any]:
@@ -114,11 +123,11 @@ def predict_clip(classifier: ViewClassifier, path: Path, max_frames: int) -> dic
     Raises:
         EchosynthError: the file cannot be read.
     """
-    clip = read(path, max_frames)
-    means = mean_probabilities(classifier, clip)
+    stream = opened(path, max_frames)
+    means = classifier.probabilities(stream.frames, stream.spacing).mean(axis=0, dtype=np.float64)
     return {
         "view": VIEWS[means.argmax()],
-        "frames": len(clip.frames),
+        "frames": len(stream.numbers),
         "probabilities": {view: float(mean) for view, mean in zip(VIEWS, means, strict=True)},
     }
 

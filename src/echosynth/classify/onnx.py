@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -18,13 +19,14 @@ from torch import nn
 from echosynth.classify.network import ClassifierCard, load, predict
 from echosynth.device import to_tensor
 from echosynth.errors import EchosynthError
-from echosynth.files import atomic_folder, file_hash, write_json
+from echosynth.files import atomic_folder, check_replaceable, file_hash, write_json
 from echosynth.sections import Resampling
 
 Session: TypeAlias = Any  # onnxruntime.InferenceSession, which is not typed and not always installed
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MODEL, CARD = "model.onnx", "card.json"
+KIND = "onnx classifier"
 INPUT, OUTPUT = "images", "probabilities"
 BATCHES = (1, 2, 7)
 RESAMPLING: dict[Resampling, str] = {
@@ -65,7 +67,7 @@ def export(model: Path, out: Path) -> Exported:
         raise EchosynthError(
             f"writing ONNX needs {' and '.join(missing)}; run `.venv/bin/pip install -r requirements-extra.txt`"
         )
-    _check_out(out)
+    check_replaceable(out, _ours(out))
     network, card = load(model, torch.device("cpu"))
     with atomic_folder(out) as part:
         opset = _write(network, card.size, part / MODEL)
@@ -104,12 +106,13 @@ def probabilities(running: Session, images: npt.NDArray[np.uint8]) -> npt.NDArra
     return np.asarray(running.run([OUTPUT], {INPUT: to_tensor(images).numpy()})[0], np.float32)
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that would be replaced although it holds something else."""
-    if out.exists() and not out.is_dir():
-        raise EchosynthError(f"{out} is a file; name a new folder")
-    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - {MODEL, CARD})):
-        raise EchosynthError(f"{out} holds {others[0]}, which is no part of an export; name a new folder")
+def _ours(out: Path) -> set[str]:
+    """Files of an earlier export in a folder: none where its card is another's."""
+    try:
+        card = json.loads((out / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return {MODEL, CARD} if isinstance(card, dict) and card.get("kind") == KIND else set()
 
 
 def _write(network: nn.Module, size: int, path: Path) -> int:
@@ -144,7 +147,7 @@ def _difference(network: nn.Module, size: int, path: Path) -> float:
 def _card(card: ClassifierCard, opset: int, difference: float) -> dict[str, Any]:
     """What must be known to use the file without this package."""
     return {
-        "kind": "onnx classifier",
+        "kind": KIND,
         "input": {"name": INPUT, "type": "float32", "shape": ["N", 1, card.size, card.size], "range": [-1, 1]},
         "output": {"name": OUTPUT, "type": "float32", "shape": ["N", len(card.views)], "views": card.views},
         "preprocessing": [

@@ -1,6 +1,6 @@
 """From frames of any size to view probabilities: the path that the command line and the served model share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +24,25 @@ class ViewClassifier:
     def __init__(self, folder: Path | str) -> None:
         self.network, self.card = load(folder, pick_device())
 
-    def probabilities(
-        self, frames: Sequence[npt.NDArray[np.uint8]], spacing: tuple[float, float] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Probabilities of the views for each frame.
+    def prepared(
+        self, frames: Iterable[npt.NDArray[np.uint8]], spacing: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """What the network sees, (N, S, S) uint8.
 
         Args:
-            frames: N frames, each (H, W) grey or (H, W, 3) RGB uint8, of any size.
+            frames: 1 or more, each (H, W) grey or (H, W, 3) RGB uint8, of any size. Each is taken when the one before
+                is done with, so that a reader that decodes one at a time keeps one in memory.
             spacing: size (x, y) of a pixel in mm, where it is known.
-
-        Returns:
-            (N, 4) float32 in the order of `echosynth.views.VIEWS`.
         """
-        images = np.stack([prepare(frame, self.card.size, spacing, self.card.resampling) for frame in frames])
-        return predict(self.network, images)
+        return np.stack([prepare(frame, self.card.size, spacing, self.card.resampling) for frame in frames])
+
+    def probabilities(
+        self, frames: Iterable[npt.NDArray[np.uint8]], spacing: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Probabilities of the views for each frame, (N, 4) float32 in the order of `echosynth.views.VIEWS`.
+
+        Args:
+            frames: see `prepared`.
+            spacing: see `prepared`.
+        """
+        return predict(self.network, self.prepared(frames, spacing))

@@ -5,24 +5,32 @@ in a temporary folder while it is decoded, since decoders read files).
 """
 
 import base64
+import io
+import struct
 import tempfile
+import warnings
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+import pydicom
 
-from echosynth.classify.clips import FRAMES, mean_probabilities, read
+from echosynth.classify.clips import FRAMES, opened
+from echosynth.classify.network import predict
 from echosynth.classify.predict import ViewClassifier
 from echosynth.errors import EchosynthError
-from echosynth.images.decode import Clip, read_frame
+from echosynth.images.decode import Stream
 from echosynth.images.prepare import Picture
-from echosynth.images.probe import HEAD, content_kind
+from echosynth.images.probe import HEAD, content_kind, jpeg_size, probe
 from echosynth.views import VIEWS
 
 MAX_INPUTS = 256
-MAX_PIXELS = 2**24  # of one picture: 4,096 x 4,096, more than a scanner's screen has
+MAX_PIXELS = 2**23  # of one picture: 3,840 x 2,160 are less, and DICOM in colour takes 75 bytes for each
+MAX_FILE_PIXELS = 2**27  # of the frames of one file that are looked at: 32 frames of 2,048 x 2,048
+MAX_REQUEST_PIXELS = 2**28  # of all inputs: 10 cines of 1,024 x 768; MLflow waits for 60 s
 MAX_BYTES = 2**27  # of one file, 128 MiB
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "DICOM": ".dcm", "AVI": ".avi", "MP4": ".mp4"}
 FORMS = 'a picture (rows of numbers), {"image": picture} or {"file": base64 text}'
@@ -40,7 +48,8 @@ def answers(classifier: ViewClassifier, inputs: object) -> list[dict[str, str | 
         inputs: list of 1 to `MAX_INPUTS`, each a picture, {"image": picture} or {"file": text}. A picture is (H, W)
             grey or (H, W, 3) RGB, of any size up to `MAX_PIXELS` pixels, as nested lists of whole numbers from 0 to 255
             or as a uint8 array. A text is a PNG, JPEG, DICOM, AVI or MP4 file in base64, of `MAX_BYTES` at most; the
-            probabilities of a cine are averaged over `FRAMES` frames.
+            probabilities of a cine are averaged over `FRAMES` frames, which have at most `MAX_FILE_PIXELS` pixels
+            together. All inputs together have at most `MAX_REQUEST_PIXELS`.
 
     Returns:
         For each input the most probable view as `view`, and the probability of each view under its name.
@@ -52,20 +61,47 @@ def answers(classifier: ViewClassifier, inputs: object) -> list[dict[str, str | 
         raise EchosynthError(f'"inputs" is no list; send a list in which each element is {FORMS}')
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise EchosynthError(f'"inputs" holds {len(inputs)} elements; send 1 to {MAX_INPUTS} at a time')
-    rows: dict[int, npt.NDArray[np.floating]] = {}
-    pictures: dict[int, Picture] = {}
+    # Only what is prepared is kept, a few kilobytes a frame.
+    prepared, allowance = [], _Allowance()
     for place, item in enumerate(inputs):
         try:
             kind, content = _told_apart(item)
-            if kind == "image":
-                pictures[place] = _picture(content)
-            else:
-                rows[place] = mean_probabilities(classifier, _clip(_decoded(content)))
+            read = _picture if kind == "image" else _file
+            prepared.append(read(classifier, content, allowance))
         except EchosynthError as error:
             raise EchosynthError(f"inputs[{place}] {error}") from None
-    if pictures:  # in one batch
-        rows |= zip(pictures, classifier.probabilities(list(pictures.values())), strict=True)
-    return [_answer(rows[place]) for place in range(len(inputs))]
+    rows = predict(classifier.network, np.concatenate(prepared))
+    ends = np.cumsum([len(images) for images in prepared])
+    return [_answer(frames.mean(axis=0, dtype=np.float64)) for frames in np.split(rows, ends[:-1])]
+
+
+class _Allowance:
+    """How much may be decoded for a request: pixels cost time, and those of one picture memory."""
+
+    def __init__(self) -> None:
+        self._spent = 0
+
+    def spend(self, width: int, height: int, frames: int = 1) -> None:
+        """Refuse pictures of that size, or note them."""
+        _check_pixels(width, height)
+        each = width * height
+        if each * frames > MAX_FILE_PIXELS:
+            raise EchosynthError(
+                f"has {each * frames:,} pixels, {frames} frames of {width} x {height}; {MAX_FILE_PIXELS:,} are allowed "
+                "in a file, send fewer or smaller frames"
+            )
+        self._spent += each * frames
+        if self._spent > MAX_REQUEST_PIXELS:
+            raise EchosynthError(
+                f"brings the request to {self._spent:,} pixels; {MAX_REQUEST_PIXELS:,} are allowed, send the rest in "
+                "another request"
+            )
+
+
+def _check_pixels(width: int, height: int) -> None:
+    """Refuse one picture of that size."""
+    if width * height > MAX_PIXELS:
+        raise EchosynthError(f"has {width * height:,} pixels; {MAX_PIXELS:,} are allowed, make it smaller")
 
 
 def _answer(row: npt.NDArray[np.floating]) -> dict[str, str | float]:
@@ -87,37 +123,33 @@ def _told_apart(item: object) -> tuple[str, object]:
     return next(iter(given.items()))
 
 
-def _picture(value: object) -> Picture:
-    """Nested lists or an array as a uint8 array."""
-    array = value if isinstance(value, np.ndarray) else _array(value)
+def _picture(classifier: ViewClassifier, value: object, allowance: _Allowance) -> Picture:
+    """Nested lists or an array as the network sees it, (1, S, S)."""
+    array = value if isinstance(value, np.ndarray) else _array(value, allowance)
     if array.dtype != np.uint8 or not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
         raise EchosynthError(NUMBERS)
-    _check_pixels(array.shape[0] * array.shape[1])
-    return array
+    if array is value:
+        allowance.spend(array.shape[1], array.shape[0])
+    return classifier.prepared([array])
 
 
-def _array(value: object) -> Picture:
+def _array(value: object, allowance: _Allowance) -> Picture:
     """Nested lists of whole numbers as an array. NumPy would take text, truth values and fractions, too."""
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value) or not value or not value[0]:
         raise EchosynthError(NUMBERS)
-    _check_pixels(len(value) * len(value[0]))
+    allowance.spend(len(value[0]), len(value))
     try:
         cells = chain.from_iterable(value)
         if isinstance(value[0][0], list):
             cells = chain.from_iterable(cells)
         if set(map(type, cells)) != {int}:
             raise EchosynthError(NUMBERS)
-        array = np.array(value, np.int64)
+        array = np.array(value, np.int16)
     except (TypeError, ValueError, OverflowError):  # rows of different lengths or depths, absurd numbers
         raise EchosynthError(NUMBERS) from None
     if array.min() < 0 or array.max() > 255:
         raise EchosynthError(f"{NUMBERS}; there are values from {array.min()} to {array.max()}")
     return array.astype(np.uint8)
-
-
-def _check_pixels(count: int) -> None:
-    if count > MAX_PIXELS:
-        raise EchosynthError(f"has {count:,} pixels; {MAX_PIXELS:,} are allowed, make it smaller")
 
 
 def _decoded(text: object) -> bytes:
@@ -137,8 +169,9 @@ def _decoded(text: object) -> bytes:
     return data
 
 
-def _clip(data: bytes) -> Clip:
-    """The frames of a file, whose kind its content tells."""
+def _file(classifier: ViewClassifier, text: object, allowance: _Allowance) -> Picture:
+    """The frames of a file, whose kind its content tells, as the network sees them, (N, S, S)."""
+    data = _decoded(text)
     kind = content_kind(data[:HEAD])
     if kind not in SUFFIXES:
         raise EchosynthError(f"has a file that is none of {', '.join(SUFFIXES)}; send one of these")
@@ -146,9 +179,36 @@ def _clip(data: bytes) -> Clip:
         path = Path(folder) / f"file{SUFFIXES[kind]}"
         path.write_bytes(data)
         try:
-            clip = read_frame(path)  # one frame first: a small file may claim large ones
-            _check_pixels(clip.frames.shape[1] * clip.frames.shape[2])
-            return clip if clip.total == 1 else read(path, FRAMES)
+            stream = _opened(path, kind, allowance)
+            return classifier.prepared(stream.frames, stream.spacing)
         except EchosynthError as error:
             what = str(error).removeprefix(f"{path} ").replace(str(path), "it")
             raise EchosynthError(f"has a file that {what}") from None
+
+
+def _opened(path: Path, kind: str, allowance: _Allowance) -> Stream:
+    """A file of which nothing is decoded before its size is known to be allowed: a small file may claim much."""
+    if problem := probe(path):
+        raise EchosynthError(problem)
+    # Opening a DICOM file decodes nothing, and refuses a header that unpacks to absurdly much. Others may decode.
+    stream = opened(path, FRAMES) if kind == "DICOM" else None
+    width, height = _size(path, kind)
+    _check_pixels(width, height)
+    stream = stream or opened(path, FRAMES)
+    allowance.spend(width, height, len(stream.numbers))
+    return stream
+
+
+def _size(path: Path, kind: str) -> tuple[int, int]:
+    """Width and height of a picture by the header of a file in which `probe` found nothing wrong."""
+    if kind == "PNG":
+        width, height = struct.unpack_from(">II", path.read_bytes()[:HEAD], 16)
+        return width, height
+    if kind == "JPEG":
+        return jpeg_size(io.BytesIO(path.read_bytes())) or (0, 0)
+    if kind == "DICOM":
+        with warnings.catch_warnings(action="ignore"):
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
+        return int(header.Columns), int(header.Rows)
+    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    return int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))

@@ -175,7 +175,8 @@ def _registry(commands: Commands, machines: argparse.ArgumentParser) -> None:
     commands.add_parser(
         "register",
         help="put the final classifier into the registry",
-        description="Register models/final as a new version; no alias moves. The same weights are registered once.",
+        description="Register models/final as a new version; no alias moves. The same weights and card are registered "
+        "once.",
     )
 
     promote = commands.add_parser(
@@ -186,7 +187,7 @@ def _registry(commands: Commands, machines: argparse.ArgumentParser) -> None:
         "the table, and make it the champion. The exit status is 1 when a gate refuses it.",
     )
     promote.add_argument("version", nargs="?", metavar="VERSION", help="which one (default: the newest)")
-    promote.add_argument("--reason", default="", metavar="TEXT", help="why, for the record")
+    promote.add_argument("--reason", default="", metavar="TEXT", help="why, for the record; must be given to promote")
     promote.add_argument("--dry-run", action="store_true", help="check the gates and change nothing")
     promote.add_argument(
         "--unlock", action="store_true", help="only remove what a promotion or rollback left that was killed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from echosynth.cli.options import DISCLAIMER
 from echosynth.errors import EchosynthError
+from echosynth.files import check_replaceable
 
 if TYPE_CHECKING:
     from echosynth.sections import SampleParams
@@ -64,14 +65,6 @@ def _settings(arguments: argparse.Namespace) -> "SampleParams":
         raise EchosynthError(f"--{option} is {first['input']}: {first['msg'].lower()}") from None
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a folder that would be replaced although it holds something else."""
-    if out.exists() and not out.is_dir():
-        raise EchosynthError(f"--out: {out} is a file; name a new folder")
-    if out.is_dir() and (others := sorted({path.name for path in out.iterdir()} - OURS)):
-        raise EchosynthError(f"--out: {out} holds {others[0]}, which is no part of an image set; name a new folder")
-
-
 @contextmanager
 def _own_words() -> Iterator[None]:
     """Name options instead of parameters in what is refused: --batch-size for sample.batch_size."""
@@ -92,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.count is not None and arguments.count < 1:
         raise EchosynthError(f"--count is {arguments.count}; give 1 or more")
     count: int | dict[str, int] = _counts(arguments.counts) if arguments.counts is not None else 0
-    _check_out(arguments.out)
+    check_replaceable(arguments.out, OURS)
 
     # PyTorch: not before the options are known to be right.
     from echosynth.diffusion.generate import Job, Team, generate

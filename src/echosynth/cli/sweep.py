@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{'has a result' if planned.name in finished else 'to be run':12}  {planned.name}")
         return 0
     with stoppable():
-        failed = execute(list(values), arguments.workers)
+        failed = execute(list(values), arguments.workers, score=grid.goal.score)
     rows = [
         Row(planned.name, chosen, queue.scores(planned.name))
         for planned, chosen in values.items()
@@ -94,6 +94,8 @@ def show(rows: "Sequence[Row]", goal: "Goal") -> None:
     if goal.score in best.scores:
         print(f"The best one into the workspace: dvc exp apply {best.name}")
     sys.stdout.flush()
+    if goal.score not in best.scores:
+        print(f"No experiment has {goal.score}, so there is no order", file=sys.stderr)
 
 
 def show_failed(failed: Mapping[str, Sequence[str]]) -> None:

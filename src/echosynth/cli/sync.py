@@ -10,11 +10,26 @@ if TYPE_CHECKING:
     from echosynth.track.sync import Synced
 
 
-def tidied(sent: int, closed: list[str]) -> list[str]:
+def waiting() -> int:
+    """How many runs were kept while a server was away, when nothing names that server now."""
+    from echosynth.track import answers, rows, store
+
+    if store.kept_folder() is None or answers.is_server(store.tracking_uri()):
+        return 0
+    with store.reported(), store.lock():
+        return sum(rows.SENT not in run.data.tags for run in rows.search(store.kept()))
+
+
+def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
     """What was done before, for people."""
     said = []
     if sent:
         said.append(f"sent {sent} runs that were kept while the tracking server did not answer")
+    if waits:
+        said.append(
+            f"{waits} runs wait for the tracking server that did not answer; "
+            "`MLFLOW_TRACKING_URI=http://SERVER:PORT echosynth sync` sends them"
+        )
     if closed:
         said.append(f"closed {len(closed)} runs whose process is gone: {', '.join(closed)}")
     return said
@@ -41,12 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     from echosynth.track import offline, runs
     from echosynth.track.sync import sync
 
-    sent, closed = offline.send(), runs.close_dead()
-    for line in [] if arguments.json else tidied(sent, closed):
+    sent, waits, closed = offline.send(), waiting(), runs.close_dead()
+    for line in [] if arguments.json else tidied(sent, waits, closed):
         print(line, flush=True)  # before what may fail
     done = sync(flat)
     if arguments.json:
-        print(json.dumps({"sent": sent, "closed": closed, **asdict(done)}, indent=2, ensure_ascii=False))
+        print(
+            json.dumps({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)}, indent=2, ensure_ascii=False)
+        )
     else:
         print("\n".join(rebuilt(done)))
     sys.stdout.flush()

@@ -2,39 +2,32 @@
 
 What changes the queue goes through the `dvc` command. Its state is read through DVC's Python interface, because it is
 read every few seconds and `dvc queue status` asks the workers, which may garble the messages of a queue with several
-workers (treeverse/dvc-task#73). The workers are DVC's own, but children of this process, which sees at once when one
-dies.
+workers (treeverse/dvc-task#73).
 """
 
-import fcntl
-import json
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
-
 from echosynth import git
 from echosynth.errors import EchosynthError
-from echosynth.files import explained, fingerprint, workspace
+from echosynth.experiments import workers
+from echosynth.files import fingerprint
+from echosynth.track import history
 from echosynth.track.origin import head
 from echosynth.yaml12 import read_yaml
 
 PARAMS = Path("params.yaml")
-MESSAGES = Path(".dvc/tmp/exps/celery/broker/in")
 METRICS = "reports/metrics.json"
 CODE = ("src", "dvc.yaml", "data", "models")  # what DVC takes along from the working tree, and results depend on
 BUSY = ("Unable to acquire lock", "is busy", "FileLocked", "index.lock")
 BUSY_TRIES, BUSY_SECONDS = 10, 2.0
-STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,8 @@ class State:
 
     Attributes:
         queued: names of the experiments that wait.
-        running: name of each experiment that was begun and has not ended -> whether its process lives. None lives for
-            moments at the start and the end, and for ever when the worker was killed.
+        running: name of each experiment that was begun and has not ended -> whether somebody may be at work on it;
+            nobody when its worker was killed.
         ended: names of the attempts that ended, well or not, and were not removed from the queue.
     """
 
@@ -109,15 +102,16 @@ def forget(name: str) -> None:
 
 
 def bury(name: str) -> None:
-    """Mark a running experiment as failed whose process and worker are gone; one that a worker still holds goes on.
+    """Mark a begun experiment as failed on which nobody is at work; any other goes on.
 
-    What `dvc queue kill` does for such an experiment, but without a signal to a process that may have its number.
+    What `dvc queue kill` does for such an experiment, but without a signal to a process that may have its number, and
+    without a question to the workers: one that is about to end does not answer and finishes its experiment, which
+    would then run twice.
     """
-    from dvc.repo.experiments.queue.exceptions import CannotKillTasksError
-
     queue = _celery_queue(Path.cwd())
-    with suppress(CannotKillTasksError):
-        queue._mark_inactive_tasks_failure({entry: name for entry in queue.iter_active() if entry.name == name})
+    for task, held in _begun(queue):
+        if task.entry.name == name and not held:
+            queue.celery.backend.mark_as_failure(task.async_result.id, None)
 
 
 def log_tail(name: str, lines: int = 15) -> list[str]:
@@ -132,10 +126,9 @@ def state() -> State:
     queue = _celery_queue(Path.cwd())
     # In this order, what moves on meanwhile is seen twice and never lost.
     queued = {entry.name for entry in queue.iter_queued()}
-    running = {}
-    for entry in queue.iter_active():
-        process = queue.proc.get(entry.stash_rev)
-        running[entry.name] = bool(process and process.returncode is None and _lives(process.pid))
+    running: dict[str, bool] = {}
+    for task, held in _begun(queue):
+        running[task.entry.name] = held or running.get(task.entry.name, False)
     ended = {entry.name for _, entry in queue._iter_processed()} - running.keys()
     return State(frozenset(queued - running.keys()), running, frozenset(ended - queued))
 
@@ -146,100 +139,10 @@ def finished() -> frozenset[str]:
 
 
 def scores(name: str) -> dict[str, float]:
-    """Final scores of a finished experiment, "branch.leaf" as in reports/metrics.json; empty where it wrote none."""
-    from echosynth.report.summary import flat
-
-    try:
-        return flat(json.loads(git.text("show", f"{_references(name)[0]}:{METRICS}")))
-    except (EchosynthError, IndexError, ValueError, AttributeError, TypeError):
-        return {}
-
-
-@contextmanager
-def alone() -> Iterator[int]:
-    """Wait until no other sweep or search of this workspace runs experiments, and keep others waiting.
-
-    Yields:
-        Descriptor of the lock. Workers inherit it: when this process is killed, the lock stays until they are done.
-    """
-    path = workspace() / ".resume" / "experiments.lock"
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                "waiting for experiments of another call (`dvc queue status` shows them)", file=sys.stderr, flush=True
-            )
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream.fileno()
-
-
-@dataclass
-class Workers:
-    """Worker processes of the queue, for a `with` block: stopped gently at its end, at once when it raises.
-
-    Attributes:
-        count: most workers at a time.
-        lock: descriptor that they inherit, see `alone`.
-        died: how many ended in another way than by an empty queue.
-    """
-
-    count: int
-    lock: int
-    died: int = 0
-    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def __enter__(self) -> "Workers":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for process in self._processes.values():
-            with suppress(ProcessLookupError):
-                if kind is None:
-                    process.terminate()  # finishes what it runs, which is somebody else's experiment
-                else:
-                    os.killpg(process.pid, signal.SIGTERM)
-        until = time.monotonic() + STOP_SECONDS
-        for process in self._processes.values():
-            try:
-                process.wait(None if kind is None else max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    def keep(self, queued: int) -> None:
-        """Start workers for so many waiting experiments in the place of those that ended."""
-        for slot, process in list(self._processes.items()):
-            if process.poll() is not None:
-                self.died += process.returncode != 0
-                del self._processes[slot]
-        for slot in sorted(set(range(self.count)) - self._processes.keys())[:queued]:
-            if self._processes:
-                time.sleep(BUSY_SECONDS)  # two that start at once meet in git's locks (treeverse/dvc#10673)
-            self._processes[slot] = self._start(f"echosynth-{slot + 1}@localhost", clean=slot == 0)
-
-    def _start(self, name: str, *, clean: bool) -> subprocess.Popen[bytes]:
-        for message in MESSAGES.glob(f"*.{name}.*"):  # left for an earlier one; "shut down" too (treeverse/dvc#10562)
-            message.unlink(missing_ok=True)
-        with log().open("ab") as stream:
-            return subprocess.Popen(
-                [sys.executable, "-m", "dvc", "exp", "queue-worker", name, *(["--clean"] if clean else [])],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                pass_fds=(self.lock,),
-                start_new_session=True,  # Ctrl-C reaches this process, which decides
-            )
-
-
-def log() -> Path:
-    """Where the workers write; what the experiments print is in `dvc queue logs`."""
-    return workspace() / ".resume" / "experiments.log"
+    """Final scores of a finished experiment, "branch.leaf" as in reports/metrics.json; empty where its stages did not
+    reach the report."""
+    found = _references(name)
+    return history.scores_of(found[0]) if found else {}
 
 
 @cache
@@ -250,20 +153,29 @@ def _celery_queue(root: Path) -> Any:
     return Repo(str(root)).experiments.celery_queue
 
 
-def _lives(process: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
-    return False
+def _begun(queue: Any) -> list[tuple[Any, bool]]:
+    """DVC's task of each experiment that was begun and has not ended, and whether somebody may be at work on it.
+
+    Somebody is while its process lives, and may be while a worker has no process: at its start and its end. A worker
+    has one experiment at a time, so that one with the process of another is none for this one. The workers are looked
+    at last: what nobody holds then, nobody takes any more.
+    """
+    tasks = list(queue._iter_active_tasks())
+    processes = [queue.proc.get(task.entry.stash_rev) for task in tasks]
+    living = [
+        process is not None and workers.experiment_of(process.pid) == task.entry.stash_rev
+        for task, process in zip(tasks, processes, strict=True)
+    ]
+    work = workers.at_work() if not all(living) else []
+    return [
+        (task, lives or any(other in ("", task.entry.stash_rev) for other in work))
+        for task, lives in zip(tasks, living, strict=True)
+    ]
 
 
 def _references(name: str) -> list[str]:
     """Where git keeps the experiments of this name (* for all): refs/exps, two parts of the commit, name."""
     return git.text("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").split()
-
-
-def _environment() -> dict[str, str]:
-    """The environment in which `dvc` and `python` are those of this process, whether or not its venv is active."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def _dvc(*words: str) -> str:
@@ -274,7 +186,11 @@ def _dvc(*words: str) -> str:
     """
     for _ in range(BUSY_TRIES):
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words], capture_output=True, text=True, env=_environment(), check=False
+            [sys.executable, "-m", "dvc", *words],
+            capture_output=True,
+            text=True,
+            env=workers.environment(),
+            check=False,
         )
         if done.returncode == 0:
             return done.stdout

@@ -10,6 +10,7 @@ from echosynth.experiments.grid import Goal, short
 
 GAP = "  "
 SHORTEST_NAME = 16
+IDENTITY = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
     Args:
         rows: of one sweep or search, in any order.
         goal: what they are ranked by, and which further scores are shown where there is room.
-        width: of the terminal; further scores are left out and names are cut to fit.
+        width: of the terminal; further scores are left out and names lose their middle to fit.
     """
     rows = ranked(rows, goal)
     parameters, others = list(rows[0].values), shown_columns(rows, goal)
@@ -49,8 +50,7 @@ def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
     while len(scores) > 1 and _width([names, *values, *scores]) > width:
         scores.pop()
     room = width - _width([*values, *scores]) - len(GAP)
-    longest = max(SHORTEST_NAME, room)
-    names = (names[0], [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names[1]])
+    names = (names[0], [_cut(name, max(SHORTEST_NAME, room)) for name in names[1]])
     columns = [_aligned(names, left=True)] + [_aligned(column) for column in [*values, *scores]]
     return "\n".join(GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
 
@@ -72,6 +72,14 @@ def _labels(keys: Sequence[str]) -> dict[str, str]:
     """The last part of each name, or all of it where the last parts meet."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: part if last.count(part) == 1 else key for key, part in zip(keys, last, strict=True)}
+
+
+def _cut(name: str, longest: int) -> str:
+    """A name with its middle left out where it is too long: its last eight digits tell it from others."""
+    if len(name) <= longest:
+        return name
+    end = min(longest - 2, IDENTITY)
+    return f"{name[: longest - 1 - end]}…{name[-end:]}"
 
 
 def _number(value: float | None) -> str:

@@ -41,10 +41,11 @@ class Space:
     seed: int
     base: Mapping[str, Any]
 
-    def study_name(self) -> str:
-        """Name of the file, and digits that depend on what the space and params.yaml hold: others never meet."""
+    def study_name(self, origin: str) -> str:
+        """Name of the file, and digits that depend on what the space and params.yaml hold and on the state of code and
+        data (see `queue.origin`): others never meet."""
         goal = (self.goal.score, self.goal.maximise, self.goal.targets)
-        return f"{self.goal.path.stem}-{fingerprint(self.parameters, self.seed, goal, self.base)}"
+        return f"{self.goal.path.stem}-{fingerprint(self.parameters, self.seed, goal, self.base, origin)}"
 
 
 def read_space(path: Path, base: Mapping[str, Any]) -> Space:
@@ -80,28 +81,36 @@ def search(space: Space, trials: int) -> list[Row]:
     """Run trials until there are so many, those of earlier calls and those that failed included.
 
     Trial n depends on the space, the seed and the scores of the trials before it alone, wherever it was interrupted.
-    One that was killed is taken up again, and one without a score is recorded as failed.
+    One that was killed is taken up again, and one without a score is recorded as failed. Scores of another state of
+    code or data say nothing here: with another one the search starts anew.
 
     Returns:
         A row for each trial, in their order.
 
     Raises:
-        EchosynthError: Optuna is missing, this search runs already, or see `sweep.execute`.
+        EchosynthError: Optuna is missing, this search runs already, code or data changed meanwhile, or see
+            `sweep.execute`.
     """
-    with _opened(space) as study:
+    origin = queue.origin()
+    with _opened(space, origin) as study:
         while True:
             begun = [trial for trial in study.trials if not trial.state.is_finished()]
             if not begun and len(study.trials) >= trials:
                 break
-            _one(study, space, begun[0] if begun else _asked(study, space))
+            if queue.origin() != origin:
+                raise EchosynthError(
+                    f"{space.goal.path}: commit, code or data changed during the search; call it again to search anew "
+                    "from the new state"
+                )
+            _one(study, space, begun[0] if begun else _asked(study, space, origin), origin)
         return [_row(space, trial) for trial in study.trials]
 
 
-def _one(study: "Study", space: Space, trial: "FrozenTrial") -> None:
+def _one(study: "Study", space: Space, trial: "FrozenTrial", origin: str) -> None:
     """Run one trial and record how it ended."""
     from optuna.trial import TrialState
 
-    score, reason = _result(space, trial)
+    score, reason = _result(space, trial, origin)
     if reason:
         print(f"trial {trial.number} failed: {reason}", file=sys.stderr, flush=True)
         study.tell(trial.number, state=TrialState.FAIL)
@@ -110,7 +119,7 @@ def _one(study: "Study", space: Space, trial: "FrozenTrial") -> None:
         study.tell(trial.number, score)
 
 
-def _result(space: Space, trial: "FrozenTrial") -> tuple[float, str]:
+def _result(space: Space, trial: "FrozenTrial", origin: str) -> tuple[float, str]:
     """Score of a trial, or nan and the reason why there is none."""
     if NAME not in trial.user_attrs:
         return math.nan, "it was stopped before its parameters were chosen"
@@ -121,9 +130,7 @@ def _result(space: Space, trial: "FrozenTrial") -> tuple[float, str]:
         check(space.base, values, space.goal.path)
     except EchosynthError as error:
         return math.nan, str(error)
-    planned = experiment(space.base, values, space.goal, queue.origin())
-    if planned.name != trial.user_attrs[NAME]:
-        return math.nan, "commit, code or data changed since it was begun"
+    planned = experiment(space.base, values, space.goal, origin)
     failed = execute([planned], 1, f"trial {trial.number}")
     if planned.name in failed:
         return math.nan, f"{failed[planned.name][-1]} (`dvc queue logs {planned.name}` shows all)"
@@ -132,7 +139,7 @@ def _result(space: Space, trial: "FrozenTrial") -> tuple[float, str]:
 
 
 @contextmanager
-def _opened(space: Space) -> Iterator["Study"]:
+def _opened(space: Space, origin: str) -> Iterator["Study"]:
     """The study of this space, kept in a SQLite file of the workspace, held by one process at a time."""
     try:
         import optuna
@@ -141,10 +148,18 @@ def _opened(space: Space) -> Iterator["Study"]:
     from filelock import FileLock, Timeout
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name = space.study_name()
+    name = space.study_name(origin)
     path = workspace() / ".resume" / "search" / f"{name}.db"
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    earlier = [study.stem.rpartition("-")[0] for study in path.parent.glob("*.db")]
+    if not path.exists() and space.goal.path.stem in earlier:
+        print(
+            f"{space.goal.path}: the space, params.yaml, the commit, code or data are others than those of earlier "
+            "searches; this one starts anew",
+            file=sys.stderr,
+            flush=True,
+        )
     try:
         with FileLock(path.with_suffix(".lock"), timeout=0):
             yield optuna.create_study(
@@ -159,7 +174,7 @@ def _opened(space: Space) -> Iterator["Study"]:
         ) from None
 
 
-def _asked(study: "Study", space: Space) -> "FrozenTrial":
+def _asked(study: "Study", space: Space, origin: str) -> "FrozenTrial":
     """A new trial."""
     from optuna.samplers import TPESampler
 
@@ -168,7 +183,7 @@ def _asked(study: "Study", space: Space) -> "FrozenTrial":
     distributions = {key: _distribution(said) for key, said in space.parameters.items()}
     trial = study.ask(distributions)
     values = _values(space, study.trials[trial.number])
-    trial.set_user_attr(NAME, experiment(space.base, values, space.goal, queue.origin()).name)
+    trial.set_user_attr(NAME, experiment(space.base, values, space.goal, origin).name)
     return study.trials[trial.number]
 
 

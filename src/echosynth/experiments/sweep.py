@@ -4,31 +4,35 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
 from echosynth.errors import EchosynthError
-from echosynth.experiments import queue
-from echosynth.experiments.queue import Experiment
+from echosynth.experiments import queue, rows, workers
+from echosynth.experiments.queue import Experiment, State
+from echosynth.experiments.workers import Workers
 from echosynth.progress import progress
 
 TRIES = 2
-SETUP_TRIES = 5  # when DVC fails before the first stage: workers that meet in a lock of git
+SETUP_TRIES = 5  # when DVC fails before the first stage (workers that meet in a lock of git), or the worker is killed
 POLL_SECONDS = 2.0
-LOOKS = 15  # longer than an experiment has no process at its start and its end
 DEATHS = 5  # of workers in a row without a result, before it is given up
 
 
-def execute(experiments: Sequence[Experiment], workers: int, what: str = "sweep") -> dict[str, list[str]]:
-    """Run what has no result yet, `workers` at a time, showing progress on stderr.
+def execute(
+    experiments: Sequence[Experiment], count: int, what: str = "sweep", score: str = ""
+) -> dict[str, list[str]]:
+    """Run what has no result yet, `count` at a time, showing progress on stderr.
 
     What an earlier call queued is run too, what it left half-done is begun again (trainings go on where they were), and
     what failed is tried once more. Killed at any moment, it goes on when called again.
 
     Args:
         experiments: with names that differ.
-        workers: experiments at a time.
+        count: experiments at a time.
         what: name of the work in progress lines.
+        score: the number that they are run for; the first one that has a result without it is named at once.
 
     Returns:
         Name -> last lines of the log, of those that failed twice.
@@ -41,87 +45,136 @@ def execute(experiments: Sequence[Experiment], workers: int, what: str = "sweep"
     open_ = {experiment.name: experiment for experiment in experiments if experiment.name not in done}
     if not open_:
         return failed
-    with queue.alone() as lock:
+    with workers.alone() as lock:
+        workers.remove_copies()
         _queue_missing(open_)
-        with queue.Workers(workers, lock) as team:
-            events = _events(open_, team, failed)
-            total, before = len(experiments), len(experiments) - len(open_)
-            for _ in progress(events, total, what, unit="experiments", start=before):
-                pass
-    _close_dead_runs()
+        try:
+            with Workers(count, lock) as team:
+                events = _events(_Watch(open_, failed), team)
+                total, before = len(experiments), len(experiments) - len(open_)
+                for name in progress(events, total, what, unit="experiments", start=before):
+                    if score and name not in failed and score not in queue.scores(name):
+                        _say(f"{name} has a result without {score}; Ctrl-C stops the others")
+                        score = ""
+        finally:
+            workers.remove_copies()
+    _settle(sorted(open_.keys() - failed.keys()))
     return failed
 
 
 def _queue_missing(open_: dict[str, Experiment]) -> None:
     """Queue what is neither waiting nor running; what a killed worker left behind counts as not running."""
     state = queue.state()
-    for name in state.running.keys() & open_.keys():
-        if not state.running[name]:
-            queue.bury(name)
+    for name in _lost(state, open_):
+        queue.bury(name)
     state, finished = queue.state(), queue.finished()
+    if others := sorted(state.queued - open_.keys()):
+        _say(
+            f"{', '.join(others)}: queued by another call, and run first; `dvc queue remove NAME` takes one out of the "
+            "queue"
+        )
     there = state.queued | state.running.keys() | finished
     missing = [experiment for name, experiment in open_.items() if name not in there]
+    workers.end_orphans([experiment.name for experiment in missing])
     for experiment in progress(missing, len(missing), "queueing", unit="experiments"):
         if experiment.name in state.ended:
-            _again(experiment)
-        else:
-            queue.put(experiment)
+            queue.forget(experiment.name)
+        queue.put(experiment)
 
 
-def _events(open_: dict[str, Experiment], team: queue.Workers, failed: dict[str, list[str]]) -> Iterator[str]:
-    """Watch over the queue; yields the name of each experiment that ended, and fills `failed`."""
-    waiting, tries, attempts = set(open_), Counter[str](), Counter[str]()
-    lifeless = Counter[str]()  # looks in a row at which an experiment that runs had no process
+def _lost(state: State, open_: dict[str, Experiment]) -> list[str]:
+    """Experiments that were begun, and whose worker is gone."""
+    return sorted(name for name in open_.keys() & state.running.keys() if not state.running[name])
+
+
+@dataclass
+class _Watch:
+    """What became of the attempts so far.
+
+    Attributes:
+        open_: the experiments, by name.
+        failed: name -> last lines of the log; filled here.
+    """
+
+    open_: dict[str, Experiment]
+    failed: dict[str, list[str]]
+    _tries: Counter[str] = field(default_factory=Counter)  # those that failed by themselves
+    _attempts: Counter[str] = field(default_factory=Counter)
+    _lost: set[str] = field(default_factory=set)
+
+    def bury(self, state: State) -> None:
+        """Give up the attempts whose worker was killed, which would seem to run for ever."""
+        for name in _lost(state, self.open_):
+            queue.bury(name)
+            self._lost.add(name)
+
+    def begin_again(self, name: str) -> bool:
+        """Queue an experiment again that ended without a result; whether it is worth it, else it is noted as failed."""
+        killed = name in self._lost
+        self._lost.discard(name)
+        lines = [] if killed else queue.log_tail(name)
+        self._attempts[name] += 1
+        self._tries[name] += bool(lines)
+        why = "its worker was killed" if killed else f"DVC failed before the first stage; see {workers.log()}"
+        lines = lines or [why]
+        if self._tries[name] < TRIES and self._attempts[name] < SETUP_TRIES:
+            _say(
+                f"{name}: its worker was killed; it begins again" if killed else f"{name} failed and is tried once more"
+            )
+            workers.end_orphans([name])
+            _close_dead_runs()
+            try:
+                queue.forget(name)
+                queue.put(self.open_[name])
+                return True
+            except EchosynthError as error:  # the others go on
+                lines.append(str(error))
+        self.failed[name] = lines
+        return False
+
+
+def _events(watch: _Watch, team: Workers) -> Iterator[str]:
+    """Watch over the queue; yields the name of each experiment that ended."""
+    waiting = set(watch.open_)
     deaths = 0
     while waiting:
         state = queue.state()
         finished = queue.finished()
+        watch.bury(state)
         team.keep(len(state.queued))
         if team.died - deaths >= DEATHS:
-            raise EchosynthError(f"DVC's queue workers end again and again; see {queue.log()} for the reason")
+            raise EchosynthError(f"DVC's queue workers end again and again; see {workers.log()} for the reason")
         for name in sorted(waiting):
             if name in finished:
                 deaths = team.died
-            elif name in state.queued or name in state.running:
+            elif name in state.queued or name in state.running or watch.begin_again(name):
                 continue
-            else:
-                lines = queue.log_tail(name)
-                attempts[name] += 1
-                tries[name] += bool(lines)
-                lines = lines or [f"DVC failed before the first stage; see {queue.log()}"]
-                if tries[name] < TRIES and attempts[name] < SETUP_TRIES:
-                    _say(f"{name} failed and is tried once more")
-                    _close_dead_runs()
-                    try:
-                        _again(open_[name])
-                        continue
-                    except EchosynthError as error:  # the others go on
-                        lines.append(str(error))
-                failed[name] = lines
             waiting.remove(name)
             yield name
-        lifeless = Counter(
-            {name: lifeless[name] + 1 for name in waiting & state.running.keys() if not state.running[name]}
-        )
-        for name, looks in lifeless.items():
-            if looks >= (2 if team.died else LOOKS):  # its worker was killed, and it would seem to run for ever
-                queue.bury(name)
         if waiting:
             time.sleep(POLL_SECONDS)
 
 
-def _again(experiment: Experiment) -> None:
-    """Queue what failed."""
-    queue.forget(experiment.name)
-    queue.put(experiment)
-
-
 def _close_dead_runs() -> None:
-    """Mark the MLflow runs of killed experiments as failed."""
-    from echosynth.track import runs
+    """Mark the MLflow runs of killed experiments as failed; where their store does not answer, later calls do."""
+    try:
+        for name in rows.close_dead():
+            _say(f"the run {name} of a killed process is marked as failed")
+    except EchosynthError as error:
+        _say(f"runs of killed processes are not looked for: {error}")
 
-    for name in runs.close_dead():
-        _say(f"the run {name} of a killed process is marked as failed")
+
+def _settle(names: Sequence[str]) -> None:
+    """See to the rows of experiments that have a result now."""
+    _close_dead_runs()
+    try:
+        if without := rows.settle(names):
+            _say(
+                f"{', '.join(without)}: DVC took everything from its cache, so there is no new row in MLflow; "
+                "`echosynth sync` adds results that have none"
+            )
+    except EchosynthError as error:
+        _say(f"the rows of these experiments are not looked at: {error}")
 
 
 def _say(text: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.measure.scores import Ints
+from echosynth.measure.scores import Ints, evaluate
 
 
 def calibration_error(probabilities: npt.NDArray[Any], labels: Ints, bins: int) -> float:
@@ -29,3 +29,27 @@ def calibration_error(probabilities: npt.NDArray[Any], labels: Ints, bins: int) 
     order = np.argsort(sure, kind="stable")
     parts = np.array_split(order, min(bins, len(order)))
     return float(sum(abs(right[part].sum() - sure[part].sum()) for part in parts) / len(order))
+
+
+def evaluate_calibrated(
+    probabilities: npt.NDArray[Any],
+    labels: Ints,
+    groups: npt.NDArray[Any],
+    sources: npt.NDArray[Any],
+    bins: int,
+    draws: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What `echosynth.measure.scores.evaluate` returns, with the calibration error as calibration_error.
+
+    Args:
+        probabilities: see `evaluate`.
+        labels: see `evaluate`.
+        groups: see `evaluate`.
+        sources: see `evaluate`.
+        bins: see `calibration_error`.
+        draws: see `evaluate`.
+        seed: see `evaluate`.
+    """
+    scores = evaluate(probabilities, labels, groups, sources, draws, seed)
+    return scores | {"calibration_error": calibration_error(probabilities, labels, bins)}

@@ -13,6 +13,7 @@ from echosynth.views import VIEWS
 
 # Two machines round differently; another model, or scores of another test set, differ by more.
 SAME_SCORE = 0.01
+NO_CHAMPION = "no champion yet"
 
 
 @dataclass(frozen=True)
@@ -120,21 +121,41 @@ def floor_gates(scores: Mapping[str, Any], params: PromotionParams) -> list[Gate
     return found
 
 
-def regression_gates(differences: Mapping[str, Difference] | None, params: PromotionParams) -> list[Gate]:
+def size_gate(size: int, champion: int | None, params: PromotionParams) -> Gate:
+    """The champion takes pictures of the same size: only then can the two be compared on the same images.
+
+    Args:
+        size: side of the candidate's pictures in pixels.
+        champion: side of the champion's; None when there is no champion.
+        params: whether another size is allowed.
+    """
+    name, limit = "picture size against the champion", "any" if params.allow_other_size else "the same"
+    if champion is None:
+        return Gate(name, limit, NO_CHAMPION, True)
+    return Gate(name, limit, f"{size} pixels, champion {champion}", size == champion or params.allow_other_size)
+
+
+def regression_gates(
+    differences: Mapping[str, Difference] | None, params: PromotionParams, *, comparable: bool = True
+) -> list[Gate]:
     """No regression against the champion: non-inferiority, that is, the lower bound of the paired difference must not
     lie below the margin. Few patients make the bound low, so that what a test set cannot show is refused.
 
     Args:
-        differences: to the champion, see `paired_differences`; None when there is no champion.
+        differences: to the champion, see `paired_differences`; None when there is no champion or no comparison.
         params: margins and level.
+        comparable: False where the champion takes pictures of another size; what cannot be compared passes only if
+            that is allowed.
     """
     found = []
     names = {"macro_auprc": "macro AUPRC against the champion", "macro_f1": "macro F1 against the champion"}
     for key, name in names.items():
         margin = getattr(params.max_regression, key)
-        limit = f"lower bound at least {-margin:g}"
-        if differences is None:
-            found.append(Gate(name, limit, "no champion yet", True))
+        limit = f"lower bound at least {-margin:g} (alpha {params.alpha:g})"
+        if not comparable:
+            found.append(Gate(name, limit, "not compared: other picture size", params.allow_other_size))
+        elif differences is None:
+            found.append(Gate(name, limit, NO_CHAMPION, True))
         else:
             one = differences[key]
             found.append(Gate(name, limit, f"{one.value:+.3f}, bound {one.lower:+.3f}", bool(one.lower >= -margin)))
@@ -143,8 +164,8 @@ def regression_gates(differences: Mapping[str, Difference] | None, params: Promo
 
 def calibration_gate(error: float, params: PromotionParams) -> Gate:
     """The expected calibration error, see `echosynth.measure.calibration.calibration_error`."""
-    limit = params.max_calibration_error
-    return Gate("calibration error", f"at most {limit:g}", f"{error:.3f}", error <= limit)
+    limit = f"at most {params.max_calibration_error:g} ({params.calibration_bins} bins)"
+    return Gate("calibration error", limit, f"{error:.3f}", error <= params.max_calibration_error)
 
 
 def patients_gate(shared: int) -> Gate:
@@ -157,13 +178,19 @@ def patients_gate(shared: int) -> Gate:
 
 
 def privacy_gate(
-    audit: Mapping[str, Any] | None, synthetic_images: int, training_hash: str, params: PromotionParams
+    audit: Mapping[str, Any] | None,
+    synthetic_images: int,
+    synthetic_hash: str,
+    training_hash: str,
+    params: PromotionParams,
 ) -> Gate:
-    """A privacy audit of the synthetic images that the classifier was trained on.
+    """A privacy audit of the synthetic images that the classifier was trained on: of all of them, and of each view,
+    since a rare view's copies hardly show among all images.
 
     Args:
         audit: "privacy" of reports/fidelity/<subset>/metrics.json; None where there is none.
         synthetic_images: how many of them the classifier was trained on.
+        synthetic_hash: `LabelledImages.hash` of them.
         training_hash: of the real images that the classifier, and so the generative model, was trained on.
         params: whether it is asked for, and the limit.
     """
@@ -174,10 +201,13 @@ def privacy_gate(
         return Gate(name, "not asked for", "not checked", True)
     if not audit:
         return Gate(name, limit, "no privacy audit", False)
-    if (audit["synthetic_images"], audit["training_hash"]) != (synthetic_images, training_hash):
+    # An audit from before it named its synthetic set is of no known set.
+    if (audit.get("synthetic_hash"), audit["training_hash"]) != (synthetic_hash, training_hash):
         return Gate(name, limit, "the audit is of other images", False)
-    share = audit["near_copies"]
-    return Gate(name, limit, f"{share:.3f} ({audit['quantile']:g} expected)", share <= params.max_near_copies)
+    shares = {"all": audit["near_copies"]} | audit.get("near_copies_by_view", {})
+    worst = max(shares, key=shares.__getitem__)
+    value = f"{shares['all']:.3f}" + (f", {worst} {shares[worst]:.3f}" if worst != "all" else "")
+    return Gate(name, limit, f"{value} ({audit['quantile']:g} expected)", shares[worst] <= params.max_near_copies)
 
 
 def registered_gate(scores: Mapping[str, float], registered: Mapping[str, float]) -> Gate:

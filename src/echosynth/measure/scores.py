@@ -151,8 +151,11 @@ def evaluate(
 
 def headline(scores: dict[str, Any], prefix: str) -> dict[str, float]:
     """The scores that make columns of a table of runs, such as "test.macro_auprc" and "test.recall_A2C"; absent views
-    are left out."""
+    are left out, and so is the calibration error where it was not computed."""
     flat: dict[str, float] = {
         f"{prefix}.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss", "accuracy")
     }
-    return flat | {f"{prefix}.recall_{view}": value for view, value in scores["recall"].items() if value is not None}
+    flat |= {f"{prefix}.recall_{view}": value for view, value in scores["recall"].items() if value is not None}
+    if "calibration_error" in scores:
+        flat[f"{prefix}.calibration_error"] = scores["calibration_error"]
+    return flat

@@ -1,17 +1,19 @@
 """What changed between two states of the project, as a Markdown page for a pull request: from git and DVC alone."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echosynth.errors import EchosynthError
-from echosynth.files import atomic_folder
+from echosynth.config import flat_tree
+from echosynth.files import atomic_folder, check_replaceable
 from echosynth.report.changes_figures import Group, draw
-from echosynth.report.changes_inputs import Data, State, flat_tree
+from echosynth.report.changes_inputs import Data, State
 from echosynth.report.words import count, number, plural, signed
 
 PAGE = "report.md"
+MARK = "<!-- Written by `echosynth compare`, which replaces this folder when it is named again. -->"
 ABSENT = "–"
 # The scores that a reader looks for first, by the beginning of their names.
 HEADLINES = ("test.macro_auprc", "test.macro_f1", "test.recall_", "shift.", "fid_echo.", "fid_inception.", "auprc.")
@@ -34,10 +36,10 @@ def write(old: State, new: State, folder: Path) -> list[str]:
     Raises:
         EchosynthError: the folder holds something else or cannot be written, or DVC's cache is damaged.
     """
-    _check(folder)
+    check_replaceable(folder, _ours(folder))
     groups, missing = draw(old, new)
     with atomic_folder(folder) as part:
-        (part / PAGE).write_text(page(old, new, groups, missing), encoding="utf-8", newline="\n")
+        (part / PAGE).write_text(f"{MARK}\n\n{page(old, new, groups, missing)}", encoding="utf-8", newline="\n")
         for picture in (picture for group in groups for picture in group.pictures):
             (part / picture.file).write_bytes(picture.png)
     return missing
@@ -64,13 +66,13 @@ def page(old: State, new: State, groups: Sequence[Group] | None = None, missing:
     return "\n\n".join(block for part in parts for block in part) + "\n"
 
 
-def _check(folder: Path) -> None:
-    """Refuse a folder that would be replaced although it holds something else."""
-    if folder.exists() and not folder.is_dir():
-        raise EchosynthError(f"--out: {folder} is a file; name a new folder")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if held and (PAGE not in held or any(not name.endswith(".png") for name in held if name != PAGE)):
-        raise EchosynthError(f"--out: {folder} holds {held[0]} and is no page of this command; name a new folder")
+def _ours(folder: Path) -> set[str]:
+    """Files of an earlier page in a folder: none where the page is another's."""
+    try:
+        text = (folder / PAGE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return set()
+    return {PAGE, *re.findall(r"\]\(([^()]+\.png)\)", text)} if text.startswith(MARK) else set()
 
 
 def _compared(old: State, new: State) -> list[str]:

@@ -1,11 +1,8 @@
 """What git and DVC know of one state of the project: a commit, an experiment, or the working tree."""
 
-import json
-import subprocess
-import sys
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from echosynth.errors import EchosynthError
 from echosynth.files import read_json
 from echosynth.report.summary import flat
 from echosynth.track import history
+from echosynth.track.cache import Cache, NotCachedError
 from echosynth.track.history import LOCK, PARAMS, SCORES
 from echosynth.yaml12 import read_yaml
 
@@ -71,14 +69,16 @@ class State:
         Raises:
             EchosynthError: the cache is damaged.
         """
-        listing = _cached(self.outputs[output].md5) if output in self.outputs else None
-        if listing is None:
+        if output not in self.outputs:
             return None
+        cache, md5 = _cache(Path.cwd()), self.outputs[output].md5
         try:
-            found = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+            folder = cache.folder(md5)
+            return folder.file(name) if name in folder.hashes else None
+        except NotCachedError:
+            return None
         except (ValueError, KeyError, TypeError):
-            raise EchosynthError(f"{listing} is damaged; delete it and run `dvc fetch`") from None
-        return _cached(found[name]) if name in found else None
+            raise EchosynthError(f"{cache.file(md5)} is damaged; delete it and run `dvc fetch`") from None
 
 
 def find_state(name: str) -> State:
@@ -124,14 +124,6 @@ def working_tree() -> State:
     return _state("the working tree", commit, content, dirty=dirty)
 
 
-def flat_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters as "section.key" -> value."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat_tree(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
 def _state(
     name: str, commit: str, content: history.Content, experiments: tuple[str, ...] = (), dirty: bool = False
 ) -> State:
@@ -139,7 +131,7 @@ def _state(
         scores = flat(content.scores)
     except (AttributeError, TypeError, ValueError):
         raise EchosynthError(f"{SCORES} of {name} holds no scores; run `dvc repro` to make it") from None
-    stages = history.stages(content.lock_bytes)
+    stages = content.stages
     try:
         outputs, deps, belongs = _data(stages, "outs"), _data(stages, "deps"), content.belongs()
     except (AttributeError, KeyError, TypeError):
@@ -203,21 +195,11 @@ def _tip(name: str, experiments: list[tuple[str, str, str]]) -> str:
     return found[0][1]
 
 
-def _cached(md5: str) -> Path | None:
-    """What DVC keeps under a hash, where this machine has it."""
-    path = _cache_folder(Path.cwd()) / "files" / "md5" / md5[:2] / md5[2:]
-    return path if path.is_file() else None
-
-
-@cache
-def _cache_folder(project: Path) -> Path:
-    """DVC's cache of a project, which its settings may have moved.
+@functools.cache
+def _cache(project: Path) -> Cache:
+    """DVC's cache of the project in the working directory.
 
     Raises:
         EchosynthError: DVC does not know it.
     """
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
-    if done.returncode:
-        raise EchosynthError(f"`dvc cache dir` fails ({done.stderr.strip()}); run from the project's root")
-    return Path(done.stdout.strip())
+    return Cache()

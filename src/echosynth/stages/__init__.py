@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import overload
 
@@ -12,6 +12,7 @@ from echosynth.errors import EchosynthError
 
 Work = Callable[..., None]
 Command = Callable[[], None]
+RAW = ("phantom", "validate", "ingest", "card")  # stages that read raw files, whose names may be those of patients
 
 
 @overload
@@ -35,20 +36,19 @@ def stage(function: Work | None = None, *, several_processes: bool = False) -> C
 
 def _command(function: Work, several_processes: bool) -> Command:
     def command() -> None:
+        name = _name(function)
         try:
-            params: Params = load_params()
-            if several_processes:
-                from echosynth.launch import join, shared
+            with _failure_marked(name):
+                params: Params = load_params()
+            with _failure_marked(name, private=name in RAW):
+                if several_processes:
+                    from echosynth.launch import join, shared
 
-                status = shared(sys.modules["__main__"].__spec__.name, sys.argv[1:])  # type: ignore[union-attr]
-                if status is not None:
-                    sys.exit(status)
-                join()
-            try:
+                    status = shared(sys.modules["__main__"].__spec__.name, sys.argv[1:])  # type: ignore[union-attr]
+                    if status is not None:
+                        sys.exit(status)
+                    join()
                 function(params, *sys.argv[1:])
-            except BaseException as error:
-                _mark_failed(error)
-                raise
         except EchosynthError as error:
             sys.exit(f"error: {error}")
 
@@ -56,10 +56,24 @@ def _command(function: Work, several_processes: bool) -> Command:
     return command
 
 
-def _mark_failed(error: BaseException) -> None:
-    """Say in the row of this execution why it ends; most stages have no run of their own that would."""
-    if os.environ.get("RANK", "0") == "0":
-        with suppress(Exception):  # the first error is the one to report
-            from echosynth.track.runs import fail_parent  # MLflow takes seconds, which only a failure spends
+def _name(function: Work) -> str:
+    """Last word of the stage's module, which is also its name in MLflow."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.name if function.__module__ == "__main__" and spec else function.__module__
+    return str(module).rpartition(".")[2]
 
-            fail_parent(error)
+
+@contextmanager
+def _failure_marked(name: str, *, private: bool = False) -> Iterator[None]:
+    """Say in the row of this execution why it ends; most stages have no run of their own that would."""
+    try:
+        yield
+    except SystemExit:
+        raise  # another process of this stage has said why, or its run has
+    except BaseException as error:
+        if os.environ.get("RANK", "0") == "0":
+            with suppress(Exception):  # the first error is the one to report
+                from echosynth.track.runs import fail_parent  # MLflow takes seconds, which only a failure spends
+
+                fail_parent(error, name, private=private)
+        raise

@@ -19,7 +19,7 @@ from echosynth.measure.scores import evaluate, headline
 from echosynth.sections import ArmName
 from echosynth.stages import stage
 from echosynth.track.plots import confusion_figure, precision_recall_figure
-from echosynth.track.runs import Run, child_run
+from echosynth.track.runs import Context, Run, child_run
 from echosynth.views import VIEWS
 
 
@@ -28,10 +28,16 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
     """Read a subset (and its synthetic set), write models/classifiers/<arm>-<size>-<architecture>."""
     subset = read_subset(params.data.train_sources, size)
     validation = read_split(params.data.train_sources, "validation")
-    real, synthetic = TrainingSet(subset.images, subset.labels), None
+    real, synthetic, noted = TrainingSet(subset.images, subset.labels), None, {}
+    inputs: list[tuple[str, Path, Context]] = [
+        (f"subset-{size}", paths.subset_file(size), "training"),
+        ("validation", paths.ASSIGNMENT, "validation"),
+    ]
     if arm in ("synthetic", "mixed"):
         made = read_labelled([paths.SYNTHETIC / size])
         synthetic = TrainingSet(made.images, made.labels, len(made.ids))
+        noted = {"synthetic_hash": made.hash()}  # all of it is trained on, whatever the arm
+        inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
     settings = params.classifier.model_dump()
     with atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
@@ -47,11 +53,10 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
             with child_run(
                 f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings, **facts}, tags
             ) as run:
-                run.dataset(f"subset-{size}", subset.hash(), "training")
-                run.dataset("validation", validation.hash(), "validation")
-                if synthetic:
-                    run.dataset(f"synthetic-{size}", made.hash(), "training")
-                train_and_score(params, facts, data, subset.hash(), validation, part / paths.seed_folder(seed), run)
+                for name, path, context in inputs:
+                    run.dataset(name, path, context)
+                folder = part / paths.seed_folder(seed)
+                train_and_score(params, facts, data, subset.hash(), noted, validation, folder, run)
 
 
 def train_and_score(
@@ -59,11 +64,13 @@ def train_and_score(
     facts: dict[str, Any],
     data: TrainingSet,
     data_hash: str,
+    noted: dict[str, str],
     validation: LabelledImages,
     folder: Path,
     run: Run,
 ) -> None:
-    """Train one classifier, write it with its scores, predictions and curve into `folder`, and log them."""
+    """Train one classifier, write it with its scores, predictions, curve and what was `noted` into `folder`, and log
+    them."""
     settings = params.classifier
     curve: list[dict[str, float]] = []
     truth = validation.labels, validation.groups, validation.sources
@@ -95,7 +102,7 @@ def train_and_score(
     table.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
     pd.DataFrame(curve).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
     facts = facts | {"images": len(data.images), "synthetic": data.synthetic, "steps": trained.steps}
-    write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
+    write_json(folder / "metrics.json", {"facts": facts, "validation": scores} | noted)
 
     name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
     final = {name: value for name, value in headline(scores, "validation").items() if name not in curve[-1]}

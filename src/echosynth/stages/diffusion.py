@@ -59,12 +59,10 @@ def main(params: Params, size: str) -> None:
     if not is_main_process():
         fit(task)
         return
-    with (
-        task.state.held(),
-        child_run(f"diffusion {size}", "diffusion", {"diffusion": settings.model_dump(), "subset": size}) as run,
-    ):
-        run.dataset(f"subset-{size}", real.hash(), "training")
-        run.dataset("validation", held_out.hash(), "validation")
+    facts, work = {"diffusion": settings.model_dump(), "subset": size}, task.state.folder.name
+    with task.state.held(), child_run(f"diffusion {size}", "diffusion", facts, work=work) as run:
+        run.dataset(f"subset-{size}", paths.subset_file(size), "training")
+        run.dataset("validation", paths.ASSIGNMENT, "validation")
         fitted = fit(task, logged(run, echo_score(held_out), settings.batch_size))
         metrics = write(paths.DIFFUSION / size, task, fitted)
         run.metrics(numbers(metrics) | {"mean_images_per_second": fitted.trained.images_per_second})

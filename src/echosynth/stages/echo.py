@@ -22,7 +22,7 @@ def main(params: Params) -> None:
     real = read_split(params.data.train_sources, "train")
     facts = {"architecture": architecture, "seed": params.fidelity.seed, "training": settings.model_dump()}
     with child_run("echo network", "echo", {"fidelity": facts}) as run:
-        run.dataset("train", real.hash(), "training")
+        run.dataset("train", paths.ASSIGNMENT, "training")
 
         def on_evaluation(network: nn.Module, point: Point) -> None:
             speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}

@@ -70,7 +70,8 @@ def on_echo_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, An
         settings.floor_repeats,
         settings.seed,
     )
-    return found, privacy | {"features": "echo", "training_hash": sets.training.hash()}
+    known = {"training_hash": sets.training.hash(), "synthetic_hash": sets.synthetic.hash()}
+    return found, privacy | known | {"features": "echo"}
 
 
 def on_inception_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any] | None, str | None]:
@@ -112,8 +113,8 @@ def main(params: Params, size: str) -> None:
     metrics = {"subset": size, "count": echo.pop("count"), "echo": echo, "privacy": privacy}
     write_json(paths.FIDELITY / size / "metrics.json", metrics | {"inception": inception, "inception_missing": missing})
     with child_run(f"fidelity {size}", "fidelity", {"fidelity": settings.model_dump(), "subset": size}) as run:
-        run.dataset(f"synthetic-{size}", sets.synthetic.hash(), "evaluation")
-        run.dataset("validation", sets.validation.hash(), "validation")
+        run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "evaluation")
+        run.dataset("validation", paths.ASSIGNMENT, "validation")
         run.metrics(columns(echo, privacy))
     copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
     print(f"fidelity {size}: echo {echo['frechet']:.2f}, floor {echo['floor_frechet']:.2f}, {copies}", file=sys.stderr)

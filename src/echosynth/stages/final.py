@@ -3,46 +3,57 @@
 import shutil
 import sys
 
+from matplotlib.figure import Figure
+
 from echosynth import paths
 from echosynth.classify.network import load, predict
 from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import atomic_folder, file_hash, read_json, write_json
-from echosynth.images.dataset import read_labelled, read_split
-from echosynth.measure.calibration import calibration_error
-from echosynth.measure.scores import evaluate
+from echosynth.images.dataset import LabelledImages, read_labelled, read_split
+from echosynth.measure.calibration import evaluate_calibrated
 from echosynth.stages import stage
 from echosynth.track import store
 from echosynth.track.packaging import FILES
-from echosynth.track.plots import confusion_figure
+from echosynth.track.plots import confusion_figure, precision_recall_figure
 from echosynth.track.register import final_scores, register_final
 from echosynth.track.runs import child_run
+
+
+def real_images(params: Params) -> dict[str, LabelledImages]:
+    """The test set and, where there are sources for it, the domain shift."""
+    found, shift = {"test": read_split(params.data.train_sources, "test")}, params.data.shift_sources
+    return found | ({"shift": read_labelled([paths.SHIFT / source for source in shift])} if shift else {})
 
 
 @stage
 def main(params: Params) -> None:
     """Read reports/comparison, write models/final and reports/final."""
-    settings = params.classifier
     best = read_json(paths.COMPARISON / "metrics.json")["best"]
     cell = paths.cell_folder(best["arm"], best["subset"], best["architecture"])
     folder = cell / paths.seed_folder(best["seed"])
     name = f"{cell.name}, seed {best['seed']}"
     network, card = load(folder, pick_device())
+    stored = read_json(folder / "metrics.json")
     data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}
-    result = {"best": best, "validation": read_json(folder / "metrics.json")["validation"], "shift": None}
-    splits = {"test": params.data.train_sources, "shift": params.data.shift_sources}
-    for split, sources in splits.items():
-        if sources:
-            real = (
-                read_split(sources, split)
-                if split == "test"
-                else read_labelled([paths.SHIFT / name for name in sources])
-            )
-            probabilities = predict(network, real.images)
-            result[split] = evaluate(
-                probabilities, real.labels, real.groups, real.sources, settings.bootstrap, settings.bootstrap_seed
-            ) | {"calibration_error": calibration_error(probabilities, real.labels, params.promotion.calibration_bins)}
-            data[split] = real.hash()
+    if "synthetic_hash" in stored:
+        data["synthetic"] = stored["synthetic_hash"]
+    result = {"best": best, "validation": stored["validation"], "shift": None}
+    figures: dict[str, Figure] = {}
+    for split, real in real_images(params).items():
+        probabilities, title = predict(network, real.images), f"{split}, {name}"
+        result[split] = evaluate_calibrated(
+            probabilities,
+            real.labels,
+            real.groups,
+            real.sources,
+            params.promotion.calibration_bins,
+            params.classifier.bootstrap,
+            params.classifier.bootstrap_seed,
+        )
+        data[split] = real.hash()
+        figures[f"confusion_{split}.png"] = confusion_figure(result[split], title)
+        figures[f"precision_recall_{split}.png"] = precision_recall_figure(probabilities, real.labels, title)
     result |= {"model": file_hash(folder / FILES[0]), "data": data}
     with atomic_folder(paths.FINAL) as part:
         for file in FILES:
@@ -50,10 +61,12 @@ def main(params: Params) -> None:
     write_json(paths.FINAL_SCORES / "metrics.json", result)
     print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
     with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:
+        run.dataset("test", paths.ASSIGNMENT, "test")
+        for source in params.data.shift_sources:
+            run.dataset(f"shift-{source}", paths.SHIFT / source, "test")
         run.metrics(final_scores(result))
-        for split in splits:
-            if result[split]:
-                run.figure(confusion_figure(result[split], f"{split}, {name}"), f"confusion_{split}.png")
+        for file, figure in figures.items():
+            run.figure(figure, file)
         run.dict(result, "scores.json")
     try:
         version = register_final()

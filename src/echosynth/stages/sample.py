@@ -27,7 +27,7 @@ def main(params: Params, size: str) -> None:
         generate(job, out, name, f"sampling {size}", team)
         return
     with child_run(f"sample {size}", "sample", {"sample": settings.model_dump(), "subset": size}) as run:
-        run.dataset(f"diffusion-{size}", model / "model.safetensors", "evaluation")
+        run.dataset(f"diffusion-{size}", model, "evaluation")
         speed = generate(job, out, name, f"sampling {size}", team)
         views = {f"images_{view}": float(sum(row.values())) for view, row in plan.counts().items()}
         run.metrics({"images_per_second": speed, "images": len(plan), **views})

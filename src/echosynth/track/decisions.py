@@ -6,14 +6,17 @@ which every clone that shares the store sees, and as an artifact of a run.
 
 import getpass
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from echosynth import git
+from echosynth.errors import EchosynthError
 from echosynth.files import read_json, workspace, write_json
 from echosynth.measure.gates import Gate
 from echosynth.track import registry, store
@@ -21,6 +24,7 @@ from echosynth.views import VIEWS
 
 FOLDER = Path("models/registry")
 TAG = "decision."
+COLUMNS = {"name", "when", "action", "version", "before", "after", "who", "why", "accepted", "failed"}
 SHOWN = ("test.macro_auprc", "test.macro_f1", *(f"test.recall_{view}" for view in VIEWS))
 
 
@@ -77,8 +81,23 @@ def now() -> str:
 
 
 def who() -> str:
-    """Who decides: git's user.name, or the account."""
-    return git.text_or("", "config", "user.name") or getpass.getuser()
+    """Who decides: git's user.name, or the account, by its number where it has no name, as in some containers."""
+    try:
+        return git.text_or("", "config", "user.name") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def reason(why: str) -> str:
+    """Why, on one line.
+
+    Raises:
+        EchosynthError: it is empty.
+    """
+    words = why.split()
+    if not words:
+        raise EchosynthError("--reason is empty; say why, for the record")
+    return " ".join(words)
 
 
 def keep(decision: Decision) -> None:
@@ -119,7 +138,7 @@ def history() -> dict[str, Any]:
         decisions: see `Decision`, the oldest first, of the store and of the project's files together.
 
     Raises:
-        EchosynthError: there is no registry.
+        EchosynthError: there is no registry, or a file of a decision is damaged.
     """
     store.require_existing()
     held = registry.versions()
@@ -129,7 +148,7 @@ def history() -> dict[str, Any]:
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     files = sorted((workspace() / FOLDER).glob("*.json"))
     stored = [json.loads(text) for one in held for key, text in one.tags.items() if key.startswith(TAG)]
-    for content in [*(read_json(path) for path in files), *stored]:
+    for content in [*map(_read, files), *stored]:
         if content["name"] == registry.NAME:
             found[content["when"], content["version"]] = content
     return {
@@ -145,6 +164,18 @@ def history() -> dict[str, Any]:
         ],
         "decisions": [dict(found[key]) for key in sorted(found)],
     }
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """A decision that is kept as a file; nothing makes it anew, so that the advice of `read_json` would lose it."""
+    content = None
+    with suppress(EchosynthError):
+        content = read_json(path)
+    if not isinstance(content, dict) or COLUMNS - content.keys():
+        raise EchosynthError(
+            f"{path} holds no decision that can be read; bring it back with `git checkout -- {path}`, or move it away"
+        )
+    return content
 
 
 def _file(decision: Decision) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import nn
 
 from echosynth import paths
 from echosynth.classify.network import ClassifierCard, load, predict
@@ -19,7 +20,7 @@ from echosynth.images.dataset import LabelledImages, read_split, read_subset
 from echosynth.images.duplicates import group_keys
 from echosynth.images.pack import read_manifest
 from echosynth.images.schema import ASSIGNMENT, SUBSET, read_csv
-from echosynth.measure.calibration import calibration_error
+from echosynth.measure.calibration import evaluate_calibrated
 from echosynth.measure.gates import (
     Difference,
     Gate,
@@ -30,8 +31,9 @@ from echosynth.measure.gates import (
     privacy_gate,
     registered_gate,
     regression_gates,
+    size_gate,
 )
-from echosynth.measure.scores import evaluate, headline
+from echosynth.measure.scores import headline
 from echosynth.track import registry
 
 if TYPE_CHECKING:
@@ -62,11 +64,11 @@ def read_test(params: Params) -> LabelledImages:
     return read_split(params.data.train_sources, "test")
 
 
-def examined(version: "ModelVersion", test: LabelledImages, params: Params) -> Examined:
-    """Fetch a version anew and score it.
+def fetched(version: "ModelVersion") -> tuple[nn.Module, ClassifierCard]:
+    """A version's network and card, fetched anew.
 
     Raises:
-        EchosynthError: its files do not arrive, its card does not describe its weights, or it takes other pictures.
+        EchosynthError: its files do not arrive, or its card does not describe its weights.
     """
     which = f"version {version.version} of {version.name}"
     with tempfile.TemporaryDirectory() as temporary:
@@ -85,15 +87,27 @@ def examined(version: "ModelVersion", test: LabelledImages, params: Params) -> E
             f"{which}: its card names other training images than its tag data.training; delete the version and "
             "register its model anew"
         )
+    return network, card
+
+
+def scored(
+    version: "ModelVersion", network: nn.Module, card: ClassifierCard, test: LabelledImages, params: Params
+) -> Examined:
+    """A version with its scores.
+
+    Raises:
+        EchosynthError: it takes pictures of another size than the test images'.
+    """
     if (side := test.images.shape[1]) != card.size:
         raise EchosynthError(
-            f"{which} takes pictures of {card.size} pixels and the test images here have {side}, so that it cannot be "
-            "scored on them; use the project (or revision) that it was trained in"
+            f"version {version.version} of {version.name} takes pictures of {card.size} pixels and the test images "
+            f"here have {side}, so that it cannot be scored on them; use the project (or revision) that it was trained "
+            "in"
         )
     probabilities = predict(network, test.images)
-    scores = evaluate(probabilities, test.labels, test.groups, test.sources)
-    gap = calibration_error(probabilities, test.labels, params.promotion.calibration_bins)
-    return Examined(str(version.version), card, probabilities, scores | {"calibration_error": gap})
+    bins = params.promotion.calibration_bins
+    scores = evaluate_calibrated(probabilities, test.labels, test.groups, test.sources, bins)
+    return Examined(str(version.version), card, probabilities, scores)
 
 
 def differences(first: Examined, second: Examined, test: LabelledImages, params: Params) -> dict[str, Difference]:
@@ -144,6 +158,20 @@ def require_same_training_set(one: Examined, params: Params) -> None:
         )
 
 
+def require_known_synthetic_set(version: "ModelVersion", card: ClassifierCard) -> None:
+    """Check that a version names the synthetic images that it was trained on: only then can an audit be of them.
+
+    Raises:
+        EchosynthError: it does not.
+    """
+    if card.synthetic_images and "data.synthetic" not in version.tags:
+        raise EchosynthError(
+            f"version {version.version} of {version.name} does not name the synthetic images that it was trained on "
+            "(tag data.synthetic), so that no privacy audit can be found for it; run `dvc repro final` and `echosynth "
+            "register` where it was trained"
+        )
+
+
 def shared_patients(params: Params, subset: str) -> int:
     """Number of patients with images in the training set (the whole of it, and this subset) and in the test set."""
     sources = params.data.train_sources
@@ -174,32 +202,69 @@ def judge(
     """
     test = read_test(params)
     require_same_test_set(version, test)
-    candidate = examined(version, test, params)
+    candidate = scored(version, *fetched(version), test, params)
+    card, limits = candidate.card, params.promotion
     require_same_training_set(candidate, params)
-    rival = examined(champion, test, params) if champion else None
-    report = paths.FIDELITY / candidate.card.subset / "metrics.json"
+    if limits.require_privacy_audit:
+        require_known_synthetic_set(version, card)
+    against, remarks = compared(candidate, champion, test, params)
+    report = paths.FIDELITY / card.subset / "metrics.json"
     audit = read_json(report).get("privacy") if report.is_file() else None
-    scores = headline(candidate.scores, "test") | {"test.calibration_error": candidate.scores["calibration_error"]}
+    scores = headline(candidate.scores, "test")
     gates = [
-        *floor_gates(candidate.scores, params.promotion),
-        *regression_gates(differences(candidate, rival, test, params) if rival else None, params.promotion),
-        calibration_gate(candidate.scores["calibration_error"], params.promotion),
-        patients_gate(shared_patients(params, candidate.card.subset)),
-        privacy_gate(audit, candidate.card.synthetic_images, candidate.card.training_hash, params.promotion),
+        *floor_gates(candidate.scores, limits),
+        *against,
+        calibration_gate(candidate.scores["calibration_error"], limits),
+        patients_gate(shared_patients(params, card.subset)),
+        privacy_gate(audit, card.synthetic_images, version.tags.get("data.synthetic", ""), card.training_hash, limits),
         registered_gate(scores, {name: float(version.tags[f"score.{name}"]) for name in CHECKED}),
     ]
-    return gates, scores, notes([champion] if champion else [], test)
+    return gates, scores, remarks
+
+
+def compared(
+    candidate: Examined, champion: "ModelVersion | None", test: LabelledImages, params: Params
+) -> tuple[list[Gate], list[str]]:
+    """The gates of a comparison with the champion, on the same images, and notes on it.
+
+    A champion that takes pictures of another size is not scored: enlarged or shrunk test images would be none that it
+    was trained for, and make it look worse than it is.
+
+    Raises:
+        EchosynthError: the champion's files are gone or damaged.
+    """
+    limits, side = params.promotion, candidate.card.size
+    if champion is None:
+        return [size_gate(side, None, limits), *regression_gates(None, limits)], []
+    network, card = fetched(champion)
+    first = size_gate(side, card.size, limits)
+    if card.size != side:
+        registered = champion.tags.get("score.test.macro_f1", "unknown")
+        note = (
+            f"version {champion.version} takes pictures of {card.size} pixels and was not compared on these of {side}; "
+            f"its macro F1 on test images of its own size, as registered, is {registered}"
+        )
+        return [first, *regression_gates(None, limits, comparable=False)], [note]
+    rival = scored(champion, network, card, test, params)
+    found = differences(candidate, rival, test, params)
+    return [first, *regression_gates(found, limits)], notes([champion], test)
 
 
 def notes(others: "list[ModelVersion]", test: LabelledImages) -> list[str]:
     """What should be known of versions that were not trained for this test set."""
-    split = file_hash(paths.ASSIGNMENT)
-    return [
-        f"version {version.version} comes from another split of the data: some of these test images may have been "
-        "among its training images, which flatters it"
-        for version in others
-        if (version.tags.get("data.test"), version.tags.get("data.split")) != (test.hash(), split)
-    ]
+    split, found = file_hash(paths.ASSIGNMENT), []
+    for version in others:
+        if version.tags.get("data.split") != split:
+            found.append(
+                f"version {version.version} comes from another split of the data: some of these test images may have "
+                "been among its training images, which flatters it"
+            )
+        elif version.tags.get("data.test") != test.hash():
+            found.append(
+                f"version {version.version} comes from other pictures of the same split: these test images were "
+                "prepared in another way than those that it was trained for, which may count against it"
+            )
+    return found
 
 
 def compare_models(first: str, second: str, params: Params) -> dict[str, Any]:
@@ -219,11 +284,8 @@ def compare_models(first: str, second: str, params: Params) -> dict[str, Any]:
     """
     found = [registry.find(which) for which in (first, second)]
     test = read_test(params)
-    one, two = (examined(version, test, params) for version in found)
-    scores = [
-        headline(each.scores, "test") | {"test.calibration_error": each.scores["calibration_error"]}
-        for each in (one, two)
-    ]
+    one, two = (scored(version, *fetched(version), test, params) for version in found)
+    scores = [headline(each.scores, "test") for each in (one, two)]
     return {
         "versions": [one.version, two.version],
         "images": len(test.labels),

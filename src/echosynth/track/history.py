@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import yaml
 
 from echosynth import git
+from echosynth.config import flat_tree
 from echosynth.errors import EchosynthError
 from echosynth.yaml12 import Loader
 
@@ -69,17 +71,36 @@ class Content:
         """MD5 of dvc.lock, empty where there is none."""
         return _md5(self.lock_bytes) if self.lock_bytes else ""
 
+    @cached_property
+    def stages(self) -> dict[str, Any]:
+        """The stages of dvc.lock, see `stages`."""
+        return stages(self.lock_bytes)
+
+    @cached_property
+    def outs(self) -> dict[str, str]:
+        """Path -> MD5 of all that dvc.lock says was written."""
+        return outs(self.stages)
+
     def belongs(self) -> bool:
         """Whether dvc.lock says that these scores come from these parameters.
 
-        Parameters can be changed, and experiments run in part, without a new report. A dvc.lock without the stage
-        `report` says nothing, and is believed.
+        Parameters can be changed, and experiments run in part, without a new report. So the stage that wrote the scores
+        and those that it depends on must have run with these parameters, and must have read what the others wrote.
+        Of a matrix dvc.lock keeps stages that no parameter asks for any more; they are passed over, and what they are
+        run with stands among the parameters of those that gather their outputs. A dvc.lock that does not say which
+        stage writes the scores is believed.
         """
-        stage = stages(self.lock_bytes).get("report", {})
-        params = stage.get("params", {}).get(PARAMS, {})
-        hashes = {out.get("path"): out.get("md5") for out in stage.get("outs", [])}
-        same = all(_at(self.params, key) == value for key, value in params.items())
-        return same and hashes.get(SCORES, _md5(self.scores_bytes)) == _md5(self.scores_bytes)
+        written = {(path, md5) for stage in self.stages.values() for path, md5 in entries(stage, "outs").items()}
+        paths = {path for path, _ in written}
+        if SCORES in paths and (SCORES, _md5(self.scores_bytes)) not in written:
+            return False
+        for stage in _above(self.stages, SCORES):
+            params = stage.get("params", {}).get(PARAMS, {})
+            if any(_at(self.params, key) != value for key, value in params.items()):
+                return False
+            if any(path in paths and (path, md5) not in written for path, md5 in entries(stage, "deps").items()):
+                return False
+        return True
 
 
 def results() -> list[Result]:
@@ -121,6 +142,24 @@ def read(result: Result) -> Content:
     return Content(_mapping(PARAMS, params), _mapping(SCORES, scores), scores, lock)
 
 
+def scores_of(commit: str) -> dict[str, float]:
+    """Final scores of a commit, such as an experiment's, as "branch.leaf" -> number.
+
+    Empty where it has none, they are torn, or they are those of other parameters: an experiment that was run in part
+    holds the scores of its baseline.
+
+    Raises:
+        EchosynthError: the working directory is in no git repository, or git is missing.
+    """
+    names = _files([commit])[commit]
+    try:
+        content = read(Result(commit, "", "", 0, *names, ""))
+        scores = {name: float(value) for name, value in flat_tree(content.scores).items()}
+    except (EchosynthError, TypeError, ValueError):
+        return {}
+    return scores if content.belongs() else {}
+
+
 def blobs(*names: str) -> list[bytes]:
     """Contents of objects of the repository, by their hashes; empty for an empty one.
 
@@ -149,7 +188,35 @@ def stages(lock: bytes) -> dict[str, Any]:
         found = yaml.load(lock, Loader=Loader)["stages"]  # noqa: S506  (a safe loader)
     except (TypeError, KeyError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {name: stage for name, stage in found.items() if isinstance(stage, dict)} if isinstance(found, dict) else {}
+
+
+def entries(stage: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Path -> MD5 of the outputs ("outs") or the dependencies ("deps") of a stage of dvc.lock."""
+    return {entry["path"]: entry["md5"] for entry in stage.get(kind, []) if "path" in entry and "md5" in entry}
+
+
+def outs(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> MD5 of all that stages of dvc.lock wrote."""
+    return {path: md5 for stage in stages.values() for path, md5 in entries(stage, "outs").items()}
+
+
+def _above(stages: Mapping[str, Any], output: str) -> list[dict[str, Any]]:
+    """The stages, but for those of a matrix, that write an output, or what it is made of."""
+    found: dict[str, dict[str, Any]] = {}
+    wanted, done = {output}, set[str]()
+    while wanted:
+        done |= wanted
+        writers = {name: stage for name, stage in stages.items() if _touches(entries(stage, "outs"), wanted)}
+        found |= writers
+        wanted = {path for stage in writers.values() for path in entries(stage, "deps")} - done
+    return [stage for name, stage in found.items() if "@" not in name]
+
+
+def _touches(paths: Iterable[str], others: Iterable[str]) -> bool:
+    """Whether one of the paths is one of the others, lies in one, or holds one."""
+    pairs = [(f"{path}/", f"{other}/") for path in paths for other in others]
+    return any(path.startswith(other) or other.startswith(path) for path, other in pairs)
 
 
 def _references() -> tuple[list[str], dict[str, tuple[str, str]]]:

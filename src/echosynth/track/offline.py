@@ -1,7 +1,7 @@
 """Runs that were kept while the server could not be reached are copied to it, once.
 
 A kept run goes where it would be had the server answered: into the run that it began as there, into the parent of the
-same execution, into an unfinished child of the same name and parameters, else into a new run. The server's run is
+same execution, into an unfinished child that it would have continued, else into a new run. The server's run is
 marked with the kept one's id before anything else is written, and points that it holds are not written again, so that
 a copy that is killed can be repeated.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from echosynth.track import parents, rows, store
+from echosynth.track import answers, parents, rows, store
 from echosynth.track.closing import close_dead
 from echosynth.track.rows import ERROR, OPEN, PARAMETERS, PARENT, PIPELINE, SENT, SERVER_RUN
 from echosynth.track.store import Store
@@ -37,7 +37,7 @@ def send() -> int:
         Unreachable: the server does not answer.
         EchosynthError: a store cannot be used.
     """
-    if store.kept_folder() is None or not store.is_server(store.tracking_uri()):
+    if store.kept_folder() is None or not answers.is_server(store.tracking_uri()):
         return 0
     server, kept = store.connect(), store.kept()
     close_dead(kept)
@@ -54,9 +54,7 @@ def send() -> int:
                 above = homes.get(run.data.tags.get(PARENT, ""), "")
                 homes[run.info.run_id] = home = _home(server, run, above)
                 _copy(kept, server, run, home)
-                if done:
-                    kept.client.set_tag(run.info.run_id, SENT, home)
-                    sent += 1
+                sent += done and _mark_sent(kept, run, home)
     _delete_when_sent(kept)
     return sent
 
@@ -102,7 +100,7 @@ def _parent(server: Store, run: "MlflowRun") -> str:
 def _child(server: Store, run: "MlflowRun", parent: str) -> str:
     """The child that this run would have continued."""
     for found in rows.search(server, f"tags.`{PARENT}` = '{parent}'"):
-        if rows.same(found, run.info.run_name, run.data.params):
+        if rows.goes_on(found, run.info.run_name, run.data.params, run.data.tags.get(rows.WORK, "")):
             return str(found.info.run_id)
     return ""
 
@@ -124,6 +122,16 @@ def _copy(kept: Store, server: Store, run: "MlflowRun", home: str) -> None:
     if ERROR in there.data.tags and ERROR not in run.data.tags:
         server.client.delete_tag(home, ERROR)
     server.client.set_terminated(home, run.info.status, run.info.end_time)
+
+
+def _mark_sent(kept: Store, run: "MlflowRun", home: str) -> bool:
+    """Note that all of an ended run is sent, unless another attempt has taken it up while it was copied."""
+    with store.reported(kept.uri), store.lock():
+        now = kept.client.get_run(run.info.run_id).info
+        same = (now.status, now.end_time) == (run.info.status, run.info.end_time)
+        if same:
+            kept.client.set_tag(run.info.run_id, SENT, home)
+    return same
 
 
 def _fresh(kept: "dict[str, list[Metric]]", there: "dict[str, list[Metric]]") -> "list[Metric]":

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,36 +19,53 @@ from echosynth.yaml12 import read_yaml
 
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
+# What the pipeline and DVC write into files that git keeps tells nothing of the code.
+WRITTEN = (":(exclude)dvc.lock", ":(exclude)explore/dvc.lock", ":(exclude)reports", ":(exclude,glob)**/.gitignore")
+OTHER_PIPELINE = re.compile(r"echosynth\.stages\.(\w+)\.\w+")
+
+
+def pipeline() -> str:
+    """Which pipeline this process is a stage of: the folder of its dvc.yaml and its module; empty for the study."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    found = OTHER_PIPELINE.fullmatch(spec.name) if spec else None
+    return found[1] if found else ""
 
 
 def parent_key() -> str:
-    """What the stages of one execution have in common: DVC's experiment name, else a hash of workspace and parameters.
+    """What the stages of one execution have in common: DVC's experiment name or "repro", and a hash of workspace,
+    pipeline and parameters.
 
     A commit in the middle does not part them, comments in params.yaml neither; colleagues who run the same parameters
-    against one server are told apart.
+    or choose the same name against one server are told apart.
     """
-    place = platform.node(), str(workspace())
-    return os.environ.get("DVC_EXP_NAME") or f"repro-{fingerprint(place, params_hash())}"
+    place = platform.node(), str(workspace()), pipeline()
+    return f"{os.environ.get('DVC_EXP_NAME') or 'repro'}-{fingerprint(place, params_hash())}"
 
 
 def execution_name() -> str:
-    """DVC's experiment name, else "repro" and the first digits of the revision."""
-    return os.environ.get("DVC_EXP_NAME") or f"repro {head()[:7]}".strip()
+    """DVC's experiment name, else "repro" (or the name of another pipeline) and the first digits of the revision."""
+    return os.environ.get("DVC_EXP_NAME") or f"{pipeline() or 'repro'} {head()[:7]}".strip()
 
 
 def origin_tags() -> dict[str, str]:
     """Tags that tell what was run: the commit that MLflow would note is the baseline in every kind of experiment."""
-    revision = head()
-    changed = git.text_or("", "status", "--porcelain", "--untracked-files=no")
+    revision, experiment = head(), os.environ.get("DVC_EXP_NAME", "")
     tags = {
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc.exp_name": experiment,
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or revision,
-        "git.dirty": str(bool(changed)).lower() if revision else "",
+        "dvc.pipeline": pipeline(),
+        "git.dirty": str(_dirty(bool(experiment))).lower() if revision else "",
         "mlflow.source.git.commit": revision,
         "echosynth.preset": preset(),
         "echosynth.parameters": params_hash(),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _dirty(experiment: bool) -> bool:
+    """Whether a file that git keeps was changed by somebody: in an experiment DVC itself changes the parameters."""
+    left_out = [*WRITTEN, f":(exclude){PARAMS}"] if experiment else WRITTEN
+    return bool(git.text_or("", "status", "--porcelain", "--untracked-files=no", "--", ":/", *left_out))
 
 
 def params_hash() -> str:

@@ -1,32 +1,31 @@
 """What the stages of a result wrote, from the DVC cache: its child runs, as the stages log them while they run.
 
-Clock times and what only the machine knows, such as images a second, are in no file and do not come back.
+What is in no file does not come back: clock times, what only the machine knows (images a second, system metrics), the
+learning rate of classifiers, the curve of the echo network, and the predictions of the final model, so its
+precision-recall curves neither.
 """
 
-import shutil
+import csv
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+import numpy.typing as npt
 
 from echosynth import paths
-from echosynth.files import write_json
-from echosynth.images.grid import grid
-from echosynth.images.store import Images, encode
 from echosynth.measure.scores import headline
+from echosynth.track import artifacts, history
 from echosynth.track.cache import Cache, Folder, NotCachedError
-from echosynth.track.history import Content, stages
-from echosynth.track.plots import confusion_figure
+from echosynth.track.history import Content
 from echosynth.track.runs import Context
-from echosynth.views import VIEWS
+from echosynth.views import VIEW_INDEX, VIEWS
 
 PRIVACY = ("threshold", "near_copies", "held_out_near_copies", "copying_z")  # as the stage `fidelity` logs them
-SHOWN = 128  # synthetic images in samples.png
 TORN = (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile)  # what torn files raise
 Point = tuple[str, float, int]  # name, value, step
 Facts = Mapping[str, Any]
@@ -70,28 +69,49 @@ class Found:
     unreadable: list[str] = field(default_factory=list)
 
 
-def outs(lock: bytes) -> dict[str, str]:
-    """Path -> MD5 of all that dvc.lock says was written."""
-    entries = [entry for stage in stages(lock).values() for entry in stage.get("outs", [])]
-    return {entry["path"]: entry["md5"] for entry in entries if "path" in entry and "md5" in entry}
+@dataclass(frozen=True)
+class Output:
+    """A folder that a stage wrote.
+
+    Attributes:
+        name: of the folder.
+        folder: what is in it.
+        params: params.yaml of the result, nested.
+        hashes: path -> MD5 of what dvc.lock says that the stage read, and of all that was written.
+        cache: where files are.
+    """
+
+    name: str
+    folder: Folder
+    params: Facts
+    hashes: Mapping[str, str]
+    cache: Cache
+
+    def data(self, *inputs: tuple[str, Path, Context]) -> tuple[tuple[str, str, Context], ...]:
+        """Name, hash and context of the data that went in, of which `inputs` give name, path and context."""
+        named = [(name, self.hashes.get(path.as_posix()), context) for name, path, context in inputs]
+        return tuple((name, digest, context) for name, digest, context in named if digest)
 
 
-def children(content: Content, lock_before: bytes, cache: Cache) -> Found:
+def children(content: Content, before: Mapping[str, str], cache: Cache) -> Found:
     """The child runs of a result: those of the stages whose outputs it does not share with the result before it.
 
     A stage that DVC found up to date has not run, and logged nothing.
 
     Args:
         content: the result.
-        lock_before: dvc.lock of the result before it; empty for the first one.
+        before: `Content.outs` of the result before it; empty for the first one.
         cache: where the outputs are.
     """
-    found, before = Found(), outs(lock_before)
-    written = {Path(path): md5 for path, md5 in outs(content.lock_bytes).items() if before.get(path) != md5}
+    found = Found()
+    writers = {path: stage for stage in content.stages.values() for path in history.entries(stage, "outs")}
+    written = {Path(path): md5 for path, md5 in content.outs.items() if before.get(path) != md5}
     for place, make in MAKERS.items():
         for path in sorted(path for path in written if place in (path, path.parent) and _wanted(path, content.params)):
+            hashes = content.outs | history.entries(writers[path.as_posix()], "deps")
             try:
-                found.children += make(path.name, cache.folder(written[path]), content.params)
+                folder = cache.folder(written[path])
+                found.children += make(Output(path.name, folder, content.params, hashes, cache))
             except NotCachedError:
                 found.missing += len(_list(content.params, "classifier", "seeds")) if place == paths.CLASSIFIERS else 1
             except TORN:
@@ -115,99 +135,126 @@ def _list(params: Facts, section: str, key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _diffusion(size: str, folder: Folder, params: Facts) -> list[Child]:
+def _echo(output: Output) -> list[Child]:
+    """As `echosynth.stages.echo` logs it, but for the curve, which is in no file."""
+    card, settings = output.folder.json("card.json"), output.params["fidelity"]
+    facts = {name: settings[name] for name in ("architecture", "seed", "training")}
+    points = [("images", float(sum(card["training_images"].values())), int(card["steps"]))]
+    data = output.data(("train", paths.ASSIGNMENT, "training"))
+    return [Child("echo network", "echo", {"fidelity": facts}, points, artifacts.nothing, datasets=data)]
+
+
+def _diffusion(output: Output) -> list[Child]:
     """As `echosynth.stages.diffusion` logs it."""
     from echosynth.diffusion.fit import numbers
 
-    metrics, card = folder.json("metrics.json"), folder.json("card.json")
+    folder, size = output.folder, output.name
     frechet = [
         (f"frechet_ema_{row['ema_decay']}", float(row["frechet"]), int(row["step"]))
         for row in folder.table("snapshots.csv")
         if row["frechet"]
     ]
     files = {name: folder.file(name) for name in folder.hashes if name.endswith(".png") or name == "curve.csv"}
-    points = _ended([*_curve(folder.table("curve.csv")), *frechet], numbers(metrics))
-    return [
-        Child(
-            f"diffusion {size}",
-            "diffusion",
-            {"diffusion": params["diffusion"], "subset": size},
-            points,
-            lambda out: _copy(files, out),
-            datasets=((f"subset-{size}", card["training_hash"], "training"),),
-        )
-    ]
+    points = _ended([*_curve(folder.table("curve.csv")), *frechet], numbers(folder.json("metrics.json")))
+    facts = {"diffusion": output.params["diffusion"], "subset": size}
+    data = output.data(
+        (f"subset-{size}", paths.subset_file(size), "training"), ("validation", paths.ASSIGNMENT, "validation")
+    )
+    return [Child(f"diffusion {size}", "diffusion", facts, points, partial(artifacts.copy, files), datasets=data)]
 
 
-def _sample(size: str, folder: Folder, params: Facts) -> list[Child]:
+def _sample(output: Output) -> list[Child]:
     """As `echosynth.stages.sample` logs it."""
+    folder, size = output.folder, output.name
     metrics, archive, file = folder.json("metrics.json"), folder.file("images.zip"), folder.file("metrics.json")
     counts = {f"images_{view}": number for view, number in metrics["by_view"].items()}
 
     def write(out: Path) -> None:
-        _copy({"metrics.json": file}, out)
-        (out / "samples.png").write_bytes(_first_images(archive))
+        artifacts.copy({"metrics.json": file}, out)
+        (out / "samples.png").write_bytes(artifacts.first_images(archive))
 
     points = _ended([], {"images": metrics["images"], **counts})
-    return [Child(f"sample {size}", "sample", {"sample": params["sample"], "subset": size}, points, write)]
+    facts = {"sample": output.params["sample"], "subset": size}
+    data = output.data((f"diffusion-{size}", paths.DIFFUSION / size, "evaluation"))
+    return [Child(f"sample {size}", "sample", facts, points, write, datasets=data)]
 
 
-def _classifier(cell: str, folder: Folder, params: Facts) -> list[Child]:
-    """As `echosynth.stages.classify` logs them, one a seed."""
+def _classifier(output: Output) -> list[Child]:
+    """As `echosynth.stages.classify` logs them, one a seed, but for the learning rate, which is in no file."""
     return [
-        _seed(folder, name.partition("/")[0], params)
-        for name in sorted(folder.hashes)
-        if name.endswith("/metrics.json")
+        _seed(output, name.partition("/")[0]) for name in sorted(output.folder.hashes) if name.endswith("/metrics.json")
     ]
 
 
-def _seed(folder: Folder, seed: str, params: Facts) -> Child:
-    metrics, card = folder.json(f"{seed}/metrics.json"), folder.json(f"{seed}/card.json")
+def _seed(output: Output, seed: str) -> Child:
+    metrics = output.folder.json(f"{seed}/metrics.json")
     facts, scores = metrics["facts"], metrics["validation"]
     arm, size, architecture = facts["arm"], facts["subset"], facts["architecture"]
     known = {name: facts[name] for name in ("arm", "subset", "architecture", "seed", "real_images")}
     title = f"Validation: {architecture}, {arm}, {size} real images, seed {facts['seed']}"
+
+    def write(out: Path) -> None:
+        artifacts.scored({"confusion.png": (scores, title)}, scores, out)
+        if predictions := _predictions(output, f"{seed}/validation.csv"):
+            artifacts.precision_recall(*predictions, title, out / "precision_recall.png")
+
     final = headline(scores, "validation") | {"images": facts["images"]}
+    inputs: list[tuple[str, Path, Context]] = [
+        (f"subset-{size}", paths.subset_file(size), "training"),
+        ("validation", paths.ASSIGNMENT, "validation"),
+    ]
+    if facts["synthetic"]:
+        inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     return Child(
         f"{architecture} {arm} {size} seed {facts['seed']}",
         "classify",
-        {"classifier": params["classifier"], **known},
-        _ended(_curve(folder.table(f"{seed}/curve.csv")), final),
-        lambda out: _scored({"confusion.png": (scores, title)}, scores, out),
+        {"classifier": output.params["classifier"], **known},
+        _ended(_curve(output.folder.table(f"{seed}/curve.csv")), final),
+        write,
         {"echosynth.arm": arm, "echosynth.subset": size},
-        ((f"subset-{size}", card["training_hash"], "training"),),
+        output.data(*inputs),
     )
 
 
-def _fidelity(size: str, folder: Folder, params: Facts) -> list[Child]:
+def _fidelity(output: Output) -> list[Child]:
     """As `echosynth.stages.fidelity` logs it."""
-    metrics = folder.json("metrics.json")
+    metrics, size = output.folder.json("metrics.json"), output.name
     known = {f"echo.{name}": value for name, value in metrics["echo"].items()}
     known |= {f"privacy.{name}": metrics.get("privacy", {}).get(name) for name in PRIVACY}
     points = _ended([], {name: value for name, value in known.items() if value is not None})
-    return [
-        Child(
-            f"fidelity {size}", "fidelity", {"fidelity": params["fidelity"], "subset": size}, points, lambda out: None
-        )
-    ]
+    facts = {"fidelity": output.params["fidelity"], "subset": size}
+    data = output.data(
+        (f"synthetic-{size}", paths.SYNTHETIC / size, "evaluation"), ("validation", paths.ASSIGNMENT, "validation")
+    )
+    return [Child(f"fidelity {size}", "fidelity", facts, points, artifacts.nothing, datasets=data)]
 
 
-def _final(_: str, folder: Folder, params: Facts) -> list[Child]:
-    """As `echosynth.stages.final` logs it."""
-    result = folder.json("metrics.json")
+def _final(output: Output) -> list[Child]:
+    """As `echosynth.stages.final` logs it, but for the precision-recall curves, as no file holds the predictions."""
+    result = output.folder.json("metrics.json")
     best = result["best"]
     cell = paths.cell_folder(best["arm"], best["subset"], best["architecture"]).name
     name = f"{cell}, seed {best['seed']}"
     splits = {split: result[split] for split in ("test", "shift") if result[split]}
     figures = {f"confusion_{split}.png": (scores, f"{split}, {name}") for split, scores in splits.items()}
     final = {key: value for split, scores in splits.items() for key, value in headline(scores, split).items()}
-    calibration = {f"{split}.calibration_error": scores.get("calibration_error") for split, scores in splits.items()}
-    final |= {name: value for name, value in calibration.items() if value is not None}
-    facts = {"final": best["arm"], "trained": name}
-    return [Child("final model", "final", facts, _ended([], final), lambda out: _scored(figures, result, out))]
+    shift: list[tuple[str, Path, Context]] = [
+        (f"shift-{source}", paths.SHIFT / source, "test") for source in _list(output.params, "data", "shift_sources")
+    ]
+    return [
+        Child(
+            "final model",
+            "final",
+            {"final": best["arm"], "trained": name},
+            _ended([], final),
+            partial(artifacts.scored, figures, result),
+            datasets=output.data(("test", paths.ASSIGNMENT, "test"), *shift),
+        )
+    ]
 
 
-MAKERS: dict[Path, Callable[[str, Folder, Facts], list[Child]]] = {
+MAKERS: dict[Path, Callable[[Output], list[Child]]] = {
+    paths.ECHO: _echo,
     paths.DIFFUSION: _diffusion,
     paths.SYNTHETIC: _sample,
     paths.CLASSIFIERS: _classifier,
@@ -232,29 +279,23 @@ def _ended(curve: list[Point], numbers: Mapping[str, float]) -> list[Point]:
     return [*curve, *((name, float(value), last) for name, value in numbers.items() if name not in there)]
 
 
-def _copy(files: Mapping[str, Path], out: Path) -> None:
-    """Copy files, whose mode in the cache is read-only, under their names."""
-    for name, file in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, out / name)
+def _predictions(output: Output, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
+    """Probabilities (N, 4) of a table of predictions and the labels (N,) that go with them; None where the cache lacks
+    the table or the image sets that hold the labels."""
+    try:
+        table = output.folder.table(name)
+        views: dict[str, str] = {}
+        for source in _list(output.params, "data", "train_sources"):
+            manifest = output.cache.folder(output.hashes[(paths.SOURCES / source).as_posix()]).file("manifest.csv")
+            views |= _views(manifest)
+        labels = [VIEW_INDEX[views[row["id"]]] for row in table]
+    except (KeyError, NotCachedError):
+        return None
+    return np.array([[float(row[view]) for view in VIEWS] for row in table]), np.array(labels, np.int64)
 
 
-def _scored(figures: Mapping[str, tuple[dict[str, Any], str]], scores: Facts, out: Path) -> None:
-    """Confusion matrices and the scores themselves."""
-    for name, (evaluation, title) in figures.items():
-        confusion_figure(evaluation, title).savefig(out / name)
-    write_json(out / "scores.json", scores)
-
-
-def _first_images(archive: Path) -> bytes:
-    """A sheet of the first images of a set, as PNG."""
-    with zipfile.ZipFile(archive) as images:
-        coded = [images.read(name) for name in images.namelist()[:SHOWN]]
-    return encode(grid(np.stack([_decoded(one) for one in coded]), 4 * len(VIEWS)))
-
-
-def _decoded(coded: bytes) -> Images:
-    picture = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if picture is None:
-        raise ValueError("no picture")
-    return picture.astype(np.uint8, copy=False)
+@lru_cache(maxsize=16)
+def _views(manifest: Path) -> dict[str, str]:
+    """Id -> view of an image set; a file in the cache never changes."""
+    with manifest.open(encoding="utf-8", newline="") as stream:
+        return {row["id"]: row["view"] for row in csv.DictReader(stream)}

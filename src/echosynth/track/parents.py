@@ -1,14 +1,15 @@
 """The parent run: the row of one execution of the pipeline.
 
-A parent is found again by its parameters and, in an experiment of DVC, by the experiment's name, so that stages, which
-are processes of their own, share it, and so that a pipeline that was stopped half-way goes on in the same row. A
-finished execution keeps its row: the next one gets a new row.
+A parent is found again by workspace, pipeline, parameters and, in an experiment of DVC, the experiment's name, so that
+stages, which are processes of their own, share it, and so that a pipeline that was stopped half-way goes on in the same
+row. A finished execution keeps its row: the next one gets a new row.
 """
 
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from echosynth.config import flat_tree
 from echosynth.track import origin, processes, rows
 from echosynth.track.rows import OPEN, PARAMETERS, PIPELINE, STAGE
 from echosynth.track.store import Store
@@ -31,18 +32,29 @@ def open_parent(place: Store) -> str:
 
 
 def latest_parent(place: Store) -> str:
-    """Id of the latest execution with these parameters, whatever became of it or was committed since, or empty."""
-    key = origin.parent_key()
-    found = executions(place, origin.params_hash())
+    """Id of the latest execution of this pipeline with these parameters, whatever became of it or was committed since,
+    or empty."""
+    key, pipeline = origin.parent_key(), origin.pipeline()
+    executed = executions(place, origin.params_hash())
+    found = [run for run in executed if run.data.tags.get(rows.OTHER_PIPELINE, "") == pipeline]
     mine = [run for run in found if run.data.tags.get(PIPELINE) == key]
     return next((str(run.info.run_id) for run in [*mine, *found]), "")
 
 
-def fail_parent(place: Store, error: str) -> None:
-    """Mark the running parent of this execution, if there is one, as FAILED, with the sentence that says why."""
+def fail_parent(place: Store, error: str) -> bool:
+    """Mark the running parent of this execution, if there is one, as FAILED, with the sentence that says why.
+
+    Returns:
+        Whether a failure of this execution is marked now, by this call or by the run of the stage that failed.
+    """
+    marked = False
     for run in executions(place, origin.params_hash(), origin.parent_key()):
         if run.info.status == "RUNNING":
             rows.end(place, run.info.run_id, "FAILED", error)
+            marked = True
+        elif run.info.status == "FAILED":
+            marked |= run.data.tags.get(processes.PROCESS) == processes.driver()
+    return marked
 
 
 def executions(place: Store, parameters: str, key: str = "") -> "list[MlflowRun]":
@@ -57,12 +69,7 @@ def executions(place: Store, parameters: str, key: str = "") -> "list[MlflowRun]
     return rows.search(place, f"{condition} and tags.`{PIPELINE}` = '{key}'" if key else condition)
 
 
-def flat_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat_params(tree: Mapping[str, Any]) -> dict[str, str]:
     """Nested parameters as "section.key" -> text; lists are written as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flat_params(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
+    flat = flat_tree(tree)
+    return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in flat.items()}

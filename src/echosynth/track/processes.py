@@ -30,13 +30,17 @@ def driver() -> str:
 
     Between two stages no stage's process is there, so an execution cannot be told by theirs.
     """
-    with suppress(psutil.Error, IndexError):
-        above = psutil.Process().parents()
-        for process in above:
-            if any(Path(word).name in ("dvc", "dvc.exe") for word in process.cmdline()[:3]):
-                return _text(process)
-        return _text(above[0])
+    above = psutil.Process().parents()
+    for process in [*filter(_is_dvc, above), *above]:
+        with suppress(psutil.Error):  # it has gone meanwhile
+            return _text(process)
     return mine()
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):  # another user's, such as the one that logs people in, may not be asked everywhere
+        return any(Path(word).name in ("dvc", "dvc.exe") for word in process.cmdline()[:3])
+    return False
 
 
 def gone(tag: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from filelock import Timeout
 from echosynth.config import Params
 from echosynth.errors import EchosynthError
 from echosynth.track import registry, store
-from echosynth.track.decisions import Decision, keep, now, summarise, who, withdraw
+from echosynth.track.decisions import Decision, keep, now, reason, summarise, who, withdraw
 from echosynth.track.processes import Terminated, termination_as_exception
 from echosynth.track.registry import CHAMPION, NAME, PREVIOUS
 from echosynth.track.runs import child_run
@@ -30,21 +31,23 @@ def promote(params: Params, which: str | None = None, why: str = "", *, dry_run:
     Args:
         params: all parameters; the data are those of the working directory.
         which: alias or version; None for the newest.
-        why: for the record.
+        why: for the record; a dry run needs none.
         dry_run: judge it and change nothing.
 
     Returns:
         The decision; it is kept whether the gates accept or refuse, but for a dry run.
 
     Raises:
-        EchosynthError: the version cannot be judged (see `echosynth.track.examine.judge`), is the champion already, or
-            another decision is being made; nothing is changed then.
+        EchosynthError: no reason is given, the version cannot be judged (see `echosynth.track.examine.judge`), is the
+            champion already, or another decision is being made; nothing is changed then.
     """
     from echosynth.track.examine import judge
 
+    if not dry_run:
+        why = reason(why)
     store.require_existing()
     with nullcontext() if dry_run else alone():
-        version = registry.find(which) if which else registry.newest()
+        version = registry.newest() if which is None else registry.find(which)
         number, before = str(version.version), registry.champion()
         if number == before:
             raise EchosynthError(f"version {number} of {NAME} is the champion already; name another version")
@@ -76,9 +79,10 @@ def rollback(why: str) -> Decision:
         why: for the record.
 
     Raises:
-        EchosynthError: there is no champion or no previous one, its files are gone, or another decision is being made;
-            nothing is changed then.
+        EchosynthError: no reason is given, there is no champion or no previous one, its files are gone, or another
+            decision is being made; nothing is changed then.
     """
+    why = reason(why)
     store.require_existing()
     with alone():
         aliases = registry.aliases()
@@ -100,7 +104,11 @@ def unlock() -> str | None:
 
     Returns:
         Whose it was; None when there was none.
+
+    Raises:
+        EchosynthError: there is no registry.
     """
+    store.require_existing()
     claim = _claim()
     if claim:
         with store.reported():
@@ -123,28 +131,52 @@ def _carry_out(decision: Decision) -> None:
                 _move(decision)
         except BaseException:
             with suppress(EchosynthError):  # the first error is the one to report
-                if not (decision.accepted and registry.champion() == decision.after):
+                if not (decision.accepted and _is_champion(decision.after)):
                     withdraw(decision)
             raise
         summarise(decision)
 
 
+def _is_champion(version: str | None) -> bool:
+    """Whether a version is known to be the champion: a store that does not answer says nothing."""
+    try:
+        return registry.champion() == version
+    except EchosynthError:
+        return False
+
+
 def _move(decision: Decision) -> None:
     """Point the aliases to their new versions, unless somebody else moved them since the decision was made."""
-    found = registry.champion()
+    held = registry.aliases()
+    found = held.get(CHAMPION)
     if found != decision.before:
         raise EchosynthError(
             f"the champion of {NAME} changed from {decision.before or 'none'} to {found or 'none'} while version "
             f"{decision.version} was compared with it; nothing is changed, run it again"
         )
-    with store.reported():
-        client = store.client()
-        moves = [(CHAMPION, decision.after)]
+    # Stopped between the two, a promotion has changed nothing that is in use, and a rollback has gone back.
+    if decision.action == "rollback":
+        _point(CHAMPION, decision.after)
+        _point(PREVIOUS, decision.before)
+        return
+    try:
         if decision.before:
-            # Stopped between the two, a promotion has changed nothing that is in use, and a rollback has gone back.
-            moves.insert(0 if decision.action == "promote" else 1, (PREVIOUS, decision.before))
-        for alias, version in moves:
-            client.set_registered_model_alias(NAME, alias, version)
+            _point(PREVIOUS, decision.before)
+        _point(CHAMPION, decision.after)
+    except BaseException:
+        with suppress(EchosynthError):  # the first error is the one to report
+            if decision.before and registry.champion() == decision.before:
+                _point(PREVIOUS, held.get(PREVIOUS))
+        raise
+
+
+def _point(alias: str, version: str | None) -> None:
+    """Let an alias name a version, or none."""
+    with store.reported():
+        if version is None:
+            store.client().delete_registered_model_alias(NAME, alias)
+        else:
+            store.client().set_registered_model_alias(NAME, alias, version)
 
 
 @contextmanager
@@ -195,10 +227,15 @@ def _take() -> str:
 
 
 def _release(token: str) -> None:
-    """Remove the claim, unless it was removed by hand and is another's now."""
-    if (_claim() or {}).get("token") == token:
-        with store.reported():
-            store.client().delete_registered_model(CLAIM)
+    """Remove the claim, unless it was removed by hand and is another's now. Where that fails, say so: what was decided
+    stands, and an error on the way to it is the one to report."""
+    try:
+        if (_claim() or {}).get("token") == token:
+            with store.reported():
+                store.client().delete_registered_model(CLAIM)
+    except EchosynthError as error:
+        what = str(error).partition(";")[0]
+        print(f"the claim on the registry stays: {what}; `echosynth promote --unlock` removes it", file=sys.stderr)
 
 
 def _claim() -> dict[str, str] | None:

@@ -60,8 +60,8 @@ def register(
 ) -> RegisteredVersion:
     """Register a classifier, and check that what the registry gives back predicts the same. No alias moves.
 
-    The same network (by the hash of its weights) is registered only once; a second call returns the version there is,
-    with scores, data and description as they are given now.
+    The same network (by the hashes of its weights and its card) is registered only once; a second call returns the
+    version there is, with scores, data and description as they are given now.
 
     Args:
         model_folder: holds model.safetensors and card.json.
@@ -91,10 +91,10 @@ def register(
     tags |= {f"data.{key}": text for key, text in (data or {}).items()}
     with store.reported(), store.lock("registry"):
         client = store.client()
-        found = _version_of(name, sha)
+        found = _version_of(name, sha, card_sha)
         if found is None:
-            # The weights tell one registration below the same execution from another.
-            with child_run(f"register {name}", "register", {SHA: sha}, late=True) as run:
+            # The files tell one registration below the same execution from another.
+            with child_run(f"register {name}", "register", {SHA: sha, CARD_SHA: card_sha}, late=True) as run:
                 run.metrics(scores)
                 for path in (model_folder / FILES[1], *artifacts):
                     run.artifact(path)
@@ -111,6 +111,9 @@ def register(
             _check(version, example, expected)
             for key, text in tags.items():
                 client.set_model_version_tag(name, version.version, key, text)
+            for key in version.tags.keys() - tags.keys():
+                if key.startswith(("score.", "data.")):  # of another test set, or of none any more
+                    client.delete_model_version_tag(name, version.version, key)
         client.update_model_version(name, version.version, description)
     return RegisteredVersion(name, str(version.version), sha, str(version.run_id), created=found is None)
 
@@ -149,7 +152,6 @@ def final_scores(result: Mapping[str, Any]) -> dict[str, float]:
     for split in SPLITS:
         if result[split]:
             found |= headline(result[split], split)
-            found[f"{split}.calibration_error"] = result[split]["calibration_error"]
     return found
 
 
@@ -179,10 +181,10 @@ def described(card: ClassifierCard, scores: Mapping[str, float]) -> str:
     return "\n\n".join(paragraphs)
 
 
-def _version_of(name: str, sha: str) -> "ModelVersion | None":
-    """The version with these weights."""
+def _version_of(name: str, sha: str, card_sha: str) -> "ModelVersion | None":
+    """The version with these weights and this card."""
     found = store.client().search_model_versions(f"name = '{name}' and tags.`{SHA}` = '{sha}'")
-    return found[0] if found else None
+    return next((version for version in found if version.tags.get(CARD_SHA) == card_sha), None)
 
 
 def _new_version(uri: str, name: str, tags: Mapping[str, str]) -> "ModelVersion":

@@ -101,16 +101,17 @@ def find(alias_or_version: str, name: str = NAME) -> "ModelVersion":
         )
     with store.reported():
         try:
-            if alias_or_version.isdecimal():
+            if alias_or_version.isdecimal() and len(alias_or_version) < 10:  # a database's integers have 32 bits
                 return client.get_model_version(name, alias_or_version)
             number = client.get_model_version_by_alias(name, alias_or_version).version
             return client.get_model_version(name, number)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
+    wanted = alias_or_version or "version without a name"
     there = ", ".join(str(version.version) for version in reversed(versions(name)))
     raise EchosynthError(
-        f"the registry holds no {alias_or_version} of {name} ({f'versions there: {there}' if there else NONE_THERE})"
+        f"the registry holds no {wanted} of {name} ({f'versions there: {there}' if there else NONE_THERE})"
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from echosynth.errors import EchosynthError
-from echosynth.track import origin
+from echosynth.track import origin, system
 from echosynth.track.processes import PROCESS
 from echosynth.track.store import Store
 
@@ -16,8 +16,10 @@ PIPELINE = "echosynth.pipeline"  # tags
 STAGE = "echosynth.stage"
 PARAMETERS = "echosynth.parameters"
 RUN_TYPE = "echosynth.run_type"
+OTHER_PIPELINE = "dvc.pipeline"
 PARENT = "mlflow.parentRunId"
 ERROR = "error"
+WORK = "echosynth.work"  # on a child: fingerprint of the state that its work can go on from
 SERVER_RUN = "echosynth.server_run"  # on a kept run: the server's run that it goes on with
 SENT = "echosynth.sent"  # on a kept run: the server's run that holds all of it
 
@@ -76,9 +78,26 @@ def search(place: Store, condition: str = "") -> "list[MlflowRun]":
             return found
 
 
-def same(run: "MlflowRun", name: str, params: Mapping[str, str]) -> bool:
-    """Whether a run has this name and none of these parameters with another value."""
-    return run.info.run_name == name and all(run.data.params.get(key, text) == text for key, text in params.items())
+def goes_on(run: "MlflowRun", name: str, params: Mapping[str, str], work: str) -> bool:
+    """Whether a child is the one that an attempt goes on with.
+
+    It has this name and none of these parameters with another value, and nothing in it is out of date: it is unfinished
+    and of the same work, or nothing of its work was logged before it failed. Points cannot be taken out of a run, so
+    work that begins anew, maybe with other code or data, must not go where an earlier attempt has left some.
+
+    Args:
+        run: the child.
+        name: of the attempt.
+        params: of the attempt.
+        work: fingerprint of the state that the attempt can go on from; empty where its work always begins anew.
+    """
+    if run.info.run_name != name or run.info.status == "FINISHED":
+        return False
+    if any(run.data.params.get(key, text) != text for key, text in params.items()):
+        return False
+    numbers = [name for name in run.data.metrics if not name.startswith(system.PREFIX)]
+    empty = not numbers and not run.inputs.dataset_inputs
+    return empty or (bool(work) and run.data.tags.get(WORK) == work)
 
 
 def reopen(place: Store, run: "MlflowRun", process: str) -> None:
@@ -134,3 +153,8 @@ def history(place: Store, run: "MlflowRun") -> "dict[str, list[Metric]]":
 def sentence(error: BaseException) -> str:
     """What the tag `error` says of an exception."""
     return str(error) if isinstance(error, EchosynthError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def private_sentence(error: BaseException) -> str:
+    """The same for work on raw files, whose names may be those of patients: only what kind of error it was."""
+    return f"{type(error).__name__}; the message on the machine that ran it says more"

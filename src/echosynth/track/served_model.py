@@ -13,10 +13,12 @@ A file on the command line:
     (printf '{"inputs": [{"file": "'; base64 -w0 clip.dcm; printf '"}]}') |
         curl 127.0.0.1:8000/invocations -H 'Content-Type: application/json' --data-binary @-
 
-A wrong request is answered with status 400 and one sentence; see `echosynth.classify.requests` for the limits.
+A wrong request is answered with status 400 and one sentence, and one wrong input refuses the request; see
+`echosynth.classify.requests` for the limits. MLflow itself answers 500 where the header Content-Type is missing.
 """
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         from echosynth.classify.predict import ViewClassifier
 
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # its warnings quote requests
+        warnings.filterwarnings("ignore", module="pydicom")  # so do these; decoders' own filters know no threads
         self.classifier = ViewClassifier(Path(context.artifacts["classifier"]))
 
     def predict(self, context: Any, model_input: list[Input], params: dict[str, Any] | None = None) -> list[Prediction]:

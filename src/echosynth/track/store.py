@@ -6,18 +6,13 @@ that runs in a temporary copy must find the same store, and must not lose its ru
 `writable`, until `echosynth.track.offline.send` takes them there.
 """
 
-import http.client
 import logging
 import os
-import re
 import sqlite3
-import ssl
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,15 +20,16 @@ from typing import TYPE_CHECKING
 
 from echosynth.errors import EchosynthError
 from echosynth.files import explained, workspace
+from echosynth.track import answers
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow import MlflowClient
 
 EXPERIMENT = "echosynth"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens at the runs, not at traces of chats
 KEPT = Path(".resume/offline")
 LOCK_SECONDS = 300
-PROBE_SECONDS = 10
 QUIET = ("mlflow", "alembic", "sqlalchemy", "urllib3")
 # MLflow reads these when it is imported; a user's own values stay.
 SETTINGS = {
@@ -132,18 +128,13 @@ def reported(uri: str = "") -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError) as error:
-        kind = Unreachable if is_server(uri) and _unanswered(error) else EchosynthError
-        raise kind(_sentence(uri, error)) from error
+        kind = Unreachable if answers.is_server(uri) and answers.unanswered(error) else EchosynthError
+        raise kind(answers.sentence(uri, error)) from error
 
 
 def client() -> "MlflowClient":
     """Client of the store, which is set up first where need be; see `connect`."""
     return connect().client
-
-
-def experiment_id() -> str:
-    """Id of the one experiment that holds all runs."""
-    return connect().experiment
 
 
 def connect() -> Store:
@@ -160,7 +151,7 @@ def connect() -> Store:
     if not given:  # mlflow writes it to the environment, where it would look like the user's choice
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     # A server knows where its artifacts go; without one they go beside the store, not into the working directory.
-    return _opened(uri, None if is_server(uri) else workspace() / "mlartifacts")
+    return _opened(uri, None if answers.is_server(uri) else workspace() / "mlartifacts")
 
 
 def writable() -> Store:
@@ -212,11 +203,6 @@ def existing() -> list[Store]:
     return found
 
 
-def is_server(uri: str) -> bool:
-    """Whether a tracking URI names a server, not a database."""
-    return uri.startswith(("http://", "https://", "databricks"))
-
-
 def _quiet_mlflow() -> ModuleType:
     import mlflow
 
@@ -231,7 +217,7 @@ def _opened(uri: str, artifacts: Path | None) -> Store:
 
     if uri not in _stores:
         with reported(uri), lock():
-            _probe(uri)
+            answers.probe(uri)
             own = MlflowClient(uri)
             _stores[uri] = Store(uri, _find_experiment(own, artifacts), own)
     return _stores[uri]
@@ -243,7 +229,7 @@ def _find_experiment(client: "MlflowClient", artifacts: Path | None) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts and artifacts.as_uri()))
+            return str(client.create_experiment(EXPERIMENT, artifacts and artifacts.as_uri(), tags=KIND))
         except MlflowException as error:  # another machine was quicker; the lock is of this workspace alone
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -254,73 +240,3 @@ def _find_experiment(client: "MlflowClient", artifacts: Path | None) -> str:
             f"run `mlflow experiments restore --experiment-id {found.experiment_id}`"
         )
     return str(found.experiment_id)
-
-
-def _probe(uri: str) -> None:
-    """Fail at once where mlflow would try again for minutes: a file that is no database or read-only, a dead server."""
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=60)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("CREATE TABLE probe (id)")  # only a write shows whether it may be written
-            database.rollback()
-    elif uri.startswith("postgresql"):
-        from sqlalchemy import create_engine
-
-        engine = create_engine(uri, connect_args={"connect_timeout": PROBE_SECONDS})
-        engine.connect().close()
-        engine.dispose()
-    elif uri.startswith(("http://", "https://")):
-        try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS).close()
-        except urllib.error.HTTPError as error:
-            if error.code >= 500:  # a proxy whose server is gone
-                raise
-            # Below that it answers; whether it lets us in shows in the first real request.
-        except (OSError, http.client.HTTPException) as error:
-            # Certificates are for mlflow, which has settings for them.
-            if not isinstance(getattr(error, "reason", None), ssl.SSLError):
-                raise urllib.error.URLError(getattr(error, "reason", error)) from error
-
-
-def _unanswered(error: BaseException | None) -> bool:
-    """Whether a request failed because nobody answered it: mlflow's exception for that has the cause behind it."""
-    import requests
-
-    while error is not None:
-        if isinstance(error, urllib.error.URLError):  # HTTPError is one
-            return True
-        if isinstance(error, requests.ConnectionError | requests.Timeout | requests.exceptions.RetryError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _sentence(uri: str, error: BaseException) -> str:
-    # The first line says what happened; SQLAlchemy's further lines are the statement and its values.
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    sentence = (
-        f"MLflow at {uri} cannot be used: {reason}; "
-        "check MLFLOW_TRACKING_URI, or mend, free or move away the store, and run again"
-    )
-    if found := re.search(r"Can't locate revision identified by '(\w+)'|\(found version (\w+)", reason):
-        sentence = _other_schema(uri, found[1] or found[2])
-    # No passwords in messages, of whatever characters.
-    sentence = re.sub(r"(://|\")[^\s\"]*@", r"\1***@", sentence)
-    return re.sub(r"(password=)[^&\s;]+", r"\1***", sentence)
-
-
-def _other_schema(uri: str, revision: str) -> str:
-    import mlflow
-
-    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    if any(migrations.glob(f"{revision}_*.py")):
-        return (
-            f"the MLflow store at {uri} was written by an older MLflow (schema {revision}); "
-            f"copy it, run `mlflow db upgrade {uri}`, and run again"
-        )
-    return (
-        f"the MLflow store at {uri} was written by a newer MLflow (schema {revision}, this is MLflow "
-        f"{mlflow.__version__}); install that version or move the store away, and run again"
-    )

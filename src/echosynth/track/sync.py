@@ -32,6 +32,7 @@ REVISION = "echosynth.revision"  # the commit that holds the result
 COMPLETE = "echosynth.complete"  # a synced row lacks no child run and no page any more
 PAGE = "reports/index.html"
 UNREADABLE = "its files are torn or of an older form"
+METRICS_A_CALL = rows.METRICS_A_BATCH - rows.PARAMS_A_BATCH  # of 1000 things at most; the others are parameters
 Flat = Callable[[dict[str, Any]], dict[str, float]]
 
 
@@ -92,6 +93,7 @@ class _Sync:
     def __init__(self, place: Store, flat: Flat) -> None:
         self.place, self.flat, self.done = place, flat, Synced()
         self._seen: set[str] = set()
+        self._known: dict[str, dict[str, str]] = {}
         parents = rows.search(place, f"tags.`{STAGE}` = 'pipeline'")
         finished = [run for run in parents if run.info.status == "FINISHED"]
         self._half = {
@@ -132,6 +134,12 @@ class _Sync:
     def _cache(self) -> Cache:
         return Cache()
 
+    def _outs(self, lock: str) -> dict[str, str]:
+        """What stages wrote by the dvc.lock that is this object of git: experiments have it from one baseline."""
+        if lock not in self._known:
+            self._known[lock] = history.outs(history.stages(history.blobs(lock)[0]))
+        return self._known[lock]
+
     def _scores(self, content: Content) -> dict[str, float]:
         try:
             return self.flat(content.scores)
@@ -159,18 +167,21 @@ class _Sync:
     def _add(self, result: Result, content: Content, scores: Mapping[str, float], key: str) -> None:
         """Write a row; what makes it one, its key and its status, comes last."""
         tags = _tags(result, content, key)
-        run_id = self._half.get(tags[PIPELINE]) or self._create(result, result.name, "pipeline", tags)
-        self._log(run_id, content.params, [(name, value, 0) for name, value in scores.items()], result)
-        self._complete(run_id, result, content, key)
+        half = self._half.get(tags[PIPELINE], "")
+        run_id = half or self._create(result, result.name, "pipeline", tags)
+        points = [(name, value, 0) for name, value in scores.items()]
+        self._log(run_id, content.params, points, result, new=not half)
+        self._complete(run_id, result, content, key, new=not half)
         rows.log_tags(self.place, run_id, {RESULT: key})
         self._finish(run_id, result)
         self.done.rows += 1
 
-    def _complete(self, parent: str, result: Result, content: Content, key: str) -> None:
-        """Add the page and the child runs that a row lacks, as far as the cache has them."""
-        found = outputs.children(content, history.blobs(result.lock_before)[0], self._cache)
+    def _complete(self, parent: str, result: Result, content: Content, key: str, *, new: bool = False) -> None:
+        """Add the page and the child runs that a row lacks, as far as the cache has them; a new one lacks all."""
+        found = outputs.children(content, self._outs(result.lock_before), self._cache)
         found.missing += not self._page(parent, content)
-        there = {run.info.run_name: run.info for run in rows.search(self.place, f"tags.`{PARENT}` = '{parent}'")}
+        below = [] if new else rows.search(self.place, f"tags.`{PARENT}` = '{parent}'")
+        there = {run.info.run_name: run.info for run in below}
         tags = _tags(result, content, key) | {PARENT: parent}
         for child in found.children:
             old = there.get(child.name)
@@ -186,7 +197,7 @@ class _Sync:
         with TemporaryDirectory() as temporary:
             folder, md5 = Path(temporary), None
             if isinstance(data := content.params.get("data"), Mapping) and paths.simulated(str(data.get("root"))):
-                md5 = outputs.outs(content.lock_bytes).get(PAGE)
+                md5 = content.outs.get(PAGE)
             (folder / Path(history.SCORES).name).write_bytes(content.scores_bytes)
             try:
                 if md5:
@@ -205,7 +216,7 @@ class _Sync:
                 self.done.skipped[f"{result}, {child.name}"] = UNREADABLE
                 return
             run_id = half or self._create(result, child.name, child.stage, {**tags, **child.tags})
-            self._log(run_id, child.params, child.points, result)
+            self._log(run_id, child.params, child.points, result, new=not half)
             for name, digest, context in child.datasets:
                 self._run(run_id).dataset(name, digest, context)
             self._run(run_id).artifact(Path(folder))
@@ -219,13 +230,18 @@ class _Sync:
         )
         return str(run.info.run_id)
 
-    def _log(self, run_id: str, params: Mapping[str, Any], points: Sequence[Point], result: Result) -> None:
-        from mlflow.entities import Metric
+    def _log(
+        self, run_id: str, params: Mapping[str, Any], points: Sequence[Point], result: Result, *, new: bool
+    ) -> None:
+        """Log parameters and points with as few calls as MLflow allows: each takes as long as all that is in it."""
+        from mlflow.entities import Metric, Param
 
-        rows.log_params(self.place, run_id, flat_params(params))
-        rows.log_metrics(
-            self.place, run_id, [Metric(name, value, 1000 * result.seconds, step) for name, value, step in points]
-        )
+        held = {} if new else self.place.client.get_run(run_id).data.params
+        text = [Param(key, value) for key, value in flat_params(params).items() if key not in held]
+        metrics = [Metric(name, value, 1000 * result.seconds, step) for name, value, step in points]
+        while text or metrics:
+            self.place.client.log_batch(run_id, metrics[:METRICS_A_CALL], text[: rows.PARAMS_A_BATCH])
+            text, metrics = text[rows.PARAMS_A_BATCH :], metrics[METRICS_A_CALL:]
 
     def _finish(self, run_id: str, result: Result) -> None:
         self.place.client.set_terminated(run_id, "FINISHED", 1000 * result.seconds)

@@ -3,6 +3,7 @@
 import threading
 from contextlib import suppress
 
+PREFIX = "system/"  # of the metrics' names
 EVERY_SECONDS = 10.0  # unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL says otherwise
 
 
@@ -33,7 +34,7 @@ class SystemMetrics:
         with self._lock, suppress(Exception):
             if last and not any(monitor.metrics for monitor in self._monitor.monitors):
                 self._monitor.collect_metrics()
-            return {f"system/{name}": float(value) for name, value in self._collected().items()}
+            return {f"{PREFIX}{name}": float(value) for name, value in self._collected().items()}
         return {}
 
     def stop(self) -> None:

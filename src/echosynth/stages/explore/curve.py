@@ -24,7 +24,7 @@ def main(params: Params) -> None:
     card, guide = read_card(folder), snapshot_guide(folder, params.sample.autoguidance)
     settings = {"explore": params.explore.model_dump(), "sample": params.sample.model_dump()}
     with child_run("explore curve", "explore", settings) as run:
-        run.dataset(f"diffusion-{subset}", folder / "model.safetensors", "evaluation")
+        run.dataset(f"diffusion-{subset}", folder, "evaluation")
         scale = yardstick(params, views)
         largest = max(params.explore.curve)
         plan = mixture(card, exact_counts(scale, largest))

@@ -40,6 +40,7 @@ def main(params: Params) -> None:
     settings = {"explore": explore.model_dump(), "sample": params.sample.model_dump()}
     for solver in explore.solvers:
         with child_run(f"explore solver {solver}", "explore", {"solver": solver, **settings}) as run:
+            run.dataset(f"diffusion-{explore.subset}", folder, "evaluation")
             for asked in explore.solver_evaluations:
                 how = replace(base, solver=solver, evaluations=asked)
                 images, speed = sampled(model, card, plan, params, how, f"{solver}, {asked} evaluations", guiding)

@@ -44,8 +44,10 @@ def train(cell: Cell, params: Params, measure: Measure) -> None:
         fit(task)
         return
     settings = {"diffusion": cell.params.model_dump(), "explore": params.explore.model_dump()}
-    with task.state.held(), child_run(f"explore {cell.name}", "explore", settings) as run:
-        run.dataset(f"subset-{params.explore.subset}", real.hash(), "training")
+    work = task.state.folder.name
+    with task.state.held(), child_run(f"explore {cell.name}", "explore", settings, work=work) as run:
+        run.dataset(f"subset-{params.explore.subset}", paths.subset_file(params.explore.subset), "training")
+        run.dataset("validation", paths.ASSIGNMENT, "validation")
         fitted = fit(task, _watchers(run))
         facts = write(MODELS / cell.name, task, fitted)
         run.metrics(numbers(facts) | {"images_per_second": fitted.trained.images_per_second})

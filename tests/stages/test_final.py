@@ -1,0 +1,105 @@
+"""What stage `final` writes and logs, on sets of a few pictures and with an untrained network."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from echosynth import paths
+from echosynth.config import Params
+from echosynth.files import read_json, write_json
+from echosynth.images.store import write_image_set
+from echosynth.stages import final
+from echosynth.views import VIEWS
+
+
+class Recorded:
+    """A run that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.datasets: list[tuple[str, Path, str]] = []
+        self.figures: list[str] = []
+
+    def dataset(self, name: str, data: Path, context: str) -> None:
+        self.datasets.append((name, data, context))
+
+    def figure(self, figure: object, name: str) -> None:
+        self.figures.append(name)
+
+    def metrics(self, values: dict[str, float]) -> None:
+        self.values = values
+
+    def dict(self, content: dict[str, Any], name: str) -> None:
+        self.content = content
+
+
+def write_set(folder: Path, source: str) -> list[str]:
+    """Eight pictures of eight patients; their ids."""
+    ids = [f"{source}-{number:012x}" for number in range(8)]
+    facts: dict[str, Any] = {"id": ids, "source": source, "view": [*VIEWS, *VIEWS], "group": [f"p{n}" for n in ids]}
+    facts |= {"group_kind": "patient", "official_split": "", "moment": "", "frame": 0, "frames": 1}
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32), dtype=np.uint8)
+    write_image_set(folder, images, pd.DataFrame(facts | {"width": 640, "height": 480, "synthetic": False}))
+    return ids
+
+
+@pytest.fixture
+def done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params], classifier_folder: Path
+) -> Callable[..., Recorded]:
+    """Run the stage after a cell whose stored results are these."""
+    monkeypatch.chdir(tmp_path)
+    data = {"train_sources": ["tmed2"], "shift_sources": ["camus"]}
+    params = params_with(data=data, classifier={"bootstrap": 20}).model_dump(mode="json")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    ids = write_set(paths.SOURCES / "tmed2", "tmed2")
+    write_set(paths.SHIFT / "camus", "camus")
+    paths.SPLIT.mkdir()
+    pd.DataFrame({"id": ids, "source": "tmed2", "split": "test"}).to_csv(paths.ASSIGNMENT, index=False)
+    best = {"arm": "mixed", "subset": "150", "architecture": "resnet18", "seed": 0}
+    write_json(paths.COMPARISON / "metrics.json", {"best": best})
+    cell = paths.cell_folder("mixed", "150", "resnet18") / paths.seed_folder(0)
+    shutil.copytree(classifier_folder, cell)
+    recorded = Recorded()
+
+    @contextmanager
+    def child_run(*_: object) -> Iterator[Recorded]:
+        yield recorded
+
+    monkeypatch.setattr(final, "child_run", child_run)
+    monkeypatch.setattr(final, "register_final", lambda: SimpleNamespace(name="it", version="1"))
+    monkeypatch.setattr("sys.argv", ["final"])
+
+    def run(**stored: str) -> Recorded:
+        write_json(cell / "metrics.json", {"validation": {}} | stored)
+        final.main()
+        return recorded
+
+    return run
+
+
+def test_the_synthetic_set_of_the_training_is_passed_on(done: Callable[..., Recorded]) -> None:
+    done()
+    assert "synthetic" not in read_json(paths.FINAL_SCORES / "metrics.json")["data"]
+    done(synthetic_hash="abc")
+    result = read_json(paths.FINAL_SCORES / "metrics.json")
+    assert result["data"]["synthetic"] == "abc"
+    assert set(result["data"]) == {"training", "split", "test", "shift", "synthetic"}
+
+
+def test_each_set_is_an_input_of_the_run_and_has_its_curves(done: Callable[..., Recorded]) -> None:
+    recorded = done()
+    assert recorded.datasets == [
+        ("test", paths.ASSIGNMENT, "test"),
+        ("shift-camus", paths.SHIFT / "camus", "test"),
+    ]
+    kinds = ("confusion", "precision_recall")
+    assert sorted(recorded.figures) == [f"{kind}_{split}.png" for kind in kinds for split in ("shift", "test")]
+    assert {"test.calibration_error", "shift.calibration_error"} <= set(recorded.values)
