@@ -15,6 +15,7 @@ from echosynth.views import VIEWS
 
 Floats = npt.NDArray[np.float64]
 ROWS_AT_A_TIME = 512
+COLUMNS = ("threshold", "near_copies", "held_out_near_copies", "copying_z")  # of an audit, in a table of runs
 
 
 def nearest(features: Features, training: Features) -> Floats:

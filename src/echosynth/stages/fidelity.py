@@ -14,7 +14,7 @@ from echosynth.images.dataset import LabelledImages, read_labelled, read_split, 
 from echosynth.measure.features import echo_features, inception_features, load_inception
 from echosynth.measure.fidelity import fidelity
 from echosynth.measure.frechet import Features
-from echosynth.measure.privacy import audit
+from echosynth.measure.privacy import COLUMNS, audit
 from echosynth.sections import FidelityParams
 from echosynth.stages import stage
 from echosynth.track.runs import child_run
@@ -92,9 +92,8 @@ def on_inception_features(sets: Sets, settings: FidelityParams) -> tuple[dict[st
 
 def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:
     """The numbers for MLflow."""
-    names = ("threshold", "near_copies", "held_out_near_copies", "copying_z")
     return {f"echo.{name}": value for name, value in echo.items()} | {
-        f"privacy.{name}": privacy[name] for name in names if privacy[name] is not None
+        f"privacy.{name}": privacy[name] for name in COLUMNS if privacy[name] is not None
     }
 
 

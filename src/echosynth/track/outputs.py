@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echosynth import paths
+from echosynth.measure.privacy import COLUMNS
 from echosynth.measure.scores import headline
 from echosynth.track import artifacts, history
 from echosynth.track.cache import Cache, Folder, NotCachedError
@@ -25,7 +26,6 @@ from echosynth.track.history import Content
 from echosynth.track.runs import Context
 from echosynth.views import VIEW_INDEX, VIEWS
 
-PRIVACY = ("threshold", "near_copies", "held_out_near_copies", "copying_z")  # as the stage `fidelity` logs them
 TORN = (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile)  # what torn files raise
 Point = tuple[str, float, int]  # name, value, step
 Facts = Mapping[str, Any]
@@ -220,7 +220,7 @@ def _fidelity(output: Output) -> list[Child]:
     """As `echosynth.stages.fidelity` logs it."""
     metrics, size = output.folder.json("metrics.json"), output.name
     known = {f"echo.{name}": value for name, value in metrics["echo"].items()}
-    known |= {f"privacy.{name}": metrics.get("privacy", {}).get(name) for name in PRIVACY}
+    known |= {f"privacy.{name}": metrics.get("privacy", {}).get(name) for name in COLUMNS}
     points = _ended([], {name: value for name, value in known.items() if value is not None})
     facts = {"fidelity": output.params["fidelity"], "subset": size}
     data = output.data(
