@@ -1,4 +1,4 @@
-"""The typed parameters: `params.yaml` is read here and nowhere else.
+"""The typed parameters: `params.yaml` is checked here and nowhere else.
 
 What its sections hold is in `echosynth.sections`. Every error names the key and what is allowed.
 """

@@ -1,4 +1,4 @@
-"""YAML 1.2, as DVC writes and reads it.
+"""YAML 1.2, as DVC writes it; it also reads 1_000 and 2026-01-01 as version 1.1 does, which are texts here.
 
 PyYAML reads version 1.1, for which 2e-05 is a text, 1:30 the number 90, and `no` is false.
 """

@@ -31,6 +31,7 @@ def test_sections(page: str) -> None:
         "one_in: 20.0",
     ):
         assert word in page, word
+    assert "min_macro_f1" not in page  # a change of it would make no stage run again
     assert page.count("SYNTHETIC, made by the model") == 3
 
 

@@ -231,13 +231,6 @@ def read_frame(path: Path | str, choose: Choose = lambda total: 0) -> Clip:
     return _clip(path, read_stream(path, lambda total: [choose(total)]))
 
 
-def read_clip(path: Path | str, max_frames: int | None = None) -> Clip:
-    """Read all frames of a file, or at most `max_frames` of them (1 or more), evenly spaced over all of it. See
-    `read_stream`.
-    """
-
-    def chosen(total: int) -> range:
-        step = 1 if max_frames is None else math.ceil(total / max_frames)
-        return range((total - 1) % step // 2, total, step)  # as much is left out before the first as after the last
-
-    return _clip(path, read_stream(path, chosen))
+def read_clip(path: Path | str) -> Clip:
+    """Read all frames of a file. See `read_stream`."""
+    return _clip(path, read_stream(path, range))

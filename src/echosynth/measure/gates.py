@@ -151,7 +151,7 @@ def regression_gates(
     names = {"macro_auprc": "macro AUPRC against the champion", "macro_f1": "macro F1 against the champion"}
     for key, name in names.items():
         margin = getattr(params.max_regression, key)
-        limit = f"lower bound at least {-margin:g} (alpha {params.alpha:g})"
+        limit = f"lower bound at least {0 - margin:g} (alpha {params.alpha:g})"
         if not comparable:
             found.append(Gate(name, limit, "not compared: other picture size", params.allow_other_size))
         elif differences is None:

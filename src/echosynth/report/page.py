@@ -123,5 +123,8 @@ def render(inputs: Inputs) -> str:
             final=tables.final(inputs),
             final_matrices=tables.final_matrices(inputs),
             final_sources=_final_sources(inputs),
-            parameters=yaml.safe_dump(inputs.params.model_dump(), sort_keys=False, allow_unicode=True),
+            # A change of what is left out here makes no stage of the study run again: it would be shown out of date.
+            parameters=yaml.safe_dump(
+                inputs.params.model_dump(exclude={"promotion", "explore"}), sort_keys=False, allow_unicode=True
+            ),
         )
