@@ -165,9 +165,34 @@ def test_a_small_file_that_claims_to_be_large_is_refused(classifier: ViewClassif
         answers(classifier, [{"file": coded(bomb)}])
 
 
-def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(
-    classifier: ViewClassifier, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("marker", "offset", "bytes_", "words"),
+    [
+        (b"\xff\xc0", 5, bytes([40, 0, 40, 0]), "a file that has frames of different sizes; export it again"),
+        (b"\xff\xd8", 0, bytes(2), "a file whose frame 1 of 12 cannot be decoded; copy it again"),
+    ],
+)
+def test_a_later_frame_that_is_larger_or_damaged_is_refused(
+    classifier: ViewClassifier,
+    write_avi: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    marker: bytes,
+    offset: int,
+    bytes_: bytes,
+    words: str,
 ) -> None:
+    content = bytearray(write_avi(tmp_path / "v.avi", 12).read_bytes())
+    second = content.find(marker, content.find(marker) + 1)
+    content[second + offset : second + offset + len(bytes_)] = bytes_
+    decoded: list[object] = []
+    monkeypatch.setattr(classifier, "prepared", lambda frames, spacing: decoded.extend(frames))
+    with pytest.raises(EchosynthError, match=rf"inputs\[0\] has {words}"):
+        answers(classifier, [{"file": coded(bytes(content))}])
+    assert marker == b"\xff\xd8" or not decoded
+
+
+def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(classifier: ViewClassifier) -> None:
     header = pydicom.dcmread(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
     header.Rows = header.Columns = 10_000
     file = io.BytesIO()

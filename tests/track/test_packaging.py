@@ -38,7 +38,7 @@ def test_nothing_is_printed(workspace: Path, classifier_folder: Path, capfd: pyt
 
 def test_a_model_holds_what_serving_needs_and_no_more(bare: Path, classifier_folder: Path, tmp_path: Path) -> None:
     (bare / "requirements.txt").write_text(
-        "# pins\ntorch == 1.2.3  # why\nPyYAML==6.0\nopencv_python_headless==4.5; x\n"
+        "# pins\ntorch == 1.2.3  # why\nPyDantic==2.0\nopencv_python_headless==4.5; x\n"
     )
     source = shutil.copytree(classifier_folder, tmp_path / "source")
     (source / "notes.txt").write_text("not for the registry")
@@ -49,7 +49,7 @@ def test_a_model_holds_what_serving_needs_and_no_more(bare: Path, classifier_fol
     assert not list(model.rglob("__pycache__")) and not list(model.rglob("*.pkl"))
     wanted = (model / "requirements.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in wanted)
-    assert (pins["torch"], pins["pyyaml"], pins["opencv-python-headless"]) == ("1.2.3", "6.0", "4.5")
+    assert (pins["torch"], pins["pydantic"], pins["opencv-python-headless"]) == ("1.2.3", "2.0", "4.5")
     assert pins["numpy"] == np.__version__
     assert set(pins) == {"mlflow", *packaging.REQUIREMENTS}
     described = (model / "MLmodel").read_text()

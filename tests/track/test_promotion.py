@@ -643,6 +643,21 @@ def test_a_decision_stands_where_the_claim_cannot_be_removed(
     assert aliases() == {"champion": "1"} and unlock() is not None
 
 
+def test_a_decision_stands_without_its_summary(
+    project: Path, params: Params, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(0.9)
+
+    def silent(decision: object) -> None:
+        raise EchosynthError("MLflow does not answer; try again")
+
+    monkeypatch.setattr(promotion, "summarise", silent)
+    assert promote(params, why="a test").accepted
+    words = "the decision stands, but not all of its tags are written: MLflow does not answer; try again\n"
+    assert capsys.readouterr().err == words
+    assert aliases() == {"champion": "1"} and decisions.history()["decisions"][0]["accepted"]
+
+
 def test_the_claim_of_another_is_not_taken_away_at_the_end(project: Path) -> None:
     with promotion.alone():
         unlock()

@@ -9,7 +9,7 @@ import io
 import struct
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from echosynth.errors import EchosynthError
 from echosynth.images.decode import Stream
 from echosynth.images.prepare import Picture
 from echosynth.images.probe import HEAD, content_kind, jpeg_size, probe
+from echosynth.images.video import mjpeg_places
 from echosynth.views import VIEWS
 
 MAX_INPUTS = 256
@@ -182,7 +183,10 @@ def _file(classifier: ViewClassifier, text: object, allowance: _Allowance) -> Pi
             stream = _opened(path, kind, allowance)
             return classifier.prepared(stream.frames, stream.spacing)
         except EchosynthError as error:
-            what = str(error).removeprefix(f"{path} ").replace(str(path), "it")
+            words = str(error)
+            if words.startswith(f"{path}: frame"):
+                raise EchosynthError(f"has a file whose {words.removeprefix(f'{path}: ')}") from None
+            what = words.removeprefix(f"{path} ").replace(str(path), "it")
             raise EchosynthError(f"has a file that {what}") from None
 
 
@@ -196,7 +200,21 @@ def _opened(path: Path, kind: str, allowance: _Allowance) -> Stream:
     _check_pixels(width, height)
     stream = stream or opened(path, FRAMES)
     allowance.spend(width, height, len(stream.numbers))
+    if kind == "AVI":
+        _check_frames(path, stream.numbers, (width, height))
     return stream
+
+
+def _check_frames(path: Path, numbers: Sequence[int], size: tuple[int, int]) -> None:
+    """Each frame of Motion JPEG has a header of its own, which may claim much more than the file's."""
+    places = mjpeg_places(path)
+    if places is None:
+        return
+    with path.open("rb") as stream:
+        for number in numbers:
+            stream.seek(places[number][0])
+            if jpeg_size(stream) not in (size, None):  # what has no size is refused when it is decoded
+                raise EchosynthError(f"{path} has frames of different sizes; export it again")
 
 
 def _size(path: Path, kind: str) -> tuple[int, int]:

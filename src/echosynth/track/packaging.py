@@ -39,8 +39,6 @@ REQUIREMENTS = (
     "pydicom",
     "python-gdcm",
     "pydantic",
-    "pyyaml",
-    "pandas",
     "tqdm",
 )
 

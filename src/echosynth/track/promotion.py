@@ -134,7 +134,10 @@ def _carry_out(decision: Decision) -> None:
                 if not (decision.accepted and _is_champion(decision.after)):
                     withdraw(decision)
             raise
-        summarise(decision)
+        try:
+            summarise(decision)
+        except EchosynthError as error:  # what was decided holds without it
+            print(f"the decision stands, but not all of its tags are written: {error}", file=sys.stderr)
 
 
 def _is_champion(version: str | None) -> bool:
