@@ -1,4 +1,4 @@
-"""What many tests need: the demo's parameters, small media files written by hand, a stored classifier."""
+"""What many tests need: the demo's parameters, small media files written by hand, a stored classifier, a store."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +15,9 @@ from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[1]
 # A gate says the same twice about the same code; `pytest --hypothesis-profile=explore` looks for new counterexamples.
-settings.register_profile("gate", derandomize=True)
-settings.register_profile("explore", derandomize=False, max_examples=1000)
+# No example may fail because the machine is slow.
+settings.register_profile("gate", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
 settings.load_profile("gate")
 
 
@@ -87,6 +88,16 @@ def write_csv() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and nothing in them; to make one takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
 
 
 @pytest.fixture(scope="session")

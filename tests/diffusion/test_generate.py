@@ -27,16 +27,18 @@ from echosynth.weights import save_weights
 COUNT = 90  # in blocks of 20, the last one half full
 BLOCKS = 5
 OUTPUTS = ("images.zip", "manifest.csv", "metrics.json")
-# Samples slowly enough to be killed on the way, or to meet other processes.
+# Waits before each block, the last time given also before all later ones: to be killed there, or to meet others.
 SLOW = """
-import sys, time
+import itertools, sys, time
 from pathlib import Path
 from echosynth.diffusion import generate as module
 from echosynth.diffusion.model import read_card
 from echosynth.diffusion.plan import make_plan
 from echosynth.diffusion.sample import Sampling
 draw = module.sample_batch
-module.sample_batch = lambda *args: time.sleep(0.5) or draw(*args)
+waits = list(map(float, sys.argv[4:]))
+waits = itertools.chain(waits, itertools.repeat(waits[-1]))
+module.sample_batch = lambda *args: time.sleep(next(waits)) or draw(*args)
 model, out = map(Path, sys.argv[1:3])
 job = module.Job(model, make_plan(read_card(model), int(sys.argv[3])), 3, Sampling(evaluations=2), "fp32", 50)
 module.generate(job, out, "synthetic-tiny")
@@ -299,14 +301,14 @@ def test_autoguidance_by_a_stored_snapshot(kept, tmp_path):
     assert np.array_equal(images["guided"], sample_images(model, plan.views, plan.sources, 3, how, "fp32", guide))
 
 
-def start(job, out, **environment):
-    command = [sys.executable, "-c", SLOW, str(job.model), str(out), str(COUNT)]
+def start(job, out, *waits, **environment):
+    command = [sys.executable, "-c", SLOW, str(job.model), str(out), str(COUNT), *map(str, waits)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
 
 
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bytes(job, tmp_path, workspace, made):
-    killed = start(job, tmp_path / "out")
+    killed = start(job, tmp_path / "out", 0, 0, 3600)
     while len(saved(workspace)) < 2 and killed.poll() is None:
         time.sleep(0.02)
     assert killed.poll() is None, killed.communicate()[1].decode()
@@ -327,7 +329,7 @@ def test_two_processes_give_what_one_gives(job, tmp_path, workspace):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     address = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [start(job, tmp_path / "out", RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
+    both = [start(job, tmp_path / "out", 0.5, RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
     for process in both:
         words = process.communicate()[1].decode()
         assert process.returncode == 0, words

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from echosynth.experiments import queue, rows, sweep, workers
+from echosynth.track import closing
 from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +43,9 @@ class FakeQueue:
     Nothing is buried on which somebody may be at work: it would run twice.
 
     Attributes:
-        outcomes: name -> what its attempts will be: "done", "failed", "unborn" (DVC fails before the first stage) or
-            "orphan" (its worker is killed); the last one again and again, and "done" where nothing is said.
+        outcomes: name -> what its attempts will be: "done", "failed", "unborn" (DVC fails before the first stage),
+            "orphan" (its worker is killed) or "seeming" (it fails between the look at the experiments and that at the
+            workers, so that it seems to be killed); the last one again and again, and "done" where nothing is said.
         scores: by overrides.
     """
 
@@ -58,6 +60,7 @@ class FakeQueue:
     put_names: list[str] = field(default_factory=list)
     overrides: dict[str, tuple[str, ...]] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
+    seeming: set[str] = field(default_factory=set)
     workers: Any = None
     most: int = 0
 
@@ -71,12 +74,16 @@ class FakeQueue:
         self.ended.discard(name)
         self.logs.pop(name, None)
 
-    def bury(self, name: str) -> None:
+    def bury(self, name: str) -> bool:
+        if name in self.seeming:
+            self.seeming.discard(name)
+            return False
         assert name in self.orphans
         self.orphans.discard(name)
         del self.running[name]
         self.ended.add(name)
         self.logs[name] = ["what it printed before it was killed"]
+        return True
 
     def state(self) -> queue.State:
         alive = self.workers.alive if self.workers else 0
@@ -87,7 +94,7 @@ class FakeQueue:
         while self.waiting and len(self.running) - len(self.orphans) < alive:
             self.running[self.waiting.pop(0)] = 2
         self.most = max(self.most, len(self.running) - len(self.orphans))
-        running = {name: name not in self.orphans for name in self.running}
+        running = {name: name not in self.orphans for name in self.running} | dict.fromkeys(self.seeming, False)
         return queue.State(frozenset(self.waiting), running, frozenset(self.ended))
 
     def _end(self, name: str) -> None:
@@ -102,8 +109,10 @@ class FakeQueue:
         self.ended.add(name)
         if outcome == "done":
             self.results[name] = self.overrides.get(name, ())
-        elif outcome == "failed":
+        elif outcome in ("failed", "seeming"):
             self.logs[name] = ["error: the loss is nan"]
+            if outcome == "seeming":
+                self.seeming.add(name)
 
 
 @dataclass
@@ -143,7 +152,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     monkeypatch.setattr(queue, "scores", lambda name: pretended.scores(pretended.results[name]))
     monkeypatch.setattr(sweep, "Workers", team)
     monkeypatch.setattr(sweep, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(rows, "close_dead", list)
-    monkeypatch.setattr(rows, "settle", lambda names: [])
+    monkeypatch.setattr(closing, "close_dead", list)
+    monkeypatch.setattr(rows, "settle", lambda kept, lost: [])
     monkeypatch.setattr(workers, "end_orphans", lambda names: None)
+    monkeypatch.setattr(workers, "remove_copies", lambda: None)  # the working directory may be a real project
     return pretended

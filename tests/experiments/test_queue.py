@@ -154,6 +154,6 @@ def test_an_experiment_is_lost_when_no_worker_can_have_it(
 ) -> None:
     monkeypatch.setattr(workers, "at_work", lambda: work)
     assert [name for name, held in queue.state().running.items() if not held] == lost
-    for name in "abc":
-        queue.bury(name)
+    assert [name for name in "abc" if queue.bury(name)] == lost
     assert begun.marked == [f"task {name}" for name in lost]
+    assert not queue.bury("d")  # has ended meanwhile

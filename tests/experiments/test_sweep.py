@@ -1,6 +1,6 @@
 """How a sweep watches over the queue; with DVC itself in tests/stages/test_sweep.py."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +10,7 @@ from echosynth.errors import EchosynthError
 from echosynth.experiments import queue, rows, sweep, workers
 from echosynth.experiments.queue import Experiment
 from echosynth.experiments.sweep import execute
+from echosynth.track import closing
 
 
 def plan(*names: str) -> list[Experiment]:
@@ -72,9 +73,14 @@ def test_a_retry_that_is_refused_leaves_the_others_alone(fake: Any, monkeypatch:
     assert set(fake.results) == {"b"}
 
 
-def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(fake: Any) -> None:
+def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(
+    fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     fake.outcomes = {"a": ["unborn", "unborn", "unborn", "done"]}
     assert execute(plan("a"), 1) == {}
+    said = capsys.readouterr().err
+    assert said.count("a: DVC failed before the first stage; it begins again") == 3
+    assert "failed and is tried once more" not in said
     fake.outcomes = {"b": ["unborn"]}
     failed = execute(plan("b"), 1)
     assert "before the first stage" in failed["b"][0]
@@ -90,6 +96,15 @@ def test_an_experiment_whose_worker_was_killed_is_begun_again_which_is_no_failur
     assert "b: its worker was killed; it begins again" in capsys.readouterr().err
 
 
+def test_a_failure_that_only_seems_a_killed_worker_is_one_of_its_own(
+    fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.outcomes = {"a": ["seeming"]}
+    assert execute(plan("a"), 1) == {"a": ["error: the loss is nan"]}
+    assert fake.put_names == ["a", "a"]
+    assert "killed" not in capsys.readouterr().err
+
+
 def test_what_is_left_of_a_killed_attempt_is_ended_before_the_next(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     put = queue.put
@@ -103,7 +118,7 @@ def test_what_is_left_of_a_killed_attempt_is_ended_before_the_next(fake: Any, mo
         put(experiment)
 
     monkeypatch.setattr(workers, "end_orphans", lambda names: done.extend(f"end {name}" for name in names))
-    monkeypatch.setattr(rows, "close_dead", close)
+    monkeypatch.setattr(closing, "close_dead", close)
     monkeypatch.setattr(queue, "put", noted)
     fake.outcomes = {"a": ["orphan", "done"]}
     assert execute(plan("a"), 1) == {}
@@ -116,7 +131,7 @@ def test_a_store_that_does_not_answer_ends_no_sweep(
     def unreachable(*_: object) -> list[str]:
         raise EchosynthError("the server does not answer")
 
-    monkeypatch.setattr(rows, "close_dead", unreachable)
+    monkeypatch.setattr(closing, "close_dead", unreachable)
     monkeypatch.setattr(rows, "settle", unreachable)
     fake.outcomes = {"a": ["failed", "done"]}
     assert execute(plan("a", "b"), 1) == {}
@@ -133,20 +148,30 @@ def test_what_another_call_left_in_the_queue_is_named(fake: Any, capsys: pytest.
     assert "queued by another call" not in capsys.readouterr().err
 
 
-def test_rows_are_seen_to_of_what_ran_and_those_without_one_are_named(
+def test_rows_are_seen_to_of_all_and_what_ran_now_without_one_is_named(
     fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen: list[list[str]] = []
+    seen: list[tuple[list[str], list[str]]] = []
+    closed: list[str] = []
 
-    def settle(names: Sequence[str]) -> list[str]:
-        seen.append(list(names))
-        return ["c"]
+    def settle(kept: Collection[str], lost: Collection[str]) -> list[str]:
+        seen.append((list(kept), list(lost)))
+        return ["a", "c"]
 
     monkeypatch.setattr(rows, "settle", settle)
+    monkeypatch.setattr(closing, "close_dead", lambda: closed)
     fake.results, fake.outcomes = {"a": ()}, {"b": ["failed"]}
     assert set(execute(plan("a", "b", "c"), 1)) == {"b"}
-    assert seen == [["c"]]
-    assert "c: DVC took everything from its cache, so there is no new row in MLflow" in capsys.readouterr().err
+    assert seen == [(["a", "c"], ["b"])]
+    said = capsys.readouterr().err
+    assert "\nc: DVC took everything from its cache, so there is no new row in MLflow" in said
+
+    # A call that was killed may have left something behind even where nothing is left to run.
+    closed.append("train 10")
+    assert execute(plan("a", "c"), 1) == {}
+    assert seen[1:] == [(["a", "c"], [])]
+    said = capsys.readouterr().err
+    assert "the run train 10 of a killed process is marked as failed" in said and "cache" not in said
 
 
 def test_copies_go_at_the_start_and_at_the_end_even_of_a_stopped_sweep(
@@ -186,7 +211,7 @@ def test_workers_that_die_again_and_again_are_given_up(fake: Any, monkeypatch: p
 
 def test_a_kill_at_any_moment_loses_nothing(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     state = queue.state
-    looks = iter(())
+    looks: Iterator[int] = iter(())
 
     def counted() -> queue.State:
         if next(looks, None) is None:

@@ -30,12 +30,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     begun = []
 
-    def begin(code: str, *words: str, **variables: str) -> subprocess.Popen[str]:
+    def begin(code: str, *words: str, inherits: int | None = None, **variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | variables,
+            pass_fds=() if inherits is None else (inherits,),
             start_new_session=True,
         )
         begun.append(process)
@@ -117,10 +118,21 @@ def test_a_worker_that_never_goes_is_asked_to_go_when_nothing_is_left(
         team.keep(0)
     assert idle.poll() is None
     team.keep(0)
-    assert idle.wait(60) == -signal.SIGTERM
+    assert idle.wait(600) == -signal.SIGTERM
     for _ in range(4):
         team.keep(0)
     assert busy.poll() is None and psutil.Process(busy.pid).children()
+
+
+def test_a_worker_that_never_goes_and_outlives_its_sweep_is_asked_to_go_by_the_next(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "IDLE_LOOKS", 2)
+    monkeypatch.setattr(workers, "LOOK_SECONDS", 0.05)
+    with workers.alone() as lock:
+        idle = begin(WORKER, "exp", "queue-worker", "echosynth-1@localhost", "--", inherits=lock)
+    with workers.alone():
+        assert idle.wait(600) == -signal.SIGTERM
 
 
 def test_a_second_call_waits_for_the_first_and_for_workers_that_outlive_it() -> None:

@@ -20,15 +20,16 @@ DYNAMIC = find_source("echonet-dynamic")
 ROOT = Path(__file__).parents[2]
 FILES = 40
 OUTPUTS = ("images.zip", "manifest.csv", "report.json")
-# Decodes slowly enough to be killed on the way.
+# Decodes a part and then waits to be killed.
 SLOW = """
-import sys, time
+import itertools, sys, time
 from pathlib import Path
 from echosynth.config import load_params
 from echosynth.images import ingest as module
 from echosynth.sources.registry import find_source
 read = module.read_record
-module.read_record = lambda *args: time.sleep(0.05) or read(*args)
+numbers = itertools.count()
+module.read_record = lambda *args: time.sleep(3600 * (next(numbers) >= 20)) or read(*args)
 params = load_params(sys.argv[3])
 params = params.model_copy(update={"ingest": params.ingest.model_copy(update={"workers": 1})})
 module.ingest(find_source("echonet-dynamic"), Path(sys.argv[1]), Path(sys.argv[2]), params)

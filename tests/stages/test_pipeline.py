@@ -194,14 +194,30 @@ def test_a_wrong_parameter_stops_with_its_name_before_any_work(
     assert "Traceback" not in done.stdout
 
 
+# As sitecustomize.py: the training waits behind its first saved state to be killed.
+WAITING = """
+import time
+from pathlib import Path
+replace = Path.replace
+def waiting(self, target):
+    moved = replace(self, target)
+    if "diffusion-" in str(target) and str(target).endswith("state.safetensors"):
+        time.sleep(3600)
+    return moved
+Path.replace = waiting
+"""
+
+
 def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
-    finished: Path, run: Command, environment: dict[str, str]
+    finished: Path, run: Command, environment: dict[str, str], tmp_path: Path
 ) -> None:
     params = yaml.safe_load((finished / "params.yaml").read_text())
     params["diffusion"]["seed"] = 99
     (finished / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "sitecustomize.py").write_text(WAITING)
+    waiting = environment | {"PYTHONPATH": f"{environment['PYTHONPATH']}{os.pathsep}{tmp_path}"}
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=finished, env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+        ["dvc", "repro"], cwd=finished, env=waiting, start_new_session=True, stderr=subprocess.DEVNULL
     )
     states = finished / ".resume"
     while process.poll() is None and not list(states.glob("diffusion-*/state.safetensors")):

@@ -132,14 +132,6 @@ def fresh(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database of MLflow; to make one takes seconds."""
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def small(fresh: Path, migrated: Path) -> Path:
     """The same with a database, in which nothing is."""
@@ -326,7 +318,7 @@ def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: P
         (small / "marks/wait").unlink()
         status, said = ended(process, small)
     assert status == 0, said
-    assert len(re.findall("begins again|is tried once more", said)) == 1, said
+    assert len(re.findall("its worker was killed|is tried once more", said)) == 1, said
     assert times_begun(small, 10) == 2
     assert statuses(runs(small)[0]) == [("10", "FINISHED")]
     assert not list(small.glob(".dvc/tmp/exps/celery/broker/in/*.celery.msg"))
@@ -407,8 +399,8 @@ def clone(finished: Path, migrated: Path, tmp_path: Path) -> Path:
 
 
 def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> None:
-    path = clone / "marks/grid.yaml"
-    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [60]}\ntargets: [diffusion]\n")
+    path = clone / "marks/grid.yaml"  # steps for many seconds after the first checkpoint
+    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [300]}\ntargets: [diffusion]\n")
     process = start(clone, "sweep", str(path))
     wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
     kill([*descendants(process), psutil.Process(process.pid)])
@@ -416,11 +408,11 @@ def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> N
 
     done = call(clone, "echosynth", "sweep", str(path))
     assert done.returncode == 0, done.stderr
-    name = re.search(r"^seed-71_steps-60-\w+", done.stdout, re.MULTILINE)
+    name = re.search(r"^seed-71_steps-300-\w+", done.stdout, re.MULTILINE)
     assert name
     assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0]).stdout
     assert not list(clone.glob(".resume/diffusion-*/"))
     (parent,), (child,) = runs(clone)  # what the kill left is what was completed
     assert parent.data.tags["dvc.exp_name"] == name[0]
-    assert parent.data.params["diffusion.steps"] == "60"
+    assert parent.data.params["diffusion.steps"] == "300"
     assert (child.info.run_name, child.info.status) == ("diffusion 60", "FINISHED")

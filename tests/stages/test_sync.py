@@ -21,19 +21,20 @@ UNWRITTEN = {("learning_rate", "classify"), ("learning_rate", "echo"), ("trainin
 Rows = dict[str, tuple[dict[str, str], dict[str, list[tuple[int, float]]]]]
 
 
-def found(project: Path) -> dict[str, Run]:
-    """The latest row that belongs to HEAD's baseline, and its children, by name."""
+def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
+    """The first row of an experiment, or of `dvc repro`, and its children, by name."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("echosynth")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
-    parent = next(run for run in runs if run.data.tags["echosynth.stage"] == "pipeline")
+    parents = [run for run in runs if run.data.tags["echosynth.stage"] == "pipeline"]
+    parent = next(run for run in parents if run.data.tags.get("dvc.exp_name", "") == experiment_name)
     below = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     return {
         run.info.run_name: run for run in [parent, *below] if run.data.tags["echosynth.stage"] in (*STAGES, "pipeline")
     }
 
 
-def numbers(project: Path) -> Rows:
+def numbers(project: Path, experiment_name: str = "") -> Rows:
     """Parameters and curves of each run, by name."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     return {
@@ -45,7 +46,7 @@ def numbers(project: Path) -> Rows:
                 if not LOST.fullmatch(key) and (key, run.data.tags["echosynth.stage"]) not in UNWRITTEN
             },
         )
-        for name, run in found(project).items()
+        for name, run in found(project, experiment_name).items()
     }
 
 
@@ -98,22 +99,50 @@ def test_the_rows_come_back_after_the_database_was_deleted(
     assert numbers(finished) == rebuilt
 
 
+def call(where: Path, environment: dict[str, str], *words: str) -> str:
+    """What a command in a clone prints."""
+    own = environment | {"PYTHONPATH": str(where / "src")}
+    done = subprocess.run(words, cwd=where, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, (words, done.stdout[-1000:], done.stderr[-3000:])
+    return done.stdout
+
+
+def synced_in(clone: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """What the command says it did in a clone."""
+    said: dict[str, Any] = json.loads(call(clone, environment, "python", "-m", "echosynth.cli", "sync", "--json"))
+    return said
+
+
 def test_a_colleague_sees_the_same_rows(finished: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     clone, remote = tmp_path / "clone", tmp_path / "remote"
-
-    def call(where: Path, *words: str) -> str:
-        own = environment | {"PYTHONPATH": str(clone / "src")}
-        done = subprocess.run(words, cwd=where, env=own, capture_output=True, text=True)
-        assert done.returncode == 0, (words, done.stdout[-1000:], done.stderr[-3000:])
-        return done.stdout
-
     # A folder remote is laid out like a cache; `dvc push` would send what is checked out, which other tests change.
     shutil.copytree(finished / ".dvc/cache/files", remote / "files")
-    call(tmp_path, "git", "clone", "-q", str(finished), str(clone))
-    bare = json.loads(call(clone, "python", "-m", "echosynth.cli", "sync", "--json"))
+    call(tmp_path, environment, "git", "clone", "-q", str(finished), str(clone))
+    bare = synced_in(clone, environment)
     assert bare["rows"] >= 1 and bare["children"] == 0 and bare["missing"] > 1
-    call(clone, "dvc", "remote", "add", "--local", "team", str(remote))
-    call(clone, "dvc", "fetch", "-q", "-r", "team")  # `dvc pull` would write the files out too
-    pulled = json.loads(call(clone, "python", "-m", "echosynth.cli", "sync", "--json"))
+    call(clone, environment, "dvc", "remote", "add", "--local", "team", str(remote))
+    call(clone, environment, "dvc", "fetch", "-q", "-r", "team")  # `dvc pull` would write the files out too
+    pulled = synced_in(clone, environment)
     assert (pulled["rows"], pulled["missing"]) == (0, 0) and pulled["children"] > 0
     assert numbers(clone) == numbers(finished)
+
+
+def test_an_experiment_that_was_pushed_and_pulled_has_the_same_row(
+    finished: Path, run: Command, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    run("dvc", "exp", "run", "--temp", "-q", "-n", "stricter", "-S", "fidelity.privacy_quantile=0.02")
+    live = numbers(finished, "stricter")
+    assert len(live) > 1
+    origin, clone, settings = tmp_path / "origin.git", tmp_path / "clone", tmp_path / "settings"
+    settings.mkdir()
+    (settings / "config").write_text(f"[core]\nremote = team\n['remote \"team\"']\nurl = {tmp_path / 'remote'}\n")
+    team = environment | {"DVC_GLOBAL_CONFIG_DIR": str(settings)}
+    call(finished, team, "git", "clone", "-q", "--bare", str(finished), str(origin))
+    call(finished, team, "dvc", "exp", "push", "-q", str(origin), "stricter")
+    call(tmp_path, team, "git", "clone", "-q", str(origin), str(clone))
+    call(clone, team, "dvc", "exp", "pull", "-q", "origin", "stricter")
+    assert synced_in(clone, team)["skipped"] == {}
+    assert numbers(clone, "stricter") == live
+    again = synced_in(clone, team)
+    assert {**again, "rows": 0, "children": 0, "corrected": 0} == again
+    assert numbers(clone, "stricter") == live

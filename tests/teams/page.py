@@ -66,7 +66,7 @@ def shell(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # passwords are then read from stdin
-        timeout=240,
+        timeout=1800,
         check=False,
     )
     assert not check or done.returncode == 0, f"{script}\n{done.stdout[-3000:]}"

@@ -27,7 +27,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 120) -> None:
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 1800) -> None:
     """Wait until a server is ready.
 
     Raises:
@@ -226,7 +226,7 @@ def running_sftp(folder: Path, port: int, member: Path) -> Iterator[None]:
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    assert ready.wait(30), "the SFTP server does not start"
+    assert ready.wait(1800), "the SFTP server does not start"
     try:
         yield
     finally:
@@ -259,7 +259,7 @@ def _answers(url: str) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        urllib.request.urlopen(url, timeout=5, context=context).close()
+        urllib.request.urlopen(url, timeout=60, context=context).close()
     except OSError:
         return False
     return True

@@ -74,13 +74,14 @@ def work(server: Server, workspaces: Sequence[Path], gate: Path, **more: str) ->
         words = [sys.executable, str(WORKER), str(number), str(POINTS), str(gate)]
         workers.append(subprocess.Popen(words, cwd=workspace, env=environment, stdout=log, stderr=log))
         log.close()
-    until = time.monotonic() + 120
-    while len(list(gate.glob("ready-*"))) < len(workspaces) and time.monotonic() < until:
+    until = time.monotonic() + 1800
+    while len(list(gate.glob("ready-*"))) < len(workspaces):
+        assert time.monotonic() < until, "the workers did not start within 1800 s"
         assert all(worker.poll() in (None, 0) for worker in workers), (gate / "log-0").read_text()[-2000:]
         time.sleep(0.05)
     (gate / "open").touch()
     for number, worker in enumerate(workers):
-        assert worker.wait(180) == 0, (gate / f"log-{number}").read_text()[-3000:]
+        assert worker.wait(1800) == 0, (gate / f"log-{number}").read_text()[-3000:]
 
 
 def runs_below(workspaces: set[str]) -> tuple[list[Any], list[Any]]:

@@ -10,8 +10,9 @@ from echosynth.track.runs import child_run
 def main(number: int, points: int, gate: Path) -> None:
     """Log parameters, a data set, a curve and an artifact, at the same moment as the others at the gate."""
     (gate / f"ready-{number}").touch()
-    until = time.monotonic() + 120
-    while not (gate / "open").exists() and time.monotonic() < until:
+    until = time.monotonic() + 1800
+    while not (gate / "open").exists():
+        assert time.monotonic() < until, "the gate did not open within 1800 s"
         time.sleep(0.01)
     settings = {"classifier": {"seed": number, "learning_rate": 0.1 * number}}
     with child_run(f"worker {number}", "classify", settings) as run:

@@ -1,22 +1,14 @@
-"""Stores for the tests: real SQLite files, copied from one that is migrated once (a migration takes seconds)."""
+"""Workspaces with stores: real SQLite files, copied from one that is migrated once."""
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from echosynth.config import Params
 from echosynth.track import store
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -38,3 +30,26 @@ def workspace(bare: Path, migrated: Path) -> Path:
     shutil.copy(migrated, bare / "mlflow.db")
     (bare / "params.yaml").write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
     return bare
+
+
+@pytest.fixture
+def project(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with data and an empty registry, whose networks are pretended; Ada works there."""
+    from tests.track import pretended
+
+    from echosynth.track import examine
+
+    monkeypatch.setattr(examine, "load", pretended.pretended_load)
+    monkeypatch.setattr(examine, "predict", pretended.pretended_predict)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(workspace / "gitconfig"))
+    (workspace / "gitconfig").write_text("[user]\n\tname = Ada\n")
+    pretended.write_project()
+    return workspace
+
+
+@pytest.fixture
+def params(params_with: Callable[..., Params]) -> Params:
+    """Parameters for that project."""
+    from tests.track.pretended import with_gates
+
+    return with_gates(params_with)

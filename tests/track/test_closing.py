@@ -14,7 +14,7 @@ from echosynth.track.runs import child_run
 with child_run("a", "train", {"seed": 1}, work="state") as run:
     run.metrics({"loss": 0.5}, 10)
     print("on", flush=True)
-    time.sleep(300)
+    time.sleep(3600)
 """
 DVC = "import subprocess, sys\nsubprocess.run([sys.executable, 'stage.py'])\n"
 

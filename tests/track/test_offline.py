@@ -40,10 +40,12 @@ class Server:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        until = time.monotonic() + 1800
         while True:
             assert self.process.poll() is None, "the server did not start"
+            assert time.monotonic() < until, "the server did not answer within 1800 s"
             try:
-                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/health", timeout=60).close()
                 return
             except OSError:
                 time.sleep(0.2)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from echosynth.errors import EchosynthError
-from echosynth.track import origin, rows, store
+from echosynth.track import origin, rows, store, system
 from echosynth.track.runs import Run, child_run, fail_parent, finish_parent, flat_params
 from echosynth.yaml12 import read_yaml
 
@@ -122,7 +122,7 @@ def test_interrupt_is_marked_as_killed(workspace: Path) -> None:
 def test_termination_is_marked_as_killed(workspace: Path) -> None:
     process = script(
         workspace,
-        "import time\nwith child_run('a', 'train'):\n    print('on', flush=True)\n    time.sleep(300)",
+        "import time\nwith child_run('a', 'train'):\n    print('on', flush=True)\n    time.sleep(3600)",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
@@ -137,7 +137,7 @@ def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> 
         "import time\nwith child_run('a', 'train', {'seed': 1}, work='state') as run:\n"
         "    for step in (0, 10, 20): run.metrics({'loss': 1 / (1 + step)}, step)\n"
         "    run.dataset('set', '0' * 32 + '.dir', 'training')\n"
-        "    print('on', flush=True)\n    time.sleep(300)",
+        "    print('on', flush=True)\n    time.sleep(3600)",
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
@@ -413,9 +413,15 @@ def test_system_metrics_go_with_the_curve_and_even_the_shortest_run_has_some(
     with child_run("short", "train"):
         pass
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    samples: list[None] = []
+    collect = system.SystemMetrics._collect
+    monkeypatch.setattr(system.SystemMetrics, "_collect", lambda self: samples.append(collect(self)))
     with child_run("long", "train") as run:
         for step in (5, 10):
-            time.sleep(0.5)
+            enough, until = len(samples) + 2, time.monotonic() + 600  # the very first one is dropped
+            while len(samples) < enough:
+                assert time.monotonic() < until, "no two samples within 600 s"
+                time.sleep(0.01)
             run.metrics({"loss": 1.0}, step)
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     with child_run("off", "train"):

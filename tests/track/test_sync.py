@@ -111,6 +111,48 @@ def test_the_row_of_an_execution_stays_and_gets_the_hash_of_the_committed_lock(r
     assert sync(flat) == Synced(results=1)
 
 
+def baseline(repository: Repository) -> str:
+    """A commit of parameters, before they are run."""
+    repository.write()
+    for path in ("dvc.lock", "reports/metrics.json"):
+        Path(path).unlink()
+    return repository.commit()
+
+
+def test_rows_of_one_result_from_two_baselines_get_each_its_own_lock(repository: Repository) -> None:
+    locks = []
+    for text in ("", "# a comment"):
+        Path("code.py").write_text(text)
+        baseline(repository)
+        finish_parent(flat(SCORES), PARAMS)  # before DVC completes dvc.lock
+        repository.output(f"code of {len(text)} letters", text.encode())
+        repository.result()
+        locks.append(md5(Path("dvc.lock").read_bytes()))
+    assert locks[0] != locks[1]
+    assert sync(flat) == Synced(results=1, corrected=2)
+    assert [row.data.tags["dvc.lock"] for row in parents()] == locks
+    assert sync(flat) == Synced(results=1)
+
+
+def test_rows_of_one_result_from_two_experiments_get_each_its_own_lock(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline(repository)
+    locks = []
+    for name in ("first", "second"):  # on one commit, with code that is not committed
+        with monkeypatch.context() as patch:
+            patch.setenv("DVC_EXP_NAME", name)
+            finish_parent(flat(SCORES), PARAMS)
+        repository.output(f"code of {name}", name.encode())
+        revision = repository.experiment(name)
+        locks.append(md5(f"{repository.git('show', f'{revision}:dvc.lock')}\n".encode()))
+    assert sync(flat) == Synced(results=1, corrected=2)
+    assert {row.info.run_name: row.data.tags["dvc.lock"] for row in parents()} == dict(
+        zip(("first", "second"), locks, strict=True)
+    )
+    assert sync(flat) == Synced(results=1)
+
+
 def test_a_row_from_before_results_had_keys_is_known_by_its_numbers(repository: Repository) -> None:
     repository.result()
     live = finish_parent(flat(SCORES), read_yaml("params.yaml") | {"default": 1})

@@ -101,17 +101,21 @@ def forget(name: str) -> None:
         _dvc("queue", "remove", name)
 
 
-def bury(name: str) -> None:
+def bury(name: str) -> bool:
     """Mark a begun experiment as failed on which nobody is at work; any other goes on.
 
     What `dvc queue kill` does for such an experiment, but without a signal to a process that may have its number, and
     without a question to the workers: one that is about to end does not answer and finishes its experiment, which
     would then run twice.
+
+    Returns:
+        Whether it was marked; it was not if somebody has it after all, or if it has ended by itself meanwhile.
     """
     queue = _celery_queue(Path.cwd())
-    for task, held in _begun(queue):
-        if task.entry.name == name and not held:
-            queue.celery.backend.mark_as_failure(task.async_result.id, None)
+    lost = [task for task, held in _begun(queue) if task.entry.name == name and not held]
+    for task in lost:
+        queue.celery.backend.mark_as_failure(task.async_result.id, None)
+    return bool(lost)
 
 
 def log_tail(name: str, lines: int = 15) -> list[str]:

@@ -1,51 +1,76 @@
-"""What a sweep sees to in MLflow: one finished row for an experiment, none that seems to run though it was killed."""
+"""What a sweep sees to in MLflow: at most one finished row for an experiment, and none without a result."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
-from echosynth.track import closing, rows, store
+from echosynth.track import origin, rows, store
+from echosynth.track.store import Store
 
-REPLACED = "DVC did not keep this result, because its process was killed; a later attempt did"
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
 
-
-def close_dead() -> list[str]:
-    """Mark the runs of killed experiments as failed.
-
-    Returns:
-        Their names.
-
-    Raises:
-        EchosynthError: a store cannot be used.
-    """
-    return closing.close_dead()
+REPLACED = "DVC did not keep this result: it was killed, or a stage failed, when this row was finished already"
 
 
-def settle(names: Collection[str]) -> list[str]:
-    """See to it that one execution of each experiment is FINISHED.
+def settle(kept: Collection[str], lost: Collection[str] = ()) -> list[str]:
+    """See to it that at most one execution of each experiment in this workspace is FINISHED.
 
-    A stage ends the row before DVC takes the result: where DVC was killed between, the experiment ran again, and of two
-    finished rows the later one is the result that DVC has.
+    A stage ends the row before DVC takes the result: where DVC was killed between, the experiment ran again. Of two
+    finished rows the later one is the result that DVC has. Stages that came from DVC's run cache that time have left
+    their runs below the earlier one; these go below the later one, which lacks them.
 
     Args:
-        names: of experiments.
+        kept: names of experiments whose result DVC has.
+        lost: names of those of which it has none: none of their rows is FINISHED.
 
     Returns:
-        Those that have no row at all, because no stage of them ran.
+        Those of `kept` that have no row at all, because no stage of them ran.
 
     Raises:
+        Unreachable: a server does not answer; the rows that wait for it here have been seen to.
         EchosynthError: a store cannot be used.
     """
-    without = set(names)
-    for place in store.existing():
+    without = set(kept)
+    for place in _places():
         with store.reported(place.uri), store.lock():
-            finished: set[str] = set()
+            latest: dict[str, str] = {}  # execution -> id of its row
             for run in rows.search(place, f"tags.`{rows.STAGE}` = 'pipeline'"):  # the latest first
-                name = run.data.tags.get("dvc.exp_name", "")
-                if name not in names:
-                    continue
+                name, execution = run.data.tags.get("dvc.exp_name", ""), run.data.tags.get(rows.PIPELINE, "")
                 without.discard(name)
-                if run.info.status == "FINISHED":
-                    execution = run.data.tags.get(rows.PIPELINE, "")  # of this workspace
-                    if execution in finished:
-                        rows.end(place, run.info.run_id, "FAILED", REPLACED)
-                    finished.add(execution)
+                if run.info.status != "FINISHED" or name not in {*kept, *lost} or execution != _own(run):
+                    continue
+                row = str(run.info.run_id)
+                later = latest.setdefault(execution, row)
+                if later != row:
+                    _hand_over(place, row, later)
+                if later != row or name in lost:
+                    rows.end(place, row, "FAILED", REPLACED)
     return sorted(without)
+
+
+def _places() -> Iterator[Store]:
+    """The stores that are there. Unlike `store.existing`, a server that does not answer is no store without rows."""
+    if store.kept_folder():
+        yield store.kept()
+    if store.exists():
+        yield store.connect()
+
+
+def _own(run: "MlflowRun") -> str:
+    """The key of a row, had it been made in this workspace; a colleague's has another one."""
+    tags = run.data.tags
+    return origin.execution_key(
+        tags.get("dvc.exp_name", ""), tags.get(rows.OTHER_PIPELINE, ""), tags.get(rows.PARAMETERS, "")
+    )
+
+
+def _hand_over(place: Store, earlier: str, later: str) -> None:
+    """Hang the finished children of the earlier row whose names the later one lacks below the later one."""
+    held = {run.info.run_name for run in _children(place, later)}
+    for run in _children(place, earlier):
+        if run.info.status == "FINISHED" and run.info.run_name not in held:
+            place.client.set_tag(run.info.run_id, rows.PARENT, later)
+
+
+def _children(place: Store, parent: str) -> "list[MlflowRun]":
+    return rows.search(place, f"tags.`{rows.PARENT}` = '{parent}'")

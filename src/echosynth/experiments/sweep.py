@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
@@ -13,6 +13,7 @@ from echosynth.experiments import queue, rows, workers
 from echosynth.experiments.queue import Experiment, State
 from echosynth.experiments.workers import Workers
 from echosynth.progress import progress
+from echosynth.track import closing
 
 TRIES = 2
 SETUP_TRIES = 5  # when DVC fails before the first stage (workers that meet in a lock of git), or the worker is killed
@@ -44,6 +45,7 @@ def execute(
     done = queue.finished()
     open_ = {experiment.name: experiment for experiment in experiments if experiment.name not in done}
     if not open_:
+        _settle(experiments, (), ())
         return failed
     with workers.alone() as lock:
         workers.remove_copies()
@@ -58,7 +60,7 @@ def execute(
                         score = ""
         finally:
             workers.remove_copies()
-    _settle(sorted(open_.keys() - failed.keys()))
+        _settle(experiments, open_, failed)
     return failed
 
 
@@ -105,8 +107,8 @@ class _Watch:
     def bury(self, state: State) -> None:
         """Give up the attempts whose worker was killed, which would seem to run for ever."""
         for name in _lost(state, self.open_):
-            queue.bury(name)
-            self._lost.add(name)
+            if queue.bury(name):
+                self._lost.add(name)
 
     def begin_again(self, name: str) -> bool:
         """Queue an experiment again that ended without a result; whether it is worth it, else it is noted as failed."""
@@ -115,12 +117,11 @@ class _Watch:
         lines = [] if killed else queue.log_tail(name)
         self._attempts[name] += 1
         self._tries[name] += bool(lines)
-        why = "its worker was killed" if killed else f"DVC failed before the first stage; see {workers.log()}"
-        lines = lines or [why]
+        why = "its worker was killed" if killed else "DVC failed before the first stage"
+        again = f"{name} failed and is tried once more" if lines else f"{name}: {why}; it begins again"
+        lines = lines or [f"{why}; see {workers.log()}"]
         if self._tries[name] < TRIES and self._attempts[name] < SETUP_TRIES:
-            _say(
-                f"{name}: its worker was killed; it begins again" if killed else f"{name} failed and is tried once more"
-            )
+            _say(again)
             workers.end_orphans([name])
             _close_dead_runs()
             try:
@@ -158,17 +159,24 @@ def _events(watch: _Watch, team: Workers) -> Iterator[str]:
 def _close_dead_runs() -> None:
     """Mark the MLflow runs of killed experiments as failed; where their store does not answer, later calls do."""
     try:
-        for name in rows.close_dead():
+        for name in closing.close_dead():
             _say(f"the run {name} of a killed process is marked as failed")
     except EchosynthError as error:
         _say(f"runs of killed processes are not looked for: {error}")
 
 
-def _settle(names: Sequence[str]) -> None:
-    """See to the rows of experiments that have a result now."""
+def _settle(experiments: Sequence[Experiment], open_: Collection[str], failed: Collection[str]) -> None:
+    """See to the rows of all experiments of this call, as one that was stopped may have left some behind.
+
+    Args:
+        experiments: all of them; what did not fail has a result now.
+        open_: names of those that had none at the start.
+        failed: names of those that have none still.
+    """
     _close_dead_runs()
+    kept = [experiment.name for experiment in experiments if experiment.name not in failed]
     try:
-        if without := rows.settle(names):
+        if without := [name for name in rows.settle(kept, failed) if name in open_]:
             _say(
                 f"{', '.join(without)}: DVC took everything from its cache, so there is no new row in MLflow; "
                 "`echosynth sync` adds results that have none"

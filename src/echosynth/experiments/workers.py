@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import psutil  # type: ignore[import-untyped]
 
@@ -27,11 +28,14 @@ MESSAGES = EXPERIMENTS / "celery/broker/in"
 PAUSE_SECONDS = 2.0
 STOP_SECONDS = 60.0
 IDLE_LOOKS = 30
+LOOK_SECONDS = 2.0
 
 
 @contextmanager
 def alone() -> Iterator[int]:
     """Wait until no other sweep or search of this workspace runs experiments, and keep others waiting.
+
+    A worker that outlives its sweep and never goes is asked to go, see `_Idle`.
 
     Yields:
         Descriptor of the lock. Workers inherit it: when this process is killed, the lock stays until they are done.
@@ -41,14 +45,42 @@ def alone() -> Iterator[int]:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("w")
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(stream):
             print(
                 "waiting for experiments of another call (`dvc queue status` shows them)", file=sys.stderr, flush=True
             )
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            idle = _Idle()
+            while not _locked(stream):
+                idle.dismiss(process.pid for process in _processes("queue-worker"))
+                time.sleep(LOOK_SECONDS)
         yield stream.fileno()
+
+
+def _locked(stream: IO[str]) -> bool:
+    """Whether this process has the lock now."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass
+class _Idle:
+    """Asks workers to go that had nothing to do for long: one whose question to itself got lost never goes by itself.
+
+    One that only seems idle finishes what it runs (as it would on an empty queue).
+    """
+
+    _looks: Counter[int] = field(default_factory=Counter)  # process -> looks in a row at which it had nothing to do
+
+    def dismiss(self, workers: Iterable[int]) -> None:
+        """Look at these processes once more."""
+        for worker in workers:
+            self._looks[worker] = 0 if _work(worker) else self._looks[worker] + 1
+            if self._looks[worker] == IDLE_LOOKS:
+                with suppress(psutil.Error):
+                    psutil.Process(worker).terminate()
 
 
 @dataclass
@@ -65,7 +97,7 @@ class Workers:
     lock: int
     died: int = 0
     _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _idle: Counter[int] = field(default_factory=Counter)  # process -> looks in a row at which it had nothing to do
+    _idle: _Idle = field(default_factory=_Idle)
 
     def __enter__(self) -> "Workers":
         return self
@@ -93,21 +125,11 @@ class Workers:
                 self.died += process.returncode != 0
                 del self._processes[slot]
         if not queued:
-            self._dismiss_idle()
+            self._idle.dismiss(process.pid for process in self._processes.values())
         for slot in sorted(set(range(self.count)) - self._processes.keys())[:queued]:
             if self._processes:
                 time.sleep(PAUSE_SECONDS)  # two that start at once meet in git's locks (treeverse/dvc#10673)
             self._processes[slot] = self._start(f"echosynth-{slot + 1}@localhost", clean=slot == 0)
-
-    def _dismiss_idle(self) -> None:
-        """Ask those to go that had nothing to do for long: one whose question to itself got lost never goes by itself.
-
-        One that only seems idle finishes what it runs (as it would on an empty queue).
-        """
-        for process in self._processes.values():
-            self._idle[process.pid] = 0 if _work(process.pid) else self._idle[process.pid] + 1
-            if self._idle[process.pid] == IDLE_LOOKS:
-                process.terminate()
 
     def _start(self, name: str, *, clean: bool) -> subprocess.Popen[bytes]:
         for message in MESSAGES.glob(f"*.{name}.*"):  # left for an earlier one; "shut down" too (treeverse/dvc#10562)

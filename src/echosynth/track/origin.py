@@ -38,8 +38,19 @@ def parent_key() -> str:
     A commit in the middle does not part them, comments in params.yaml neither; colleagues who run the same parameters
     or choose the same name against one server are told apart.
     """
-    place = platform.node(), str(workspace()), pipeline()
-    return f"{os.environ.get('DVC_EXP_NAME') or 'repro'}-{fingerprint(place, params_hash())}"
+    return execution_key(os.environ.get("DVC_EXP_NAME", ""), pipeline(), params_hash())
+
+
+def execution_key(experiment: str, pipeline: str, parameters: str) -> str:
+    """What `parent_key` says in this workspace.
+
+    Args:
+        experiment: DVC's name, empty for `dvc repro`.
+        pipeline: see `pipeline`.
+        parameters: see `params_hash`.
+    """
+    place = platform.node(), str(workspace()), pipeline
+    return f"{experiment or 'repro'}-{fingerprint(place, parameters)}"
 
 
 def execution_name() -> str:

@@ -93,6 +93,7 @@ class _Sync:
     def __init__(self, place: Store, flat: Flat) -> None:
         self.place, self.flat, self.done = place, flat, Synced()
         self._seen: set[str] = set()
+        self._settled: set[str] = set()  # rows whose result was met
         self._known: dict[str, dict[str, str]] = {}
         parents = rows.search(place, f"tags.`{STAGE}` = 'pipeline'")
         finished = [run for run in parents if run.info.status == "FINISHED"]
@@ -115,16 +116,19 @@ class _Sync:
             self.done.skipped[str(result)] = str(error)
             return
         key = origin.result_key(content.params, scores)
+        if key not in self._held:
+            self._held[key] = self._name(key, content.params, scores)
+        held = self._held[key]
+        for run in held:
+            self._correct(run, result, content)
         if key in self._seen:  # a commit that takes over an experiment, say
             return
-        held = self._held.get(key) or self._name(key, content.params, scores)
         if not held and not content.belongs():
             self.done.stale += 1
             return
         self._seen.add(key)
         self.done.results += 1
         for run in held:
-            self._correct(run, content)
             if SYNCED in run.data.tags and COMPLETE not in run.data.tags:
                 self._complete(str(run.info.run_id), result, content, key)
         if not held:
@@ -158,10 +162,20 @@ class _Sync:
             self.place.client.set_tag(run.info.run_id, RESULT, key)
         return found
 
-    def _correct(self, run: "MlflowRun", content: Content) -> None:
-        """The stage that ends a row runs before DVC writes that stage into dvc.lock."""
-        if content.lock_hash and run.data.tags.get("dvc.lock") != content.lock_hash:
-            self.place.client.set_tag(run.info.run_id, "dvc.lock", content.lock_hash)
+    def _correct(self, run: "MlflowRun", result: Result, content: Content) -> None:
+        """The stage that ends a row runs before DVC writes that stage into dvc.lock.
+
+        Code that changes no number gives one result from several baselines or experiments: each row keeps the lock of
+        its own.
+        """
+        tags, run_id = run.data.tags, str(run.info.run_id)
+        own = tags.get("dvc.baseline_rev") == result.baseline
+        own &= result.experiment in ("", tags.get("dvc.exp_name", ""))  # a commit may take an experiment over
+        if not own or not content.lock_hash or run_id in self._settled:
+            return
+        self._settled.add(run_id)
+        if tags.get("dvc.lock") != content.lock_hash:
+            self.place.client.set_tag(run_id, "dvc.lock", content.lock_hash)
             self.done.corrected += 1
 
     def _add(self, result: Result, content: Content, scores: Mapping[str, float], key: str) -> None:
