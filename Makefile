@@ -58,7 +58,7 @@ bench: $(EXTRA) ## Measure ingest, training, sampling and inference on this mach
 ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
 	@case "$$MLFLOW_TRACKING_URI" in \
 	http*) echo "The runs are on the server that MLFLOW_TRACKING_URI names: open it in a browser." ;; \
-	*) echo "In the browser: Model training, Experiments, echosynth"; \
+	*) echo "All rows: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"; \
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000 --workers 1 ;; esac
 
 clean: ## Delete what can be made again, but not DVC's cache nor the tracked runs

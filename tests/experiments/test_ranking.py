@@ -51,6 +51,13 @@ def test_it_fits_the_terminal(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert column(text, "validation_macro_auprc") == ["0.9500", "0.9000", "0.8000"]
     assert [name[-8:] for name in column(text, "experiment")] == ["01234561", "01234562", "01234560"]
+    assert ("macro_f1" in text) == (width > 80)  # names are cut before scores are left out
+
+
+def test_what_all_have_in_common_has_no_column() -> None:
+    rows = [Row(row.name, {**row.values, "classifier.seeds": [0]}, row.scores) for row in ROWS]
+    assert table(rows, GOAL, 200) == table(ROWS, GOAL, 200) and command(rows, GOAL) == command(ROWS, GOAL)
+    assert column(table(rows[:1], GOAL, 200), "seeds") == ["[0]"]
 
 
 def test_names_that_end_alike_are_shown_in_full() -> None:

@@ -33,7 +33,6 @@ def test_experiment_is_made_once_with_artifacts_beside_the_store(
     assert store.connect().experiment == first
     experiment = store.client().get_experiment(first)
     assert experiment.name == "echosynth"
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
     assert not list(elsewhere.iterdir())
 

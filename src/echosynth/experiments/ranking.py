@@ -39,20 +39,26 @@ def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
     Args:
         rows: of one sweep or search, in any order.
         goal: what they are ranked by, and which further scores are shown where there is room.
-        width: of the terminal; further scores are left out and names lose their middle to fit.
+        width: of the terminal; names lose their middle to fit, and if that is not enough, further scores are left out.
     """
     rows = ranked(rows, goal)
-    parameters, others = list(rows[0].values), shown_columns(rows, goal)
+    parameters, others = shown_parameters(rows), shown_columns(rows, goal)
     labels = _labels([*parameters, goal.score, *others])
     values = [(labels[key], [short(row.values[key]) for row in rows]) for key in parameters]
     scores = [(labels[key], [_number(row.scores.get(key)) for row in rows]) for key in [goal.score, *others]]
-    names = ("experiment", [row.name for row in rows])
-    while len(scores) > 1 and _width([names, *values, *scores]) > width:
+    shortest = len(GAP) + min(SHORTEST_NAME, max(len(row.name) for row in rows))
+    while len(scores) > 1 and shortest + _width([*values, *scores]) > width:
         scores.pop()
     room = width - _width([*values, *scores]) - len(GAP)
-    names = (names[0], [_cut(name, max(SHORTEST_NAME, room)) for name in names[1]])
+    names = ("experiment", [_cut(row.name, max(SHORTEST_NAME, room)) for row in rows])
     columns = [_aligned(names, left=True)] + [_aligned(column) for column in [*values, *scores]]
     return "\n".join(GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def shown_parameters(rows: Sequence[Row]) -> list[str]:
+    """The parameters in which the experiments differ; all of them where they do not."""
+    names = list(rows[0].values)
+    return [name for name in names if any(row.values[name] != rows[0].values[name] for row in rows)] or names
 
 
 def shown_columns(rows: Sequence[Row], goal: Goal) -> list[str]:
@@ -62,7 +68,7 @@ def shown_columns(rows: Sequence[Row], goal: Goal) -> list[str]:
 
 def command(rows: Sequence[Row], goal: Goal) -> str:
     """The `dvc exp show` that ranks the same experiments by the same columns."""
-    wanted = "|".join(name.replace(".", r"\.") for name in ["Experiment", *rows[0].values, goal.score])
+    wanted = "|".join(name.replace(".", r"\.") for name in ["Experiment", *shown_parameters(rows), goal.score])
     order = "desc" if goal.maximise else "asc"
     words = ["dvc", "exp", "show", "--only-changed", "--drop", f"^(?!({wanted})$)"]
     return shlex.join([*words, "--sort-by", goal.score, "--sort-order", order])

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "echosynth"
-KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens at the runs, not at traces of chats
 KEPT = Path(".resume/offline")
 LOCK_SECONDS = 300
 QUIET = ("mlflow", "alembic", "sqlalchemy", "urllib3")
@@ -229,7 +228,7 @@ def _find_experiment(client: "MlflowClient", artifacts: Path | None) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifacts and artifacts.as_uri(), tags=KIND))
+            return str(client.create_experiment(EXPERIMENT, artifacts and artifacts.as_uri()))
         except MlflowException as error:  # another machine was quicker; the lock is of this workspace alone
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
