@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.killing import kill
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -223,7 +224,8 @@ def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
     while process.poll() is None and not list(states.glob("diffusion-*/state.safetensors")):
         time.sleep(0.02)
     assert process.poll() is None, "the training ended before it could be killed"
-    os.killpg(process.pid, signal.SIGKILL)
+    main = psutil.Process(process.pid)
+    kill([main, *main.children(recursive=True)])
     process.wait()
     assert not (finished / "models/diffusion/60").exists()
     run("python", "-c", "from echosynth.track.runs import close_dead; close_dead()")

@@ -3,7 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from mlflow.entities import Run
+from tests.killing import kill
 
 from echosynth.track import store
 from echosynth.track.runs import child_run, close_dead
@@ -38,7 +40,7 @@ def test_killed_processes_leave_failed_runs_with_the_reason(workspace: Path) -> 
 
     stage = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     process.send_signal(signal.SIGSTOP)  # dvc is there and has not seen yet that its stage is gone
-    subprocess.run(["kill", "-KILL", stage.strip()], check=True)
+    kill([psutil.Process(int(stage))])
     assert close_dead() == ["a"]
     child = runs()["a"]
     assert child.info.status == "FAILED"
