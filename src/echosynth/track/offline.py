@@ -108,8 +108,7 @@ def _child(server: Store, run: "MlflowRun", parent: str) -> str:
 def _copy(kept: Store, server: Store, run: "MlflowRun", home: str) -> None:
     """Write what a kept run holds into a run of the server; nothing that is there is written twice."""
     there = server.client.get_run(home)
-    rows.log_params(server, home, run.data.params)
-    rows.log_metrics(server, home, _fresh(rows.history(kept, run), rows.history(server, there)))
+    rows.log(server, home, run.data.params, _fresh(rows.history(kept, run), rows.history(server, there)))
     if run.inputs.dataset_inputs:
         server.client.log_inputs(home, datasets=list(run.inputs.dataset_inputs))
     artifacts = Path(url2pathname(urlsplit(run.info.artifact_uri).path))

@@ -27,7 +27,7 @@ def open_parent(place: Store) -> str:
             rows.reopen(place, run, process)
             return str(run.info.run_id)
     parent = rows.create(place, origin.execution_name(), "pipeline", process, {})
-    rows.log_params(place, parent, flat_params(read_yaml(origin.PARAMS)) if origin.PARAMS.is_file() else {})
+    rows.log(place, parent, flat_params(read_yaml(origin.PARAMS)) if origin.PARAMS.is_file() else {})
     return parent
 
 

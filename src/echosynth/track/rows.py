@@ -32,8 +32,8 @@ RUN_TYPES = {  # by stage; any other is an evaluation
     "register": "registration",
     "promote": "promotion",
 }
-PARAMS_A_BATCH = 100  # limits of MLflow's interface
-METRICS_A_BATCH = 1000
+PARAMS_A_BATCH = 100  # limits of MLflow's interface, which takes 1000 things a call of both together
+METRICS_A_BATCH = 900
 RUNS_A_PAGE = 1000
 
 
@@ -129,20 +129,25 @@ def log_tags(place: Store, run_id: str, tags: Mapping[str, str]) -> None:
     place.client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
 
 
-def log_params(place: Store, run_id: str, params: Mapping[str, str]) -> None:
-    """Log the parameters that the run does not hold yet; MLflow refuses to change one."""
+def log(
+    place: Store, run_id: str, params: Mapping[str, str], points: "Sequence[Metric]" = (), *, new: bool = False
+) -> None:
+    """Log parameters and points of curves with as few calls as MLflow allows: each takes as long as all that is in it.
+
+    Args:
+        place: where.
+        run_id: of the run.
+        params: those that the run holds already are left out, as MLflow refuses to change one.
+        points: of curves.
+        new: the run holds nothing yet, and need not be asked.
+    """
     from mlflow.entities import Param
 
-    held = place.client.get_run(run_id).data.params
-    fresh = [Param(key, value) for key, value in params.items() if key not in held]
-    for start in range(0, len(fresh), PARAMS_A_BATCH):
-        place.client.log_batch(run_id, params=fresh[start : start + PARAMS_A_BATCH])
-
-
-def log_metrics(place: Store, run_id: str, points: "Sequence[Metric]") -> None:
-    """Log points of curves."""
-    for start in range(0, len(points), METRICS_A_BATCH):
-        place.client.log_batch(run_id, metrics=list(points[start : start + METRICS_A_BATCH]))
+    held = place.client.get_run(run_id).data.params if params and not new else {}
+    fresh, left = [Param(key, text) for key, text in params.items() if key not in held], list(points)
+    while fresh or left:
+        place.client.log_batch(run_id, left[:METRICS_A_BATCH], fresh[:PARAMS_A_BATCH])
+        fresh, left = fresh[PARAMS_A_BATCH:], left[METRICS_A_BATCH:]
 
 
 def history(place: Store, run: "MlflowRun") -> "dict[str, list[Metric]]":

@@ -101,7 +101,7 @@ def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifa
     def parent(place: Store) -> Run:
         run = _parent(place)
         with store.reported(place.uri):
-            rows.log_params(place, run.id, flat_params(params))
+            rows.log(place, run.id, flat_params(params))
             rows.log_tags(place, run.id, tags)
         return replace(run, _elsewhere=parent)
 
@@ -169,7 +169,7 @@ def _child(
         else:
             above = {PARENT: parent} if parent else {}
             run_id = rows.create(place, name, stage, processes.mine(), {**above, **tags})
-        rows.log_params(place, run_id, params)
+        rows.log(place, run_id, params)
     elsewhere = None if late else lambda other: _child(other, name, stage, params, tags)
     return Run(run_id, parent, place, elsewhere, points, _step=max((step for _, step in points), default=0))
 

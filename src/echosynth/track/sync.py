@@ -32,7 +32,6 @@ REVISION = "echosynth.revision"  # the commit that holds the result
 COMPLETE = "echosynth.complete"  # a synced row lacks no child run and no page any more
 PAGE = "reports/index.html"
 UNREADABLE = "its files are torn or of an older form"
-METRICS_A_CALL = rows.METRICS_A_BATCH - rows.PARAMS_A_BATCH  # of 1000 things at most; the others are parameters
 Flat = Callable[[dict[str, Any]], dict[str, float]]
 
 
@@ -247,15 +246,10 @@ class _Sync:
     def _log(
         self, run_id: str, params: Mapping[str, Any], points: Sequence[Point], result: Result, *, new: bool
     ) -> None:
-        """Log parameters and points with as few calls as MLflow allows: each takes as long as all that is in it."""
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
 
-        held = {} if new else self.place.client.get_run(run_id).data.params
-        text = [Param(key, value) for key, value in flat_params(params).items() if key not in held]
         metrics = [Metric(name, value, 1000 * result.seconds, step) for name, value, step in points]
-        while text or metrics:
-            self.place.client.log_batch(run_id, metrics[:METRICS_A_CALL], text[: rows.PARAMS_A_BATCH])
-            text, metrics = text[rows.PARAMS_A_BATCH :], metrics[METRICS_A_CALL:]
+        rows.log(self.place, run_id, flat_params(params), metrics, new=new)
 
     def _finish(self, run_id: str, result: Result) -> None:
         self.place.client.set_terminated(run_id, "FINISHED", 1000 * result.seconds)

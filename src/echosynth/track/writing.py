@@ -61,7 +61,7 @@ class Run:
             for name, value in values.items()
             if step is None or (name, step) not in self._points
         ]
-        self._write(lambda: rows.log_metrics(self.place, self.id, fresh))
+        self._write(lambda: rows.log(self.place, self.id, {}, fresh))
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Log a file, or a folder with all that it holds, under `folder` of the run's artifacts.
