@@ -31,7 +31,7 @@ from echosynth.track.runs import Run, child_run
 
 TARGET = 1 / 1.02  # tracking adds at most 2 %
 TASK = "classifier training with its run in MLflow"
-PICTURES = ("confusion_figure", "precision_recall_figure")  # what the stage makes for its run alone
+PICTURES = ("confusion_png", "precision_recall_png")  # what the stage makes for its run alone
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Training:
         facts = {"arm": "real", "subset": "all", "architecture": self.architecture, "seed": 0}
         facts |= {"real_images": len(self.data.images)}
         folder = next(self._folders)
+        folder.mkdir()
         began = time.perf_counter()
         settings = {"classifier": self.params.classifier.model_dump(), **facts}
         run = child_run(folder.name, "classify", settings) if tracked else nullcontext()

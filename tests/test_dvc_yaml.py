@@ -26,12 +26,12 @@ NEUTRAL = (
         "files.py",
         "paths.py",
         "config.py",
-        "sections.py",
+        "sections/",
         "yaml12.py",
         "git.py",
         "resume.py",
     ),
-    *("images/workers.py", "images/journal.py", "launch.py"),
+    *("images/workers.py", "images/journal.py", "images/preview.py", "launch.py"),
 )
 # These hold what the whole project agrees on; changing one is a new study anyway.
 SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")

@@ -16,6 +16,7 @@ FINAL = Path("models/final")
 FIDELITY = Path("reports/fidelity")
 COMPARISON = Path("reports/comparison")
 FINAL_SCORES = Path("reports/final")
+TRUTH = "phantom-truth.csv"  # below data.root, which holds phantoms then: what each of their files shows
 
 
 def simulated(root: str) -> bool:

@@ -85,7 +85,7 @@ def test_one_training_writes_a_run_the_other_none_and_both_the_same_files(
     assert children[0].info.status == "FINISHED"
     assert len(files[0]) > 3 and files[0] == files[1]
     (whole, tracked), (plain, untracked) = results
-    assert sorted(pictures) == ["confusion_figure", "precision_recall_figure"]  # once each, for the tracked one
+    assert sorted(pictures) == ["confusion_png", "precision_recall_png"]  # once each, for the tracked one
     assert 0 < tracked < whole and 0 <= untracked < plain
     assert dict(os.environ) == before
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from echosynth.diffusion.fit import fit, job, write
+from echosynth.diffusion.fit import AUTOENCODER_CURVE, fit, job, write
 from echosynth.diffusion.model import load, read_card
-from echosynth.diffusion.train import Watchers
+from echosynth.diffusion.train import Point, Watchers
 from echosynth.errors import EchosynthError
 from echosynth.images.dataset import LabelledImages
 from echosynth.sections import DiffusionParams
@@ -62,7 +62,8 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
     params = settings(snapshot_images=4, keep_snapshots=True, **latent)
     distances = iter([5.0, 4.0, 3.0, 6.0])
     task = job(params, REAL, HELD_OUT, "scorer")
-    fitted = fit(task, Watchers(score=lambda images: next(distances)))
+    points: list[Point] = []
+    fitted = fit(task, Watchers(score=lambda images: next(distances), on_autoencoder=points.append))
     metrics = write(tmp_path / "model", task, fitted)
     assert (metrics["step"], metrics["ema_decay"], metrics["frechet"]) == (8, 0.97, 3.0)
     assert ("reconstruction_psnr" in metrics) == (space == "latent")
@@ -73,6 +74,12 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
     load(tmp_path / "model", torch.device("cpu"), "snapshots/step-0000004.safetensors")
     table = pd.read_csv(tmp_path / "model" / "snapshots.csv")
     assert table["frechet"].tolist() == [5.0, 4.0, 3.0, 6.0]
+    if space == "latent":
+        curve = pd.read_csv(tmp_path / "model" / AUTOENCODER_CURVE)
+        assert curve["step"].tolist() == [point["step"] for point in points] and len(points) > 1
+        assert curve["autoencoder_error"].tolist() == pytest.approx([point["error"] for point in points])
+    else:
+        assert not points
     assert sorted(path.name for path in (tmp_path / "model" / "snapshots").glob("*.png")) == [
         "step-0000004.png",
         "step-0000008.png",

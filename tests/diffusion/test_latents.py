@@ -52,7 +52,7 @@ def test_padding_is_taken_off_exactly(side: int, wide: int) -> None:
 
 
 def test_codes_of_112_pixels_fit_four_levels() -> None:
-    """Medfusion's sizes: 112 / 8 = 14, padded to 16, as sections.py tells the U-Net."""
+    """Medfusion's sizes: 112 / 8 = 14, padded to 16, as echosynth.sections tells the U-Net."""
     params, images = settings([4, 4, 4, 4], levels=4), discs(2, 112)
     space = untrained(params, images)
     assert space.shape == (3, 16, 16)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from echosynth.config import Params
 from echosynth.errors import EchosynthError
@@ -180,6 +181,11 @@ def test_all_explorations_in_a_toy_project(finished: Path, environment: dict[str
     assert curve["self"]["echo"] == pytest.approx(0, abs=1e-6 * curve["points"][-1]["echo"])
     assert json.loads((scores / "medfusion-4/metrics.json").read_text())["reconstruction_psnr"] > 0
     assert "images_per_second" not in (scores / "solvers/metrics.json").read_text()
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("echosynth").experiment_id])
+    metrics = {run.info.run_name: run.data.metrics for run in found}
+    assert {"loss", "autoencoder_loss", "autoencoder_error"} <= metrics["explore medfusion-4"].keys()
+    assert "autoencoder_loss" not in metrics["explore improved-2"]
     # Nothing that git would take up but the lock file, and nothing left to do.
     status = subprocess.run(["git", "status", "--short"], cwd=project, text=True, capture_output=True, check=True)
     assert {line.split()[-1] for line in status.stdout.splitlines()} <= {"params.yaml", "dvc.lock", "explore/"}

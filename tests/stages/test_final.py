@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from echosynth import paths
+from echosynth.classify.probabilities import read_probabilities
 from echosynth.config import Params
+from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.images.store import write_image_set
 from echosynth.stages import final
@@ -25,13 +27,14 @@ class Recorded:
 
     def __init__(self) -> None:
         self.datasets: list[tuple[str, Path, str]] = []
-        self.figures: list[str] = []
+        self.pictures: list[str] = []
 
     def dataset(self, name: str, data: Path, context: str) -> None:
         self.datasets.append((name, data, context))
 
-    def figure(self, figure: object, name: str) -> None:
-        self.figures.append(name)
+    def picture(self, coded: bytes, name: str) -> None:
+        assert coded.startswith(b"\x89PNG")
+        self.pictures.append(name)
 
     def metrics(self, values: dict[str, float]) -> None:
         self.values = values
@@ -101,5 +104,18 @@ def test_each_set_is_an_input_of_the_run_and_has_its_curves(done: Callable[..., 
         ("shift-camus", paths.SHIFT / "camus", "test"),
     ]
     kinds = ("confusion", "precision_recall")
-    assert sorted(recorded.figures) == [f"{kind}_{split}.png" for kind in kinds for split in ("shift", "test")]
+    assert sorted(recorded.pictures) == [f"{kind}_{split}.png" for kind in kinds for split in ("shift", "test")]
     assert {"test.calibration_error", "shift.calibration_error"} <= set(recorded.values)
+
+
+def test_predictions_are_stored_for_whoever_wants_to_score_them_otherwise(done: Callable[..., Recorded]) -> None:
+    recorded = done()
+    scores = read_json(paths.FINAL_SCORES / "metrics.json")
+    for split, source in (("test", "tmed2"), ("shift", "camus")):
+        ids = np.array([f"{source}-{number:012x}" for number in range(8)])
+        probabilities = read_probabilities(paths.FINAL_SCORES / f"{split}.csv", ids)
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        hits = probabilities.argmax(axis=1) == np.tile(np.arange(4), 2)
+        assert scores[split]["accuracy"] == pytest.approx(hits.mean()) == recorded.content[split]["accuracy"]
+    with pytest.raises(EchosynthError, match=r"reports/final/test\.csv is about other images"):
+        read_probabilities(paths.FINAL_SCORES / "test.csv", ids)

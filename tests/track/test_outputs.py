@@ -11,7 +11,8 @@ from echosynth.errors import EchosynthError
 from echosynth.track import history
 from echosynth.track.cache import Cache
 from echosynth.track.outputs import Child, Found, children
-from echosynth.track.plots import PrecisionRecallPlot
+from echosynth.track.plots import precision_recall_png
+from echosynth.views import VIEWS
 
 DEPS = {
     "data/split/assignment.csv": "a5" * 16,
@@ -97,9 +98,8 @@ def test_precision_recall_curves_are_drawn_where_the_cache_has_the_labels(
     assert pictures(first, tmp_path / "first") == {"confusion.png", "precision_recall.png", "scores.json"}
     probabilities = np.array([[float(value) for value in row.split(",")[1:]] for row in rows])
     title = "Validation: resnet18, real, 60 real images, seed 0"
-    plot = PrecisionRecallPlot()
-    plot.show(probabilities, np.arange(0, 12, 2) % 4, title)
-    assert (tmp_path / "first/precision_recall.png").read_bytes() == plot.png()
+    expected = precision_recall_png(probabilities, np.arange(0, 12, 2) % 4, title)
+    assert (tmp_path / "first/precision_recall.png").read_bytes() == expected
     assert "precision_recall.png" not in pictures(second, tmp_path / "second")
     object_of(labels).unlink()
     assert "precision_recall.png" not in pictures(found().children[0], tmp_path / "third")
@@ -123,6 +123,7 @@ def test_diffusion_models_come_with_curve_snapshots_and_numbers(repository: Repo
         "metrics.json": {"images": 60, "loss": 0.5, "by_view": {"A2C": 15}, "bits_per_dimension": 6.5, "frechet": None},
         "curve.csv": "step,loss,validation_loss\n5.0,0.75,\n10.0,0.5,0.625\n",
         "snapshots.csv": "step,ema_decay,frechet\n10,0.97,91.5\n10,0.99,\n",
+        "autoencoder_curve.csv": "step,autoencoder_loss\n4.0,0.875\n",
         "snapshots/step-0000010.png": b"a picture",
         "model.safetensors": b"weights",
     }
@@ -131,6 +132,7 @@ def test_diffusion_models_come_with_curve_snapshots_and_numbers(repository: Repo
     assert child.params == {"diffusion": PARAMS["diffusion"], "subset": "60"}
     assert child.datasets == (("subset-60", "5b" * 16, "training"), VALIDATION)
     assert sorted(child.points) == [
+        ("autoencoder_loss", 0.875, 4),
         ("bits_per_dimension", 6.5, 10),
         ("frechet_ema_0.97", 91.5, 10),
         ("images", 60.0, 10),
@@ -174,6 +176,26 @@ def test_the_final_model_comes_with_its_scores_on_each_split(repository: Reposit
     assert {("test.macro_auprc", 0.625, 0), ("test.calibration_error", 0.125, 0)} <= set(child.points)
     assert not [name for name, _, _ in child.points if name.startswith("shift")]
     assert pictures(child, tmp_path / "out") == {"confusion_test.png", "scores.json"}
+
+
+def test_the_final_model_s_curves_are_drawn_from_its_predictions(repository: Repository, tmp_path: Path) -> None:
+    best = {"arm": "real", "subset": "60", "architecture": "resnet18", "seed": 1}
+    predictions = {}
+    for split, folder in (("test", "data/sources/one"), ("shift", "data/shift/camus")):
+        views = "\n".join(f"{split}-{number},{VIEWS[number % 4]}" for number in range(8))
+        repository.output(folder, {"manifest.csv": f"id,view\n{views}\n"})
+        rows = "\n".join(f"{split}-{number},0.{number}1,0.2,0.3,0.05" for number in range(8))
+        predictions[f"{split}.csv"] = f"id,{','.join(VIEWS)}\n{rows}\n"
+    result = {"best": best, "test": EVALUATION, "shift": EVALUATION}
+    repository.output("reports/final", {"metrics.json": result} | predictions)
+    repository.result(changed(PARAMS, data={"train_sources": ["one"], "shift_sources": ["camus"]}))
+    (child,) = found().children
+    kinds = ("confusion", "precision_recall")
+    drawn = {f"{kind}_{split}.png" for kind in kinds for split in ("test", "shift")}
+    assert pictures(child, tmp_path / "out") == {*drawn, "scores.json"}
+    probabilities = np.array([[number / 10 + 0.01, 0.2, 0.3, 0.05] for number in range(8)])
+    expected = precision_recall_png(probabilities, np.arange(8) % 4, "shift, real-60-resnet18, seed 1")
+    assert (tmp_path / "out/precision_recall_shift.png").read_bytes() == expected
 
 
 def test_fidelity_comes_with_its_numbers(repository: Repository) -> None:

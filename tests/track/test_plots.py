@@ -1,18 +1,18 @@
 import io
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from echosynth.measure.scores import evaluate
 from echosynth.track.plots import (
     ConfusionPlot,
     PrecisionRecallPlot,
-    confusion_figure,
+    confusion_png,
     precision_recall,
-    precision_recall_figure,
+    precision_recall_png,
 )
 from echosynth.views import VIEWS
 
@@ -31,7 +31,9 @@ def test_a_curve_for_each_view_that_is_present_with_its_average_precision() -> N
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)  # the fourth view is absent
     probabilities = rng.dirichlet(np.ones(4), 60)
-    axes = precision_recall_figure(probabilities, labels, "title").axes[0]
+    plot = PrecisionRecallPlot()
+    plot.show(probabilities, labels, "title")
+    axes = plot.axes
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("recall", "precision", "title")
     average = [average_precision_score(labels == index, probabilities[:, index]) for index in range(3)]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -50,20 +52,19 @@ def pixels(coded: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def alone(figure: Figure) -> np.ndarray:
-    """Pixels of a figure as MLflow saves it."""
+def alone(plot: ConfusionPlot | PrecisionRecallPlot, *shown: Any) -> np.ndarray:
+    """Pixels of a plot that shows one thing only, as Matplotlib saves it."""
     coded = io.BytesIO()
-    figure.savefig(coded, format="png")
+    plot.show(*shown)
+    plot.figure.savefig(coded, format="png")
     return pixels(coded.getvalue())
 
 
 def test_a_plot_shows_one_result_after_another_as_figures_of_their_own_would() -> None:
-    confusion, curves = ConfusionPlot(), PrecisionRecallPlot()
     rng = np.random.default_rng(0)
     for count, title in ((40, "few"), (600, "Validation: resnet18, mixed, all real images, seed 1"), (41, "few again")):
         scores = evaluation(count)
-        confusion.show(scores, title)
-        assert np.array_equal(pixels(confusion.png()), alone(confusion_figure(scores, title)))
+        assert np.array_equal(pixels(confusion_png(scores, title)), alone(ConfusionPlot(), scores, title))
         predictions = rng.dirichlet(np.ones(4), count), rng.integers(0, 4 if count > 40 else 3, count)
-        curves.show(*predictions, title)
-        assert np.array_equal(pixels(curves.png()), alone(precision_recall_figure(*predictions, title)))
+        expected = alone(PrecisionRecallPlot(), *predictions, title)
+        assert np.array_equal(pixels(precision_recall_png(*predictions, title)), expected)

@@ -453,20 +453,18 @@ def test_late_work_without_an_execution_stands_by_itself(workspace: Path) -> Non
     assert not runs_of("pipeline")
 
 
-def test_artifacts_figures_and_mappings(workspace: Path) -> None:
-    from matplotlib.figure import Figure
-
+def test_artifacts_pictures_and_mappings(workspace: Path) -> None:
     (workspace / "grids").mkdir()
     (workspace / "grids" / "one.txt").write_text("1")
     with child_run("a", "train", tags={"arm": "mixed"}) as run:
         run.artifact(workspace / "grids", "samples")
-        run.figure(Figure(), "plots/confusion.png")
+        run.picture(b"\x89PNG...", "confusion.png")
         run.dict({"a": 1}, "card.json")
         with pytest.raises(EchosynthError, match="nowhere is missing"):
             run.artifact(workspace / "nowhere")
     folder = Path(store.client().download_artifacts(run.id, ""))
     assert (folder / "samples" / "one.txt").read_text() == "1"
-    assert (folder / "plots" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "confusion.png").read_bytes() == b"\x89PNG..."
     assert json.loads((folder / "card.json").read_text()) == {"a": 1}
     assert runs_of("train")[0].data.tags["arm"] == "mixed"
 

@@ -15,8 +15,6 @@ from echosynth.files import check_replaceable
 if TYPE_CHECKING:
     from echosynth.sections import SampleParams
 
-SHOWN = 128
-COLUMNS = 16
 PER_VIEW = 25
 OURS = {"images.zip", "manifest.csv", "metrics.json", "samples.png"}
 
@@ -93,8 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     from echosynth.diffusion.plan import make_plan
     from echosynth.diffusion.sample import Sampling
     from echosynth.files import atomic_file
-    from echosynth.images.grid import grid
-    from echosynth.images.store import encode, read_images
+    from echosynth.images.preview import first_images
     from echosynth.views import VIEWS
 
     model: Path = arguments.model
@@ -107,9 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     team = Team.joined()
     speed = generate(job, arguments.out, name, team=team)
     if team.main:
-        shown = read_images(arguments.out, [f"{name}-{number:06d}" for number in range(min(len(plan), SHOWN))])
         with atomic_file(arguments.out / "samples.png") as part:
-            part.write_bytes(encode(grid(shown, min(COLUMNS, len(shown)))))
+            part.write_bytes(first_images(arguments.out / "images.zip"))
         numbers = ", ".join(f"{sum(row.values())} {view}" for view, row in plan.counts().items())
         print(f"{arguments.out}: {len(plan)} images ({numbers}), {speed:.1f} images/s")
         sys.stdout.flush()

@@ -28,6 +28,7 @@ from echosynth.sections import DiffusionParams
 from echosynth.views import VIEWS
 
 BITS_IMAGES, BITS_TERMS = 48, 16
+AUTOENCODER_CURVE = "autoencoder_curve.csv"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def fit(task: Job, watchers: Watchers = SILENT) -> Fitted:
 
 
 def _fit(task: Job, watchers: Watchers) -> Fitted:
-    space: Space = _latent_space(task) if task.params.space == "latent" else PixelSpace()
+    space: Space = _latent_space(task, watchers) if task.params.space == "latent" else PixelSpace()
     trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
     trained = trainer.run()
     if isinstance(space, LatentSpace):
@@ -139,25 +140,32 @@ def _bits(task: Job, trained: Trained, device: torch.device) -> float:
     return float(bits.total.mean())
 
 
-def _latent_space(task: Job) -> LatentSpace:
+def _latent_space(task: Job, watchers: Watchers) -> LatentSpace:
     """The trained autoencoder, from the state's folder where an earlier attempt has left it; the main process trains,
     the others read."""
-    folder = task.state.folder / "autoencoder"
+    folder = _autoencoder(task)
     processes = PartialState(cpu=pick_device().type == "cpu")
     with processes.main_process_first():
         if not folder.is_dir():
             images, state = task.data.images, autoencoder_state(task.params, task.data.images.shape[-1], task.data_hash)
             with state.held():  # trainings that differ in the diffusion model share it
-                network = train_autoencoder(task.params, images, state).network
+                made = train_autoencoder(task.params, images, state, watchers.on_autoencoder)
                 with atomic_folder(folder) as part:
-                    LatentSpace.fit(network, task.params, images, task.data_hash).save(part)
+                    LatentSpace.fit(made.network, task.params, images, task.data_hash).save(part)
+                    rows = [{"step": point["step"]} | autoencoder_numbers(point) for point in made.curve]
+                    _table(rows, part / AUTOENCODER_CURVE)
                 state.clear()
         return LatentSpace.load(folder, processes.device)
 
 
+def _autoencoder(task: Job) -> Path:
+    """Where the trained autoencoder waits for the rest of the work."""
+    return task.state.folder / "autoencoder"
+
+
 def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
-    """Write a model whole or not at all: weights, card, curve.csv, snapshots.csv, metrics.json, the autoencoder and
-    snapshots (grids, and with keep_snapshots weights).
+    """Write a model whole or not at all: weights, card, curve.csv, snapshots.csv, metrics.json, the autoencoder with
+    its curve, and snapshots (grids, and with keep_snapshots weights).
 
     Returns:
         The content of metrics.json.
@@ -185,6 +193,7 @@ def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
         save(part, trained.weights, card)
         if isinstance(fitted.space, LatentSpace):
             fitted.space.save(part)
+            shutil.copyfile(_autoencoder(task) / AUTOENCODER_CURVE, part / AUTOENCODER_CURVE)
         _table(trained.curve, part / "curve.csv")
         _table([asdict(snapshot) for snapshot in trained.snapshots], part / "snapshots.csv")
         _keep_snapshots(task, trained, part / "snapshots")
@@ -196,6 +205,11 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Those numbers of metrics.json that are on no curve."""
     curves = ("loss", "validation_loss")
     return {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in curves}
+
+
+def autoencoder_numbers(point: Mapping[str, float]) -> dict[str, float]:
+    """A point of the autoencoder's curve under names that stand beside those of the diffusion model."""
+    return {f"autoencoder_{name}": value for name, value in point.items() if name != "step"}
 
 
 def _table(rows: list[dict[str, Any]], path: Path) -> None:

@@ -63,11 +63,13 @@ class Watchers:
         score: images (N, S, S) uint8 -> distance to the validation images, by which snapshots are compared.
         on_point: called with each point of the curve as it is made.
         on_snapshot: called with the snapshots of a step, one an average, and the picture of its grid of samples.
+        on_autoencoder: called with each point of the curve of the autoencoder, where there is one, before all others.
     """
 
     score: Score | None = None
     on_point: Callable[[Point], None] = lambda point: None
     on_snapshot: Callable[[list[Snapshot], Path], None] = lambda taken, grid: None
+    on_autoencoder: Callable[[Point], None] = lambda point: None
 
 
 SILENT = Watchers()

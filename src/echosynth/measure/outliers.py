@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from echosynth import paths
 from echosynth.images.review import Decisions, fates
 from echosynth.sections import ReviewParams
 from echosynth.sources.base import read_salt, record_id
 
-TRUTH: Final = "phantom-truth.csv"
 OUTLIERS: Final = ("doppler", "split", "odd")
 
 
@@ -24,9 +24,9 @@ def phantom_truth(root: Path, source: str, salt_file: Path) -> "pd.Series[str] |
     Returns:
         Kind (usable, tinted, doppler, split, odd) indexed by id; None when the truth is not known.
     """
-    if not (root / TRUTH).is_file():
+    if not (root / paths.TRUTH).is_file():
         return None
-    table = pd.read_csv(root / TRUTH, dtype="str", na_filter=False)
+    table = pd.read_csv(root / paths.TRUTH, dtype="str", na_filter=False)
     table, salt = table[table["source"] == source], read_salt(salt_file)
     return pd.Series(
         table["kind"].to_numpy(), index=[record_id(salt, source, name) for name in table["file"]], dtype="str"

@@ -40,7 +40,6 @@ from echosynth.views import VIEWS
 
 Json = dict[str, Any]
 
-TRUTH = "phantom-truth.csv"
 CENTRAL = 0.95  # share of the files within the range of frame counts
 # These change how the work is done, not what comes out, or are no one else's business.
 PRIVATE = {"data": {"root", "salt_file"}, "ingest": {"backend", "dask_scheduler", "workers"}}
@@ -65,7 +64,7 @@ def folder_of(source: str, params: Params) -> Path:
 def is_simulated(params: Params) -> bool:
     """Whether the releases are phantoms: their truth lies beside them."""
     root = params.data.root
-    return paths.simulated(root) or (Path(root) / TRUTH).is_file()
+    return paths.simulated(root) or (Path(root) / paths.TRUTH).is_file()
 
 
 def _parameters(params: Params, simulated: bool) -> Json:

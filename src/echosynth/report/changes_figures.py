@@ -16,7 +16,7 @@ from echosynth.images.grid import grid
 from echosynth.images.store import Images, encode
 from echosynth.report.changes_inputs import State
 from echosynth.report.drawing import HEIGHT, STYLES, look, png
-from echosynth.track.plots import confusion_figure
+from echosynth.track.plots import confusion_png
 from echosynth.views import VIEWS
 
 SIDES = ("old", "new")
@@ -152,10 +152,10 @@ def _confusion(state: State, output: str) -> tuple[bytes, str] | None:
     if not path:
         return None
     try:
-        figure = confusion_figure(read_json(path)["test"], f"Test set, {state.name}")
+        picture = confusion_png(read_json(path)["test"], f"Test set, {state.name}")
     except (KeyError, TypeError, IndexError, ValueError):
         raise EchosynthError(f"{path} holds no scores of the test set; delete it and run `dvc fetch`") from None
-    return png(figure), f"confusion matrix of the final model on the test set, {state.name}"
+    return picture, f"confusion matrix of the final model on the test set, {state.name}"
 
 
 def _samples(state: State, output: str) -> tuple[bytes, str] | None:

@@ -1,26 +1,29 @@
 """Train the classifiers of one arm, subset and architecture, one a seed, and score them on real validation images."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from echosynth import paths
 from echosynth.classify.arms import TrainingSet, training_set
 from echosynth.classify.network import ClassifierCard, predict, save
+from echosynth.classify.probabilities import write_probabilities
 from echosynth.classify.train import Point, train
 from echosynth.config import Params
+from echosynth.device import pick_device, resolved
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.scores import evaluate, headline
+from echosynth.resume import ResumeState, code_hash
 from echosynth.sections import ArmName
 from echosynth.stages import stage
-from echosynth.track.plots import confusion_figure, precision_recall_figure
+from echosynth.track.plots import confusion_png, precision_recall_png
 from echosynth.track.runs import Context, Run, child_run
-from echosynth.views import VIEWS
 
 
 @stage
@@ -39,24 +42,47 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
         noted = {"synthetic_hash": made.hash()}  # all of it is trained on, whatever the arm
         inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
-    settings = params.classifier.model_dump()
-    with atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
+    known = {"arm": arm, "subset": size, "architecture": architecture}
+    state = done_seeds(params, known, validation, [subset.hash(), *noted.values()])
+    with state.held(), atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
         for seed in params.classifier.seeds:
-            facts = {
-                "arm": arm,
-                "subset": size,
-                "architecture": architecture,
-                "seed": seed,
-                "real_images": len(real.images),
-            }
-            data = training_set(arm, real, synthetic, seed)
-            with child_run(
-                f"{architecture} {arm} {size} seed {seed}", "classify", {"classifier": settings, **facts}, tags
-            ) as run:
-                for name, path, context in inputs:
-                    run.dataset(name, path, context)
-                folder = part / paths.seed_folder(seed)
-                train_and_score(params, facts, data, subset.hash(), noted, validation, folder, run)
+            done = state.folder / paths.seed_folder(seed)
+            name = f"{architecture} {arm} {size} seed {seed}"
+            if done.is_dir():
+                print(f"{name} was trained before the stage was stopped", file=sys.stderr, flush=True)
+            else:
+                facts = known | {"seed": seed, "real_images": len(real.images)}
+                data = training_set(arm, real, synthetic, seed)
+                settings = {"classifier": params.classifier.model_dump(), **facts}
+                # The run ends before its files count as done: whatever is killed, a finished seed has a finished run.
+                with atomic_folder(done) as folder, child_run(name, "classify", settings, tags) as run:
+                    for title, path, context in inputs:
+                        run.dataset(title, path, context)
+                    train_and_score(params, facts, data, subset.hash(), noted, validation, folder, run)
+            shutil.copytree(done, part / paths.seed_folder(seed))
+    state.clear()
+
+
+def done_seeds(params: Params, known: dict[str, Any], validation: LabelledImages, training: list[str]) -> ResumeState:
+    """Where finished seeds wait for the others, so that a killed stage does not train them again.
+
+    Args:
+        params: those of the classifier count, but for the seeds, and those that the model's card names.
+        known: arm, subset and architecture.
+        validation: what is scored.
+        training: hashes of what is trained on.
+    """
+    device = pick_device()
+    return ResumeState(
+        "classify",
+        params.classifier.model_dump(exclude={"seeds"}),
+        [params.ingest.size, params.ingest.resampling],
+        known,
+        [training, validation.hash(), validation.ids.tolist(), validation.groups.tolist()],
+        "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
+        resolved(device, params.classifier.precision),
+        code_hash("classify", "measure/scores.py", "images/augment.py", "device.py", "stages/classify.py"),
+    )
 
 
 def train_and_score(
@@ -69,8 +95,8 @@ def train_and_score(
     folder: Path,
     run: Run,
 ) -> None:
-    """Train one classifier, write it with its scores, predictions, curve and what was `noted` into `folder`, and log
-    them."""
+    """Train one classifier, write it with its scores, predictions, curve and what was `noted` into the empty `folder`,
+    and log them."""
     settings = params.classifier
     curve: list[dict[str, float]] = []
     truth = validation.labels, validation.groups, validation.sources
@@ -95,11 +121,8 @@ def train_and_score(
         training_hash=data_hash,
         **{name: facts[name] for name in ("architecture", "arm", "subset", "seed")},
     )
-    folder.mkdir()
     save(folder, trained.network, card)
-    table = pd.DataFrame(np.round(probabilities, 7), columns=list(VIEWS))
-    table.insert(0, "id", validation.ids)
-    table.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
+    write_probabilities(folder / "validation.csv", validation.ids, probabilities)
     pd.DataFrame(curve).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
     facts = facts | {"images": len(data.images), "synthetic": data.synthetic, "steps": trained.steps}
     write_json(folder / "metrics.json", {"facts": facts, "validation": scores} | noted)
@@ -107,8 +130,8 @@ def train_and_score(
     name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
     final = {name: value for name, value in headline(scores, "validation").items() if name not in curve[-1]}
     run.metrics(final | {"train_seconds": trained.seconds, "images": len(data.images)})
-    run.figure(confusion_figure(scores, f"Validation: {name}"), "confusion.png")
-    run.figure(precision_recall_figure(probabilities, validation.labels, f"Validation: {name}"), "precision_recall.png")
+    run.picture(confusion_png(scores, f"Validation: {name}"), "confusion.png")
+    run.picture(precision_recall_png(probabilities, validation.labels, f"Validation: {name}"), "precision_recall.png")
     run.dict(scores, "scores.json")
     recall = ", ".join(f"{view} {value:.2f}" for view, value in scores["recall"].items() if value is not None)
     print(f"{name}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)

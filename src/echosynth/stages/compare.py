@@ -3,16 +3,13 @@
 import sys
 from itertools import product
 
-import pandas as pd
-
 from echosynth import paths
+from echosynth.classify.probabilities import read_probabilities
 from echosynth.config import Params
-from echosynth.errors import EchosynthError
 from echosynth.files import read_json, write_json
 from echosynth.images.dataset import read_split
 from echosynth.measure.comparison import Run, compare
 from echosynth.stages import stage
-from echosynth.views import VIEWS
 
 
 @stage
@@ -24,10 +21,9 @@ def main(params: Params) -> None:
     runs = []
     for architecture, size, arm, seed in product(settings.architectures, params.split.subsets, arms, settings.seeds):
         folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
-        metrics, table = read_json(folder / "metrics.json"), pd.read_csv(folder / "validation.csv")
-        if table["id"].tolist() != validation.ids.tolist():
-            raise EchosynthError(f"{folder / 'validation.csv'} is of another validation set; run `dvc repro`")
-        runs.append(Run(metrics["facts"], metrics["validation"], table[list(VIEWS)].to_numpy()))
+        metrics = read_json(folder / "metrics.json")
+        probabilities = read_probabilities(folder / "validation.csv", validation.ids)
+        runs.append(Run(metrics["facts"], metrics["validation"], probabilities))
     result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
     write_json(paths.COMPARISON / "metrics.json", result)
     for cell in result["cells"]:

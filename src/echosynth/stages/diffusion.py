@@ -8,7 +8,7 @@ from echosynth import paths
 from echosynth.classify.network import load
 from echosynth.config import Params
 from echosynth.device import pick_device
-from echosynth.diffusion.fit import fit, job, numbers, write
+from echosynth.diffusion.fit import autoencoder_numbers, fit, job, numbers, write
 from echosynth.diffusion.snapshots import Score, Snapshot
 from echosynth.diffusion.train import Point, Watchers
 from echosynth.files import file_hash
@@ -46,7 +46,10 @@ def logged(run: Run, score: Score, batch_size: int) -> Watchers:
         run.artifact(grid, "snapshots")
         last = taken[0].step, time.monotonic()
 
-    return Watchers(score, on_point, on_snapshot)
+    def on_autoencoder(point: Point) -> None:
+        run.metrics(autoencoder_numbers(point), int(point["step"]))
+
+    return Watchers(score, on_point, on_snapshot, on_autoencoder)
 
 
 @stage(several_processes=True)

@@ -3,10 +3,9 @@
 import shutil
 import sys
 
-from matplotlib.figure import Figure
-
 from echosynth import paths
 from echosynth.classify.network import load, predict
+from echosynth.classify.probabilities import write_probabilities
 from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.files import atomic_folder, file_hash, read_json, write_json
@@ -15,7 +14,7 @@ from echosynth.measure.calibration import evaluate_calibrated
 from echosynth.stages import stage
 from echosynth.track import store
 from echosynth.track.packaging import FILES
-from echosynth.track.plots import confusion_figure, precision_recall_figure
+from echosynth.track.plots import confusion_png, precision_recall_png
 from echosynth.track.register import final_scores, register_final
 from echosynth.track.runs import child_run
 
@@ -39,7 +38,7 @@ def main(params: Params) -> None:
     if "synthetic_hash" in stored:
         data["synthetic"] = stored["synthetic_hash"]
     result = {"best": best, "validation": stored["validation"], "shift": None}
-    figures: dict[str, Figure] = {}
+    predicted, pictures = {}, {}
     for split, real in real_images(params).items():
         probabilities, title = predict(network, real.images), f"{split}, {name}"
         result[split] = evaluate_calibrated(
@@ -52,21 +51,25 @@ def main(params: Params) -> None:
             params.classifier.bootstrap_seed,
         )
         data[split] = real.hash()
-        figures[f"confusion_{split}.png"] = confusion_figure(result[split], title)
-        figures[f"precision_recall_{split}.png"] = precision_recall_figure(probabilities, real.labels, title)
+        predicted[split] = real.ids, probabilities
+        pictures[f"confusion_{split}.png"] = confusion_png(result[split], title)
+        pictures[f"precision_recall_{split}.png"] = precision_recall_png(probabilities, real.labels, title)
     result |= {"model": file_hash(folder / FILES[0]), "data": data}
     with atomic_folder(paths.FINAL) as part:
         for file in FILES:
             shutil.copyfile(folder / file, part / file)
-    write_json(paths.FINAL_SCORES / "metrics.json", result)
+    with atomic_folder(paths.FINAL_SCORES) as part:
+        write_json(part / "metrics.json", result)
+        for split, (ids, probabilities) in predicted.items():
+            write_probabilities(part / f"{split}.csv", ids, probabilities)
     print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
     with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:
         run.dataset("test", paths.ASSIGNMENT, "test")
         for source in params.data.shift_sources:
             run.dataset(f"shift-{source}", paths.SHIFT / source, "test")
         run.metrics(final_scores(result))
-        for file, figure in figures.items():
-            run.figure(figure, file)
+        for file, picture in pictures.items():
+            run.picture(picture, file)
         run.dict(result, "scores.json")
     try:
         version = register_final()

@@ -6,13 +6,10 @@ from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
 from echosynth.diffusion.model import read_card
 from echosynth.diffusion.plan import make_plan
 from echosynth.diffusion.sample import Sampling
-from echosynth.images.grid import grid
-from echosynth.images.store import read_images
+from echosynth.images.preview import first_images
 from echosynth.stages import stage
 from echosynth.track.runs import child_run
 from echosynth.views import VIEWS
-
-SHOWN = 128
 
 
 @stage(several_processes=True)
@@ -31,8 +28,7 @@ def main(params: Params, size: str) -> None:
         speed = generate(job, out, name, f"sampling {size}", team)
         views = {f"images_{view}": float(sum(row.values())) for view, row in plan.counts().items()}
         run.metrics({"images_per_second": speed, "images": len(plan), **views})
-        shown = read_images(out, [f"{name}-{number:06d}" for number in range(min(len(plan), SHOWN))])
-        run.picture(grid(shown, 4 * len(VIEWS)), "samples.png")
+        run.picture(first_images(out / "images.zip"), "samples.png")
         run.artifact(out / "metrics.json")
 
 

@@ -1,13 +1,12 @@
 """What the stages of a result wrote, from the DVC cache: its child runs, as the stages log them while they run.
 
 What is in no file does not come back: clock times, what only the machine knows (images a second, system metrics), the
-learning rate of classifiers, the curve of the echo network, and the predictions of the final model, so its
-precision-recall curves neither.
+learning rate of classifiers, and the curve of the echo network.
 """
 
 import csv
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import product
@@ -15,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from echosynth import paths
+from echosynth.images.preview import first_images
 from echosynth.measure.privacy import COLUMNS
 from echosynth.measure.scores import headline
 from echosynth.track import artifacts, history
 from echosynth.track.cache import Cache, Folder, NotCachedError
 from echosynth.track.history import Content
+from echosynth.track.plots import precision_recall_png
 from echosynth.track.runs import Context
 from echosynth.views import VIEW_INDEX, VIEWS
 
@@ -146,7 +146,7 @@ def _echo(output: Output) -> list[Child]:
 
 def _diffusion(output: Output) -> list[Child]:
     """As `echosynth.stages.diffusion` logs it."""
-    from echosynth.diffusion.fit import numbers
+    from echosynth.diffusion.fit import AUTOENCODER_CURVE, numbers
 
     folder, size = output.folder, output.name
     frechet = [
@@ -154,8 +154,9 @@ def _diffusion(output: Output) -> list[Child]:
         for row in folder.table("snapshots.csv")
         if row["frechet"]
     ]
+    autoencoder = _curve(folder.table(AUTOENCODER_CURVE)) if AUTOENCODER_CURVE in folder.hashes else []
     files = {name: folder.file(name) for name in folder.hashes if name.endswith(".png") or name == "curve.csv"}
-    points = _ended([*_curve(folder.table("curve.csv")), *frechet], numbers(folder.json("metrics.json")))
+    points = _ended([*autoencoder, *_curve(folder.table("curve.csv")), *frechet], numbers(folder.json("metrics.json")))
     facts = {"diffusion": output.params["diffusion"], "subset": size}
     data = output.data(
         (f"subset-{size}", paths.subset_file(size), "training"), ("validation", paths.ASSIGNMENT, "validation")
@@ -171,7 +172,7 @@ def _sample(output: Output) -> list[Child]:
 
     def write(out: Path) -> None:
         artifacts.copy({"metrics.json": file}, out)
-        (out / "samples.png").write_bytes(artifacts.first_images(archive))
+        (out / "samples.png").write_bytes(first_images(archive))
 
     points = _ended([], {"images": metrics["images"], **counts})
     facts = {"sample": output.params["sample"], "subset": size}
@@ -195,8 +196,7 @@ def _seed(output: Output, seed: str) -> Child:
 
     def write(out: Path) -> None:
         artifacts.scored({"confusion.png": (scores, title)}, scores, out)
-        if predictions := _predictions(output, f"{seed}/validation.csv"):
-            artifacts.precision_recall(*predictions, title, out / "precision_recall.png")
+        _curves(output, f"{seed}/validation.csv", _trained_on(output), title, out / "precision_recall.png")
 
     final = headline(scores, "validation") | {"images": facts["images"]}
     inputs: list[tuple[str, Path, Context]] = [
@@ -230,27 +230,26 @@ def _fidelity(output: Output) -> list[Child]:
 
 
 def _final(output: Output) -> list[Child]:
-    """As `echosynth.stages.final` logs it, but for the precision-recall curves, as no file holds the predictions."""
+    """As `echosynth.stages.final` logs it."""
     result = output.folder.json("metrics.json")
     best = result["best"]
     cell = paths.cell_folder(best["arm"], best["subset"], best["architecture"]).name
     name = f"{cell}, seed {best['seed']}"
-    splits = {split: result[split] for split in ("test", "shift") if result[split]}
-    figures = {f"confusion_{split}.png": (scores, f"{split}, {name}") for split, scores in splits.items()}
-    final = {key: value for split, scores in splits.items() for key, value in headline(scores, split).items()}
-    shift: list[tuple[str, Path, Context]] = [
-        (f"shift-{source}", paths.SHIFT / source, "test") for source in _list(output.params, "data", "shift_sources")
-    ]
-    return [
-        Child(
-            "final model",
-            "final",
-            {"final": best["arm"], "trained": name},
-            _ended([], final),
-            partial(artifacts.scored, figures, result),
-            datasets=output.data(("test", paths.ASSIGNMENT, "test"), *shift),
-        )
-    ]
+    titles = {split: f"{split}, {name}" for split in ("test", "shift") if result[split]}
+    final = {key: value for split in titles for key, value in headline(result[split], split).items()}
+    shift = {source: paths.SHIFT / source for source in _list(output.params, "data", "shift_sources")}
+    sets = {"test": _trained_on(output), "shift": list(shift.values())}
+
+    def write(out: Path) -> None:
+        matrices = {f"confusion_{split}.png": (result[split], title) for split, title in titles.items()}
+        artifacts.scored(matrices, result, out)
+        for split, title in titles.items():
+            _curves(output, f"{split}.csv", sets[split], title, out / f"precision_recall_{split}.png")
+
+    inputs: list[tuple[str, Path, Context]] = [("test", paths.ASSIGNMENT, "test")]
+    inputs += [(f"shift-{source}", folder, "test") for source, folder in shift.items()]
+    facts = {"final": best["arm"], "trained": name}
+    return [Child("final model", "final", facts, _ended([], final), write, datasets=output.data(*inputs))]
 
 
 MAKERS: dict[Path, Callable[[Output], list[Child]]] = {
@@ -279,19 +278,24 @@ def _ended(curve: list[Point], numbers: Mapping[str, float]) -> list[Point]:
     return [*curve, *((name, float(value), last) for name, value in numbers.items() if name not in there)]
 
 
-def _predictions(output: Output, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | None:
-    """Probabilities (N, 4) of a table of predictions and the labels (N,) that go with them; None where the cache lacks
-    the table or the image sets that hold the labels."""
+def _trained_on(output: Output) -> list[Path]:
+    """The image sets that were split into training, validation and test."""
+    return [paths.SOURCES / source for source in _list(output.params, "data", "train_sources")]
+
+
+def _curves(output: Output, name: str, sets: Iterable[Path], title: str, picture: Path) -> None:
+    """Draw the precision-recall curves of a table of predictions about images of these sets; no picture where the cache
+    lacks the table, as earlier results did, or a set."""
     try:
         table = output.folder.table(name)
         views: dict[str, str] = {}
-        for source in _list(output.params, "data", "train_sources"):
-            manifest = output.cache.folder(output.hashes[(paths.SOURCES / source).as_posix()]).file("manifest.csv")
-            views |= _views(manifest)
-        labels = [VIEW_INDEX[views[row["id"]]] for row in table]
+        for folder in sets:
+            views |= _views(output.cache.folder(output.hashes[folder.as_posix()]).file("manifest.csv"))
+        labels = np.array([VIEW_INDEX[views[row["id"]]] for row in table], np.int64)
     except (KeyError, NotCachedError):
-        return None
-    return np.array([[float(row[view]) for view in VIEWS] for row in table]), np.array(labels, np.int64)
+        return
+    probabilities = np.array([[float(row[view]) for view in VIEWS] for row in table])
+    picture.write_bytes(precision_recall_png(probabilities, labels, title))
 
 
 @lru_cache(maxsize=16)

@@ -16,7 +16,7 @@ from echosynth.files import file_hash, read_json
 from echosynth.measure.scores import headline
 from echosynth.track import store
 from echosynth.track.packaging import FILES, log_classifier, predicted, silent
-from echosynth.track.plots import confusion_figure
+from echosynth.track.plots import confusion_png
 from echosynth.track.registry import CARD_SHA, NAME, SHA, fetch
 from echosynth.track.runs import child_run
 from echosynth.views import VIEWS
@@ -99,7 +99,7 @@ def register(
                 for path in (model_folder / FILES[1], *artifacts):
                     run.artifact(path)
                 for split, evaluation in (evaluations or {}).items():
-                    run.figure(confusion_figure(evaluation, split), f"confusion_{split}.png")
+                    run.picture(confusion_png(evaluation, split), f"confusion_{split}.png")
                 version = _new_version(log_classifier(run.id, model_folder, example), name, tags)
                 try:
                     _check(version, example, expected)

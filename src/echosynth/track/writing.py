@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from echosynth.errors import EchosynthError
@@ -15,9 +16,6 @@ from echosynth.track.store import Store
 from echosynth.track.system import SystemMetrics, wanted
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 Context = Literal["training", "validation", "test", "evaluation"]
@@ -76,13 +74,15 @@ class Run:
         else:
             self._write(lambda: self._client.log_artifact(self.id, str(path), folder or None))
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Log a Matplotlib figure as `name`, whose ending (such as .png) says the format."""
-        self._write(lambda: self._client.log_figure(self.id, figure, name))
+    def picture(self, coded: bytes, name: str) -> None:
+        """Log a coded picture as `name`, whose ending (such as .png) says the format."""
 
-    def picture(self, image: "npt.NDArray[np.uint8]", name: str) -> None:
-        """Log an image array, grey (H, W) or RGB (H, W, 3), as the PNG file `name`."""
-        self._write(lambda: self._client.log_image(self.id, image, name))
+        def write() -> None:
+            with TemporaryDirectory(prefix="echosynth-") as folder:
+                (Path(folder) / name).write_bytes(coded)
+                self._client.log_artifact(self.id, str(Path(folder) / name))
+
+        self._write(write)
 
     def dict(self, content: Mapping[str, Any], name: str) -> None:
         """Log a mapping as `name`, which ends in .json or .yaml."""

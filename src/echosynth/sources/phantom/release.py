@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from echosynth import paths
 from echosynth.errors import EchosynthError
 from echosynth.files import atomic_file, atomic_folder
 from echosynth.sections import PhantomParams
@@ -15,7 +16,6 @@ from echosynth.sources.phantom.lvh import write_lvh
 from echosynth.sources.phantom.tmed2 import write_tmed2
 from echosynth.sources.phantom.unity import write_unity
 
-TRUTH = "phantom-truth.csv"
 TRUTH_COLUMNS: Final = ("source", "file", "view", "kind", "patient")
 WRITERS: Final[dict[str, Callable[[PhantomParams, Path, int], list[dict[str, Any]]]]] = {
     "echonet-dynamic": write_dynamic,
@@ -59,5 +59,5 @@ def write_all(params: PhantomParams, root: Path | str, workers: int = 0) -> None
     """
     with atomic_folder(root) as part:
         rows = [row for source in WRITERS for row in write_release(params, source, part, workers)]
-        with atomic_file(part / TRUTH) as target:
+        with atomic_file(part / paths.TRUTH) as target:
             pd.DataFrame(rows, columns=list(TRUTH_COLUMNS)).to_csv(target, index=False, lineterminator="\n")

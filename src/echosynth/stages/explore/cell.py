@@ -10,6 +10,7 @@ from echosynth.config import Params
 from echosynth.device import pick_device
 from echosynth.diffusion.model import load, read_card
 from echosynth.images.grid import grid
+from echosynth.images.store import encode
 from echosynth.stages import stage
 from echosynth.stages.explore.cells import table_cell
 from echosynth.stages.explore.sets import mixture, numbers, sampled, table_sampling, yardstick
@@ -34,7 +35,7 @@ def main(params: Params, name: str) -> None:
         for distances in found:
             run.metrics(numbers(distances), distances["count"])
         run.metrics({"sampled_images_per_second": speed})
-        run.picture(grid(images[:SHOWN], 8), "samples.png")
+        run.picture(encode(grid(images[:SHOWN], 8)), "samples.png")
         last = max((trained / "snapshots").glob("step-*.png"))
         shutil.copyfile(last, folder / "grid.png")
         return {"views": [VIEWS[view] for view in cell.views], "distances": found}

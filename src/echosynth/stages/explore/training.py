@@ -7,7 +7,7 @@ from typing import Any
 
 from echosynth import paths
 from echosynth.config import Params
-from echosynth.diffusion.fit import fit, job, numbers, write
+from echosynth.diffusion.fit import autoencoder_numbers, fit, job, numbers, write
 from echosynth.diffusion.train import Watchers
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import read_split
@@ -25,6 +25,7 @@ def _watchers(run: Run) -> Watchers:
     return Watchers(
         on_point=lambda point: run.metrics({k: v for k, v in point.items() if k != "step"}, int(point["step"])),
         on_snapshot=lambda taken, grid: run.artifact(grid, "snapshots"),
+        on_autoencoder=lambda point: run.metrics(autoencoder_numbers(point), int(point["step"])),
     )
 
 

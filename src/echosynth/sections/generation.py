@@ -1,139 +1,13 @@
-"""The sections of `params.yaml`: one frozen model each, with the ranges of their values.
+"""Sections on synthetic images: the generative model, the sets that it makes, the explorations."""
 
-Unknown keys, wrong types and values out of range are refused; `echosynth.config` reads the file and says so.
-"""
-
-import re
-from functools import cache
-from pathlib import Path
-from pkgutil import iter_modules
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from echosynth import paths
+from echosynth.sections.base import Positive, Section, Seed, SubsetSize, known_source
 
-RealArm = Literal["real", "upsampled"]
-SyntheticArm = Literal["synthetic", "mixed"]
-ArmName = RealArm | SyntheticArm
-Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
-SubsetSize = Annotated[int, Field(ge=8)] | Literal["all"]
-Resampling = Literal["area-cubic", "cubic"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-OWN_NAME = r"own-[a-z0-9][a-z0-9-]*"  # a team's own sources beside "own"
-
-
-@cache
-def source_names() -> tuple[str, ...]:
-    """Names of all sources that can be read: the modules of `echosynth.sources.releases`, none of which is imported."""
-    folder = Path(__file__).parent / "sources" / "releases"
-    return tuple(sorted(module.name.replace("_", "-") for module in iter_modules([str(folder)])))
-
-
-def _known_source(name: str) -> str:
-    if name not in source_names() and not re.fullmatch(OWN_NAME, name):
-        raise ValueError(f"{name!r} is no source; known are {', '.join(source_names())} and own-<name>")
-    return name
-
-
-SourceName = Annotated[str, AfterValidator(_known_source)]
-
-
-# Smallest side in pixels that an architecture can halve as often as it does.
-SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
-
-
-class Section(BaseModel):
-    """A part of params.yaml: no unknown keys, no silent conversion of types, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataParams(Section):
-    """Where the releases are and which of them are used for what."""
-
-    root: str
-    train_sources: list[SourceName] = Field(min_length=1)
-    shift_sources: list[SourceName]
-    max_bad_share: float = Field(ge=0, le=1)
-    salt_file: str
-
-    @model_validator(mode="after")
-    def _secret_salt(self) -> "DataParams":
-        if Path(self.salt_file).name == "salt.demo" and not paths.simulated(self.root):
-            raise ValueError(
-                f"data.salt_file = {self.salt_file} is public and serves the phantoms alone: for {self.root} name a "
-                "file with a long random text of your own, such as data/salt"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _no_source_twice(self) -> "DataParams":
-        names = [*self.train_sources, *self.shift_sources]
-        if len(set(names)) < len(names):
-            raise ValueError("a source may be named once only, in data.train_sources or in data.shift_sources")
-        return self
-
-
-class PhantomParams(Section):
-    """The embedded demo data."""
-
-    seed: Seed
-    one_in: float = Field(ge=1)
-    unusable_share: float = Field(ge=0, le=0.5)
-    tinted_share: float = Field(ge=0, le=0.5)
-    difficulty: float = Field(ge=0, le=2)
-
-
-class ReviewParams(Section):
-    """Which recordings are no plain 2-D picture: the video validation."""
-
-    method: Literal["ks", "grey", "none"]
-    alpha: Fraction
-    undecided: Literal["keep", "drop", "stop", "proposal"]
-    grey_difference: int = Field(ge=0, le=255)
-    grey_share: float = Field(ge=0, le=1)
-    coloured_share: Fraction
-
-
-class IngestParams(Section):
-    """From files to small grey pictures."""
-
-    size: int = Field(ge=8, le=1024, multiple_of=8)
-    resampling: Resampling
-    seed: Seed
-    frames: Literal["random", "spaced", "dissimilar", "marked"]
-    frames_per_cine: Positive
-    max_per_patient_view: Positive
-    backend: Literal["processes", "dask"]
-    dask_scheduler: str
-    workers: int = Field(ge=0)
-
-
-class SplitParams(Section):
-    """Training, validation and test set, and the nested subsets of the training set."""
-
-    seed: Seed
-    official: Literal["auto", "always", "never"]
-    validation: Fraction
-    test: Fraction
-    near_duplicate: float = Field(gt=0, le=1)
-    subsets: list[SubsetSize] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _room_for_training(self) -> "SplitParams":
-        if self.validation + self.test >= 1:
-            raise ValueError("split.validation + split.test must leave something to train on: below 1")
-        if len(set(self.subsets)) < len(self.subsets):
-            raise ValueError("split.subsets names a size twice")
-        return self
 
 
 class AutoencoderParams(Section):
@@ -244,7 +118,7 @@ class SampleParams(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> "SampleParams":
         if self.sources not in ("real", "balanced", "none"):
-            _known_source(self.sources)
+            known_source(self.sources)
         if self.eta and self.solver != "ddim":
             raise ValueError(f"sample.eta = {self.eta} has a meaning for sample.solver = ddim only: set it to 0")
         if self.autoguidance and self.guidance == 1:
@@ -254,78 +128,6 @@ class SampleParams(Section):
         if self.guidance_interval[0] > self.guidance_interval[1]:
             raise ValueError(f"sample.guidance_interval = {self.guidance_interval} must rise, such as [0.2, 0.8]")
         return self
-
-
-class TrainingParams(Section):
-    """How a classifier is trained."""
-
-    budget: Literal["steps", "epochs"]
-    steps: Positive
-    epochs: Positive
-    batch_size: Positive
-    learning_rate: float = Field(gt=0, le=10)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    decay_every: Fraction
-    decay_factor: float = Field(gt=0, le=1)
-    augment: float = Field(ge=0, le=1)
-    precision: Literal["auto", "fp32", "bf16"]
-
-
-class ClassifierParams(TrainingParams):
-    """The view classifiers and the sets that they are trained on."""
-
-    real_arms: list[RealArm] = Field(min_length=1)
-    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
-    architectures: list[Architecture] = Field(min_length=1)
-    seeds: list[Seed] = Field(min_length=1)
-    evaluations: Positive
-    bootstrap: int = Field(ge=0)
-    bootstrap_seed: Seed
-
-
-class FidelityParams(Section):
-    """Frechet distances, and the network whose features they are measured on."""
-
-    seed: Seed
-    count: int = Field(ge=2)
-    architecture: Architecture
-    training: TrainingParams
-    inception_weights: str
-    floor_repeats: Positive
-    privacy_quantile: Fraction
-
-
-class RecallFloors(Section):
-    """The smallest recall of each view."""
-
-    A2C: Share
-    A4C: Share
-    PLAX: Share
-    PSAX: Share
-
-
-class RegressionMargins(Section):
-    """How much worse than the champion a version may be."""
-
-    macro_auprc: Share
-    macro_f1: Share
-
-
-class PromotionParams(Section):
-    """The gates that a version passes before it becomes the champion."""
-
-    min_macro_f1: Share
-    min_recall: RecallFloors
-    max_regression: RegressionMargins
-    alpha: float = Field(gt=0, le=0.5)
-    bootstrap: int = Field(ge=100)
-    bootstrap_seed: Seed
-    max_calibration_error: Share
-    calibration_bins: int = Field(ge=2)
-    require_privacy_audit: bool
-    max_near_copies: Share
-    allow_other_size: bool
 
 
 class ExploreParams(Section):
