@@ -43,9 +43,9 @@ def test_a_dry_run_lists_the_experiments_and_runs_none(
 def test_the_ranking_goes_to_stdout_and_failures_to_stderr_with_status_1(
     grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def execute(experiments: Sequence[queue.Experiment], count: int, *, score: str) -> dict[str, list[str]]:
+    def execute(experiments: Sequence[queue.Experiment], count: int, *, score: str) -> dict[str, sweep.Failure]:
         assert (count, score) == (2, "best.validation_macro_auprc")
-        return {experiments[0].name: ["error: the loss is nan"]}
+        return {experiments[0].name: sweep.Failure("failed twice", ["error: the loss is nan"])}
 
     monkeypatch.setattr("echosynth.experiments.sweep.execute", execute)
     monkeypatch.setattr(queue, "scores", lambda name: {"best.validation_macro_auprc": 0.75})
@@ -53,7 +53,21 @@ def test_the_ranking_goes_to_stdout_and_failures_to_stderr_with_status_1(
     out, err = capsys.readouterr()
     assert "0.7500" in out and "steps-20" in out and "steps-10" not in out
     assert "dvc exp apply steps-20" in out
-    assert "steps-10" in err and "    error: the loss is nan" in err and "error: 1 experiments failed" in err
+    assert re.search(r"^steps-10-\w{8} failed twice:\n    error: the loss is nan\n", err, re.MULTILINE)
+    assert "error: 1 experiment without a result" in err
+
+
+def test_what_never_began_is_not_said_to_have_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    show_failed({"a": sweep.Failure("has no result: its worker was killed", []), "b": sweep.Failure("failed", ["nan"])})
+    said = capsys.readouterr().err
+    assert said.splitlines()[1:] == [
+        "a has no result: its worker was killed",
+        "",
+        "b failed:",
+        "    nan",
+        "",
+        "error: 2 experiments without a result; call again to try again",
+    ]
 
 
 @pytest.mark.parametrize(

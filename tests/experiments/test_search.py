@@ -10,7 +10,7 @@ import pytest
 from echosynth.errors import EchosynthError
 from echosynth.experiments import search as module
 from echosynth.experiments.search import Space, read_space, search
-from echosynth.experiments.sweep import execute
+from echosynth.experiments.sweep import Failure, execute
 
 pytest.importorskip("optuna", reason="needs requirements-extra.txt")
 
@@ -61,9 +61,14 @@ def test_called_again_it_goes_on_to_the_same_trials(
     assert search(space, 14) == at_once
 
 
-def test_a_failed_trial_is_recorded_and_the_search_goes_on(space: Space, fake: Any) -> None:
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(
+    space: Space, fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     fake.outcomes = _Always("failed")
-    assert [row.scores for row in search(space, 2)] == [{}, {}]
+    rows = search(space, 2)
+    assert [row.scores for row in rows] == [{}, {}]
+    why = f"{rows[0].name} failed twice (`dvc queue logs {rows[0].name}` shows all): error: the loss is nan\n"
+    assert f"trial 0 failed: {why}" in capsys.readouterr().err
     fake.outcomes = {}
     assert [bool(row.scores) for row in search(space, 4)] == [False, False, True, True]
 
@@ -85,7 +90,7 @@ def test_a_result_without_the_score_is_a_failed_trial(
 
 
 def test_a_killed_trial_is_taken_up(space: Space, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(*_: object) -> dict[str, list[str]]:
+    def killed(*_: object) -> dict[str, Failure]:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -112,7 +117,7 @@ def test_with_another_state_of_the_code_it_starts_anew_and_says_so(
 def test_a_change_of_the_code_meanwhile_ends_it_and_mixes_no_scores(
     space: Space, fake: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def edited(*words: Any) -> dict[str, list[str]]:
+    def edited(*words: Any) -> dict[str, Failure]:
         fake.origin = "there"
         return execute(*words)
 
@@ -151,7 +156,7 @@ def test_spaces_never_meet(space: Space, base: dict[str, Any], write: Write) -> 
 
 
 def test_two_at_once_do_not_take_each_other_s_trials(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    def inside(*_: object) -> dict[str, list[str]]:
+    def inside(*_: object) -> dict[str, Failure]:
         search(space, 1)
         return {}
 

@@ -1,5 +1,7 @@
 """How a sweep watches over the queue; with DVC itself in tests/stages/test_sweep.py."""
 
+import io
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
@@ -9,12 +11,15 @@ import pytest
 from echosynth.errors import EchosynthError
 from echosynth.experiments import queue, rows, sweep, workers
 from echosynth.experiments.queue import Experiment
-from echosynth.experiments.sweep import execute
+from echosynth.experiments.sweep import Failure, execute
 from echosynth.track import closing
 
 
 def plan(*names: str) -> list[Experiment]:
     return [Experiment(name, (f"sample.seed={number}",), (), "here", "") for number, name in enumerate(names)]
+
+
+TWICE = Failure("failed twice (`dvc queue logs b` shows all)", ["error: the loss is nan"])
 
 
 def test_each_runs_once_and_no_more_at_a_time_than_asked(fake: Any) -> None:
@@ -54,13 +59,28 @@ def test_a_failure_is_tried_once_more(fake: Any, capsys: pytest.CaptureFixture[s
 
 def test_what_fails_twice_is_returned_with_its_log_and_the_others_stay(fake: Any) -> None:
     fake.outcomes = {"b": ["failed"]}
-    assert execute(plan("a", "b", "c"), 2) == {"b": ["error: the loss is nan"]}
+    assert execute(plan("a", "b", "c"), 2) == {"b": TWICE}
     assert fake.put_names.count("b") == 2
     assert set(fake.results) == {"a", "c"}
 
 
-def test_a_retry_that_is_refused_leaves_the_others_alone(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake.outcomes = {"a": ["failed"]}
+@pytest.mark.parametrize(
+    ("outcome", "what", "log"),
+    [
+        ("failed", "it failed", ["error: the loss is nan"]),
+        ("orphan", "its worker was killed (see ", []),
+        ("unborn", "DVC failed before the first stage (see ", []),
+    ],
+)
+def test_a_retry_that_is_refused_leaves_the_others_alone(
+    fake: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcome: str,
+    what: str,
+    log: list[str],
+) -> None:
+    fake.outcomes = {"a": [outcome]}
     put = queue.put
 
     def only_once(experiment: Experiment) -> None:
@@ -69,8 +89,13 @@ def test_a_retry_that_is_refused_leaves_the_others_alone(fake: Any, monkeypatch:
         put(experiment)
 
     monkeypatch.setattr(queue, "put", only_once)
-    assert execute(plan("a", "b"), 1) == {"a": ["error: the loss is nan", "code changed since a was planned"]}
+    failed = execute(plan("a", "b"), 1)
+    assert failed.keys() == {"a"} and failed["a"].log == log
+    assert failed["a"].why.startswith(f"has no result: {what}")
+    assert failed["a"].why.endswith(", and it could not be queued again: code changed since a was planned")
     assert set(fake.results) == {"b"}
+    said = capsys.readouterr().err
+    assert "tried once more" not in said and "begins again" not in said
 
 
 def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(
@@ -83,8 +108,11 @@ def test_workers_that_meet_in_a_lock_of_git_do_not_count_as_a_failure(
     assert "failed and is tried once more" not in said
     fake.outcomes = {"b": ["unborn"]}
     failed = execute(plan("b"), 1)
-    assert "before the first stage" in failed["b"][0]
+    assert failed["b"].why.startswith("has no result after 5 attempts; at the last one DVC failed before the first")
     assert fake.put_names.count("b") == 5
+    fake.outcomes = {"c": [*["unborn"] * 4, "failed"]}
+    why = "has no result after 5 attempts; at the last one it failed"
+    assert execute(plan("c"), 1) == {"c": Failure(why, ["error: the loss is nan"])}
 
 
 def test_an_experiment_whose_worker_was_killed_is_begun_again_which_is_no_failure_of_its_own(
@@ -99,9 +127,9 @@ def test_an_experiment_whose_worker_was_killed_is_begun_again_which_is_no_failur
 def test_a_failure_that_only_seems_a_killed_worker_is_one_of_its_own(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake.outcomes = {"a": ["seeming"]}
-    assert execute(plan("a"), 1) == {"a": ["error: the loss is nan"]}
-    assert fake.put_names == ["a", "a"]
+    fake.outcomes = {"b": ["seeming"]}
+    assert execute(plan("b"), 1) == {"b": TWICE}
+    assert fake.put_names == ["b", "b"]
     assert "killed" not in capsys.readouterr().err
 
 
@@ -137,6 +165,35 @@ def test_a_store_that_does_not_answer_ends_no_sweep(
     assert execute(plan("a", "b"), 1) == {}
     assert set(fake.results) == {"a", "b"}
     assert "the server does not answer" in capsys.readouterr().err
+
+
+def test_a_log_names_what_begins_once_for_each_attempt(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.waiting, fake.outcomes = ["old"], {"b": ["failed", "done"]}
+    assert execute(plan("a", "b", "c"), 1) == {}
+    said = [line for line in capsys.readouterr().err.splitlines() if "runs now" in line]
+    assert said == [
+        "old runs now, 3 waiting",
+        "a runs now, 2 waiting",
+        "b runs now, 1 waiting",
+        "c runs now, 0 waiting",
+        "b runs now, 0 waiting",
+    ]
+
+
+def test_a_terminal_gets_a_line_below_the_bar_that_fits(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [f"learning_rate-0.0{number}_augment-0_seeds-0_subsets-all-0000000{number}" for number in range(3)]
+    assert execute(plan(*names), 2) == {}
+    shown = re.findall(r"\d waiting, running now: [^\r\n\x1b]*", screen.getvalue())
+    assert max(map(len, shown)) < 80
+    assert "1 waiting, running now: learning_rate-0.…00000000, learning_rate-0.…00000001" in "\n".join(shown)
+    assert "runs now" not in screen.getvalue()
 
 
 def test_what_another_call_left_in_the_queue_is_named(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:

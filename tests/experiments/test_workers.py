@@ -1,6 +1,7 @@
 """Who is at work on what: from the process table, with processes that only look like DVC's."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,6 +123,53 @@ def test_a_worker_that_never_goes_is_asked_to_go_when_nothing_is_left(
     for _ in range(4):
         team.keep(0)
     assert busy.poll() is None and psutil.Process(busy.pid).children()
+
+
+def test_a_worker_that_somebody_else_started_is_asked_to_go_and_named_when_it_stays(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "IDLE_LOOKS", 2)
+    goes = experiment(begin, "dvc-exp-1@localhost")
+    stays = begin(
+        f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY}", "exp", "queue-worker", "two"
+    )
+    team = workers.Workers(1, 0)
+    for _ in range(2):
+        team.keep(0)
+    assert goes.wait(600) == -signal.SIGTERM
+    assert not capsys.readouterr().err
+    for _ in range(6):
+        team.keep(0)
+    assert stays.poll() is None
+    assert re.findall("queue worker .* `kill -9 (.*)` ends it", capsys.readouterr().err) == [str(stays.pid)]
+
+
+@pytest.mark.parametrize("words", [("aaaa",), ()])
+def test_at_the_end_it_says_which_worker_is_waited_for(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    class Deaf:
+        """A worker that goes only after some looks."""
+
+        def __init__(self, process: subprocess.Popen[str]) -> None:
+            self.pid, self.looks = process.pid, 0
+
+        def terminate(self) -> None: ...
+
+        def wait(self, seconds: float) -> None:
+            self.looks += 1
+            if self.looks < 6:
+                raise subprocess.TimeoutExpired("worker", seconds)
+
+    monkeypatch.setattr(workers, "IDLE_LOOKS", 2)
+    process = experiment(begin, "one", *words)
+    with workers.Workers(1, 0, _processes={0: Deaf(process)}):  # type: ignore[dict-item]
+        pass
+    said = capsys.readouterr().err
+    if words:
+        assert said == f"waiting for an experiment of another call, which queue worker {process.pid} runs\n"
+    else:
+        assert said.count(f"`kill -9 {process.pid}` ends it") == 1
 
 
 def test_a_worker_that_never_goes_and_outlives_its_sweep_is_asked_to_go_by_the_next(

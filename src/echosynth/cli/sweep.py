@@ -14,6 +14,7 @@ from echosynth.errors import EchosynthError
 if TYPE_CHECKING:
     from echosynth.experiments.grid import Goal
     from echosynth.experiments.ranking import Row
+    from echosynth.experiments.sweep import Failure
 
 MANY = 500
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     finished = queue.finished()
     there = sum(planned.name in finished for planned in values)
-    print(f"{arguments.grid}: {len(values)} experiments, {there} of them with a result", file=sys.stderr, flush=True)
+    print(f"{arguments.grid}: {_experiments(len(values))}, {there} of them with a result", file=sys.stderr, flush=True)
     if len(values) > MANY:
         print(
             f"this is more than {MANY} times the pipeline; Ctrl-C stops it, what is done stays, and called again it "
@@ -98,11 +99,15 @@ def show(rows: "Sequence[Row]", goal: "Goal") -> None:
         print(f"No experiment has {goal.score}, so there is no order", file=sys.stderr)
 
 
-def show_failed(failed: Mapping[str, Sequence[str]]) -> None:
-    """Say on stderr what failed, with the last lines of each log."""
-    for name, lines in failed.items():
-        print(f"\n{name} failed twice (`dvc queue logs {name}` shows all):", file=sys.stderr)
-        for line in lines:
+def show_failed(failed: "Mapping[str, Failure]") -> None:
+    """Say on stderr what has no result and why, with the last lines of each log."""
+    for name, failure in failed.items():
+        print(f"\n{name} {failure.why}{':' if failure.log else ''}", file=sys.stderr)
+        for line in failure.log:
             print(f"    {line}", file=sys.stderr)
     if failed:
-        print(f"\nerror: {len(failed)} experiments failed; call again to try them once more", file=sys.stderr)
+        print(f"\nerror: {_experiments(len(failed))} without a result; call again to try again", file=sys.stderr)
+
+
+def _experiments(number: int) -> str:
+    return f"{number} experiment{'' if number == 1 else 's'}"

@@ -78,7 +78,8 @@ def read_goal(path: Path, own: Sequence[str] = ()) -> tuple[Goal, dict[str, Any]
     if not isinstance(content, dict) or not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise EchosynthError(f"{path}: it has to hold `parameters:` with at least one parameter and its values")
     if unknown := [key for key in content if key not in keys]:
-        raise EchosynthError(f"{path}: {unknown[0]} is not known; allowed here: {', '.join(keys)}")
+        search = "; a seed is for `echosynth search`" if unknown[0] == "seed" else ""
+        raise EchosynthError(f"{path}: {unknown[0]} is not known; allowed here: {', '.join(keys)}{search}")
     if twice := _repeated(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)):
         raise EchosynthError(f"{path}: {twice} stands there twice; put all its values into one list")
     direction = content.get("direction", "maximize")
@@ -110,7 +111,8 @@ def read_grid(path: Path, base: Mapping[str, Any]) -> Grid:
     for key, values in content["parameters"].items():
         old = known(base, key, path)
         if not isinstance(values, list) or not values:
-            raise EchosynthError(f"{path}: {key} needs a list of one or more values, such as [{short(old)}]")
+            ranges = "; ranges are for `echosynth search`" if isinstance(values, dict) else ""
+            raise EchosynthError(f"{path}: {key} needs a list of one or more values, such as [{short(old)}]{ranges}")
         parameters[key] = [like(old, value) for value in values]
         seen: list[Any] = []
         for value in parameters[key]:

@@ -50,7 +50,7 @@ def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
     while len(scores) > 1 and shortest + _width([*values, *scores]) > width:
         scores.pop()
     room = width - _width([*values, *scores]) - len(GAP)
-    names = ("experiment", [_cut(row.name, max(SHORTEST_NAME, room)) for row in rows])
+    names = ("experiment", [cut(row.name, max(SHORTEST_NAME, room)) for row in rows])
     columns = [_aligned(names, left=True)] + [_aligned(column) for column in [*values, *scores]]
     return "\n".join(GAP.join(cells).rstrip() for cells in zip(*columns, strict=True))
 
@@ -80,7 +80,7 @@ def _labels(keys: Sequence[str]) -> dict[str, str]:
     return {key: part if last.count(part) == 1 else key for key, part in zip(keys, last, strict=True)}
 
 
-def _cut(name: str, longest: int) -> str:
+def cut(name: str, longest: int) -> str:
     """A name with its middle left out where it is too long: its last eight digits tell it from others."""
     if len(name) <= longest:
         return name

@@ -132,8 +132,8 @@ def _result(space: Space, trial: "FrozenTrial", origin: str) -> tuple[float, str
         return math.nan, str(error)
     planned = experiment(space.base, values, space.goal, origin)
     failed = execute([planned], 1, f"trial {trial.number}")
-    if planned.name in failed:
-        return math.nan, f"{failed[planned.name][-1]} (`dvc queue logs {planned.name}` shows all)"
+    if failure := failed.get(planned.name):
+        return math.nan, ": ".join([f"{planned.name} {failure.why}", *failure.log[-1:]])
     score = queue.scores(planned.name).get(space.goal.score, math.nan)
     return score, f"{planned.name} has no {space.goal.score} in {queue.METRICS}" if math.isnan(score) else ""
 

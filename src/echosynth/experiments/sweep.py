@@ -1,9 +1,9 @@
-"""Run many experiments through DVC's queue until each has a result, or failed twice."""
+"""Run many experiments through DVC's queue until each has a result, or is given up."""
 
-import sys
+import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
@@ -11,7 +11,8 @@ from tqdm import tqdm
 from echosynth.errors import EchosynthError
 from echosynth.experiments import queue, rows, workers
 from echosynth.experiments.queue import Experiment, State
-from echosynth.experiments.workers import Workers
+from echosynth.experiments.ranking import SHORTEST_NAME, cut
+from echosynth.experiments.workers import Workers, say
 from echosynth.progress import progress
 from echosynth.track import closing
 
@@ -21,9 +22,20 @@ POLL_SECONDS = 2.0
 DEATHS = 5  # of workers in a row without a result, before it is given up
 
 
-def execute(
-    experiments: Sequence[Experiment], count: int, what: str = "sweep", score: str = ""
-) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class Failure:
+    """Why an experiment has no result.
+
+    Attributes:
+        why: what happened, in words that follow its name.
+        log: last lines that its last attempt printed; none when DVC failed before its first stage, or was killed.
+    """
+
+    why: str
+    log: Sequence[str]
+
+
+def execute(experiments: Sequence[Experiment], count: int, what: str = "sweep", score: str = "") -> dict[str, Failure]:
     """Run what has no result yet, `count` at a time, showing progress on stderr.
 
     What an earlier call queued is run too, what it left half-done is begun again (trainings go on where they were), and
@@ -36,12 +48,12 @@ def execute(
         score: the number that they are run for; the first one that has a result without it is named at once.
 
     Returns:
-        Name -> last lines of the log, of those that failed twice.
+        Name -> what happened, of those without a result.
 
     Raises:
         EchosynthError: DVC refuses to queue one, or its workers die again and again.
     """
-    failed: dict[str, list[str]] = {}
+    failed: dict[str, Failure] = {}
     done = queue.finished()
     open_ = {experiment.name: experiment for experiment in experiments if experiment.name not in done}
     if not open_:
@@ -56,7 +68,7 @@ def execute(
                 total, before = len(experiments), len(experiments) - len(open_)
                 for name in progress(events, total, what, unit="experiments", start=before):
                     if score and name not in failed and score not in queue.scores(name):
-                        _say(f"{name} has a result without {score}; Ctrl-C stops the others")
+                        say(f"{name} has a result without {score}; Ctrl-C stops the others")
                         score = ""
         finally:
             workers.remove_copies()
@@ -71,7 +83,7 @@ def _queue_missing(open_: dict[str, Experiment]) -> None:
         queue.bury(name)
     state, finished = queue.state(), queue.finished()
     if others := sorted(state.queued - open_.keys()):
-        _say(
+        say(
             f"{', '.join(others)}: queued by another call, and run first; `dvc queue remove NAME` takes one out of the "
             "queue"
         )
@@ -95,11 +107,11 @@ class _Watch:
 
     Attributes:
         open_: the experiments, by name.
-        failed: name -> last lines of the log; filled here.
+        failed: name -> what happened to those that are given up; filled here.
     """
 
     open_: dict[str, Experiment]
-    failed: dict[str, list[str]]
+    failed: dict[str, Failure]
     _tries: Counter[str] = field(default_factory=Counter)  # those that failed by themselves
     _attempts: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
@@ -117,52 +129,85 @@ class _Watch:
         lines = [] if killed else queue.log_tail(name)
         self._attempts[name] += 1
         self._tries[name] += bool(lines)
-        why = "its worker was killed" if killed else "DVC failed before the first stage"
-        again = f"{name} failed and is tried once more" if lines else f"{name}: {why}; it begins again"
-        lines = lines or [f"{why}; see {workers.log()}"]
-        if self._tries[name] < TRIES and self._attempts[name] < SETUP_TRIES:
-            _say(again)
+        what = "its worker was killed" if killed else "DVC failed before the first stage"
+        again = f"{name} failed and is tried once more" if lines else f"{name}: {what}; it begins again"
+        what = "it failed" if lines else f"{what} (see {workers.log()})"
+        if self._tries[name] == TRIES:
+            why = f"failed twice (`dvc queue logs {name}` shows all)"
+        elif self._attempts[name] == SETUP_TRIES:
+            why = f"has no result after {SETUP_TRIES} attempts; at the last one {what}"
+        else:
             workers.end_orphans([name])
             _close_dead_runs()
             try:
                 queue.forget(name)
                 queue.put(self.open_[name])
+                say(again)
                 return True
             except EchosynthError as error:  # the others go on
-                lines.append(str(error))
-        self.failed[name] = lines
+                why = f"has no result: {what}, and it could not be queued again: {error}"
+        self.failed[name] = Failure(why, lines)
         return False
+
+
+class _Running:
+    """Says what runs now: on a terminal in a line below the bar, elsewhere once for each attempt that begins."""
+
+    def __init__(self) -> None:
+        self._line = tqdm(bar_format="{desc}", leave=False, disable=None)
+        self._names: frozenset[str] = frozenset()
+
+    def __enter__(self) -> "_Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
+
+    def show(self, names: Iterable[str], queued: int) -> None:
+        """Say it of these experiments, while so many others wait."""
+        before, self._names = self._names, frozenset(names)
+        if self._line.disable:
+            for name in sorted(self._names - before):
+                say(f"{name} runs now, {queued} waiting")
+            return
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps would be left behind
+        text = f"{queued} waiting, running now: "
+        room = max(SHORTEST_NAME, (width - len(text)) // max(1, len(self._names)) - 2)
+        shown = ", ".join(cut(name, room) for name in sorted(self._names)) or "none"
+        self._line.set_description_str(f"{text}{shown}"[:width])
 
 
 def _events(watch: _Watch, team: Workers) -> Iterator[str]:
     """Watch over the queue; yields the name of each experiment that ended."""
     waiting = set(watch.open_)
     deaths = 0
-    while waiting:
-        state = queue.state()
-        finished = queue.finished()
-        watch.bury(state)
-        team.keep(len(state.queued))
-        if team.died - deaths >= DEATHS:
-            raise EchosynthError(f"DVC's queue workers end again and again; see {workers.log()} for the reason")
-        for name in sorted(waiting):
-            if name in finished:
-                deaths = team.died
-            elif name in state.queued or name in state.running or watch.begin_again(name):
-                continue
-            waiting.remove(name)
-            yield name
-        if waiting:
-            time.sleep(POLL_SECONDS)
+    with _Running() as running:
+        while waiting:
+            state = queue.state()
+            finished = queue.finished()
+            watch.bury(state)
+            running.show(state.running, len(state.queued))
+            team.keep(len(state.queued))
+            if team.died - deaths >= DEATHS:
+                raise EchosynthError(f"DVC's queue workers end again and again; see {workers.log()} for the reason")
+            for name in sorted(waiting):
+                if name in finished:
+                    deaths = team.died
+                elif name in state.queued or name in state.running or watch.begin_again(name):
+                    continue
+                waiting.remove(name)
+                yield name
+            if waiting:
+                time.sleep(POLL_SECONDS)
 
 
 def _close_dead_runs() -> None:
     """Mark the MLflow runs of killed experiments as failed; where their store does not answer, later calls do."""
     try:
         for name in closing.close_dead():
-            _say(f"the run {name} of a killed process is marked as failed")
+            say(f"the run {name} of a killed process is marked as failed")
     except EchosynthError as error:
-        _say(f"runs of killed processes are not looked for: {error}")
+        say(f"runs of killed processes are not looked for: {error}")
 
 
 def _settle(experiments: Sequence[Experiment], open_: Collection[str], failed: Collection[str]) -> None:
@@ -177,15 +222,9 @@ def _settle(experiments: Sequence[Experiment], open_: Collection[str], failed: C
     kept = [experiment.name for experiment in experiments if experiment.name not in failed]
     try:
         if without := [name for name in rows.settle(kept, failed) if name in open_]:
-            _say(
+            say(
                 f"{', '.join(without)}: DVC took everything from its cache, so there is no new row in MLflow; "
                 "`echosynth sync` adds results that have none"
             )
     except EchosynthError as error:
-        _say(f"the rows of these experiments are not looked at: {error}")
-
-
-def _say(text: str) -> None:
-    """A line on stderr, above the bar where there is one."""
-    tqdm.write(text, file=sys.stderr)
-    sys.stderr.flush()
+        say(f"the rows of these experiments are not looked at: {error}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import psutil  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from echosynth.files import explained, workspace
 
@@ -46,9 +47,7 @@ def alone() -> Iterator[int]:
         stream = path.open("w")
     with stream:
         if not _locked(stream):
-            print(
-                "waiting for experiments of another call (`dvc queue status` shows them)", file=sys.stderr, flush=True
-            )
+            say("waiting for experiments of another call (`dvc queue status` shows them)")
             idle = _Idle()
             while not _locked(stream):
                 idle.dismiss(process.pid for process in _processes("queue-worker"))
@@ -69,7 +68,9 @@ def _locked(stream: IO[str]) -> bool:
 class _Idle:
     """Asks workers to go that had nothing to do for long: one whose question to itself got lost never goes by itself.
 
-    One that only seems idle finishes what it runs (as it would on an empty queue).
+    One that only seems idle finishes what it runs (as it would on an empty queue). One that stays is named: an
+    experiment without a process may be its own, and is waited for. `dvc queue stop` asks all workers, and with `--kill`
+    ends all experiments, so that it is no help here.
     """
 
     _looks: Counter[int] = field(default_factory=Counter)  # process -> looks in a row at which it had nothing to do
@@ -81,6 +82,11 @@ class _Idle:
             if self._looks[worker] == IDLE_LOOKS:
                 with suppress(psutil.Error):
                     psutil.Process(worker).terminate()
+            elif self._looks[worker] == 2 * IDLE_LOOKS:
+                say(
+                    f"queue worker {worker} has run no experiment for minutes and does not go when it is asked to; "
+                    f"`kill -9 {worker}` ends it, and what it may hold begins again"
+                )
 
 
 @dataclass
@@ -111,8 +117,11 @@ class Workers:
                     os.killpg(process.pid, signal.SIGTERM)
         until = time.monotonic() + STOP_SECONDS
         for process in self._processes.values():
+            if kind is None:
+                self._see_off(process)
+                continue
             try:
-                process.wait(None if kind is None else max(0.0, until - time.monotonic()))
+                process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -125,11 +134,21 @@ class Workers:
                 self.died += process.returncode != 0
                 del self._processes[slot]
         if not queued:
-            self._idle.dismiss(process.pid for process in self._processes.values())
+            self._idle.dismiss(process.pid for process in _processes("queue-worker"))
         for slot in sorted(set(range(self.count)) - self._processes.keys())[:queued]:
             if self._processes:
                 time.sleep(PAUSE_SECONDS)  # two that start at once meet in git's locks (treeverse/dvc#10673)
             self._processes[slot] = self._start(f"echosynth-{slot + 1}@localhost", clean=slot == 0)
+
+    def _see_off(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of a worker that was asked to go."""
+        if _work(process.pid):
+            say(f"waiting for an experiment of another call, which queue worker {process.pid} runs")
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
+                return
+            self._idle.dismiss([process.pid])
 
     def _start(self, name: str, *, clean: bool) -> subprocess.Popen[bytes]:
         for message in MESSAGES.glob(f"*.{name}.*"):  # left for an earlier one; "shut down" too (treeverse/dvc#10562)
@@ -154,6 +173,12 @@ def log() -> Path:
 def environment() -> dict[str, str]:
     """The environment in which `dvc` and `python` are those of this process, whether or not its venv is active."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+
+
+def say(text: str) -> None:
+    """A line on stderr, above the bar where there is one."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def experiment_of(process: int) -> str:
