@@ -37,9 +37,10 @@ def progress(
         now = time.monotonic()
         if now - last >= LINE_EVERY_SECONDS and count < total:
             rate = (count - start) / (now - began)
+            pace = f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.0f} s each"
             images = f" ({rate * images_each:.0f} images/s)" if images_each else ""
             print(
-                f"{what}: {count} of {total} {unit}, {rate:.1f}/s{images}, {(total - count) / rate:.0f} s left",
+                f"{what}: {count} of {total} {unit}, {pace}{images}, {(total - count) / rate:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
