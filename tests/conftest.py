@@ -1,6 +1,7 @@
 """What many tests need: the demo's parameters, small media files written by hand, a stored classifier, a store."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ settings.load_profile("gate")
 def _workspace(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep resumable states and packed pictures out of the project's own folder."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("workspace")))
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """Give each test the environment back that it found: Dask tells its workers through it to use one thread."""
+    kept = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 @pytest.fixture

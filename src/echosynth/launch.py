@@ -12,6 +12,8 @@ from accelerate import PartialState
 from echosynth.errors import EchosynthError
 
 PROCESSES = "ECHOSYNTH_PROCESSES"
+# Else processes look for each other under the name of this machine, and wait for ever where nothing resolves it.
+ON_THIS_MACHINE = ("--standalone", "--local-addr", "127.0.0.1")
 
 
 def is_main_process() -> bool:
@@ -51,7 +53,7 @@ def shared(module: str, arguments: Sequence[str]) -> int | None:
     count = 1 if "RANK" in os.environ else wanted_processes()
     if count == 1:
         return None
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    command = [sys.executable, "-m", "torch.distributed.run", *ON_THIS_MACHINE, "--nproc-per-node", str(count)]
     # A second guard beside RANK: processes that start processes would never end.
     environment = os.environ | {PROCESSES: "1"}
     return subprocess.run([*command, "-m", module, *arguments], env=environment, check=False).returncode

@@ -18,6 +18,7 @@ from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.sample import Sampling, sample_images
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss, learning_rate
 from echosynth.errors import EchosynthError
+from echosynth.launch import ON_THIS_MACHINE
 from echosynth.resume import ResumeState
 from echosynth.sections import DiffusionParams
 
@@ -161,7 +162,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, settings: Settings, d
     script = tmp_path / "script.py"
     script.write_text(RUN_IN_A_PROCESS)
     environment = os.environ | {"DVC_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", *ON_THIS_MACHINE, "--nproc-per-node", "2"]
     subprocess.run([*launch, str(script), *command(changes, tmp_path / "two")], env=environment, check=True)
     one, two = run(settings(**changes), data), load_file(tmp_path / "two")
     start = run(settings(**changes, learning_rate=1e-12), data)

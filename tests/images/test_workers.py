@@ -68,9 +68,11 @@ def test_a_scheduler_that_cannot_be_reached_is_named(ingest_params, monkeypatch,
 
 @pytest.mark.slow
 def test_a_scheduler_without_workers_is_named(ingest_params, monkeypatch):
-    from distributed import LocalCluster
+    from distributed import Client, LocalCluster
 
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+    wait = Client.wait_for_workers
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 600)  # the scheduler answers, however slow the machine is
+    monkeypatch.setattr(Client, "wait_for_workers", lambda self, count, timeout: wait(self, count, timeout=1))
     with LocalCluster(n_workers=0, dashboard_address=None, silence_logs="CRITICAL") as cluster:
         params = ingest_params(backend="dask", dask_scheduler=cluster.scheduler_address)
         with pytest.raises(EchosynthError, match="has no workers; start some"):

@@ -49,6 +49,7 @@ def clean_environment(home: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *filter(None, [kept.get("PYTHONPATH")])]),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "600",  # a server on a slow machine is no server that is gone
     }
     return kept | identity | places
 

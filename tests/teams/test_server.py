@@ -16,7 +16,7 @@ from tests.teams.page import PARAMS, WORKER, clean_environment, documented, shel
 from tests.teams.servers import PASSWORD, Bucket, Postgres, free_port, running
 
 from echosynth.errors import EchosynthError
-from echosynth.track import registry, store
+from echosynth.track import answers, registry, store
 from echosynth.track.runs import finish_parent
 
 WORKERS = 4
@@ -55,6 +55,8 @@ def member(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_", "AWS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")  # slow is not gone
+    monkeypatch.setattr(answers, "PROBE_SECONDS", 600)
     [lines] = documented("On a member's machine", {}, "sh")
     for name, _, value in (line.partition("=") for line in lines.splitlines() if "_PROXY_" in line):
         monkeypatch.setenv(name, value)  # the bucket is the server's alone

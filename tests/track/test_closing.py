@@ -38,9 +38,9 @@ def test_killed_processes_leave_failed_runs_with_the_reason(workspace: Path) -> 
     assert close_dead() == []
     assert {run.info.status for run in runs().values()} == {"RUNNING"}
 
-    stage = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    (stage,) = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGSTOP)  # dvc is there and has not seen yet that its stage is gone
-    kill([psutil.Process(int(stage))])
+    kill([stage])
     assert close_dead() == ["a"]
     child = runs()["a"]
     assert child.info.status == "FAILED"

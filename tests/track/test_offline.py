@@ -10,12 +10,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests import killing
 
 from echosynth.errors import EchosynthError
-from echosynth.track import closing, offline, rows, runs, store
+from echosynth.track import answers, closing, offline, rows, runs, store
 from echosynth.track.runs import child_run, finish_parent
 
 
@@ -51,8 +53,10 @@ class Server:
                 time.sleep(0.2)
 
     def kill(self) -> None:
+        """Kill it and the process below it that listens, and wait until the port is free."""
         assert self.process is not None
-        subprocess.run(["kill", "-KILL", "--", f"-{self.process.pid}"], check=False)
+        main = psutil.Process(self.process.pid)
+        killing.kill([main, *main.children(recursive=True)])
         self.process.wait()
 
     def all_runs(self) -> list[Run]:
@@ -85,6 +89,8 @@ def server(process: Server, workspace: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The server, in whose experiment nothing is left of earlier tests."""
     another_process()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", process.url)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "600")  # slow is not gone
+    monkeypatch.setattr(answers, "PROBE_SECONDS", 600)
     client = MlflowClient(process.url)
     for run in process.all_runs():
         client.delete_run(run.info.run_id)

@@ -16,6 +16,7 @@ import pytest
 from bench.serving import ask, body, served
 from pydicom.data import get_testdata_file
 
+from bench import serving
 from echosynth.classify.clips import FRAMES, predict_clip
 from echosynth.classify.predict import ViewClassifier
 from echosynth.track import store
@@ -46,8 +47,10 @@ def server(
         store.client().set_registered_model_alias(NAME, "champion", version)
         environment = {"MLFLOW_TRACKING_URI": store.tracking_uri()}
     elsewhere = tmp_path_factory.mktemp("elsewhere")  # no git, no params.yaml, no DVC
-    with served(f"models:/{NAME}@champion", elsewhere, environment) as address:
-        yield address, elsewhere / "server.log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving, "READY_SECONDS", 1800.0)  # a slow machine is no failure
+        with served(f"models:/{NAME}@champion", elsewhere, environment) as address:
+            yield address, elsewhere / "server.log"
 
 
 def coded(picture: np.ndarray) -> dict[str, str]:
