@@ -37,6 +37,7 @@ demo: $(READY) ## Run the whole study on the embedded demo data (18 to 24 minute
 
 explore: export GOMP_SPINCOUNT ?= 200000
 explore: $(READY) ## Run the explorations behind the choices (17 minutes on 2 cores)
+	@echosynth preset explore
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 

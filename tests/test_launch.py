@@ -31,6 +31,7 @@ def test_several_processes_are_started_with_the_arguments(monkeypatch: pytest.Mo
     assert shared("echosynth.stages.diffusion", ["400"]) == 3
     command = started[0]
     assert command[:3] == [sys.executable, "-m", "torch.distributed.run"]
+    assert command[command.index("--local-addr") + 1] == "127.0.0.1"  # a name may be resolved nowhere
     assert command[command.index("--nproc-per-node") + 1] == "4"
     assert command[-3:] == ["-m", "echosynth.stages.diffusion", "400"]
 

@@ -5,14 +5,14 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
-from echosynth.files import atomic_file, explained, fingerprint, workspace
+from echosynth.files import atomic_file, atomic_folder, explained, fingerprint, workspace
 from echosynth.weights import save_weights
 
 SOURCE = Path(__file__).parent
@@ -93,6 +93,24 @@ class ResumeState:
                     path.unlink(missing_ok=True)  # else the next save would put it in the place of the whole one
         return None
 
+    @contextmanager
+    def part(self, name: str) -> Iterator[Path]:
+        """Yield an empty folder for a part of the work; when the block ends without an error it is `folder / name`,
+        whole and on the disk.
+
+        Raises:
+            EchosynthError: it cannot be written.
+        """
+        with atomic_folder(self.folder / name) as part:
+            yield part
+            for file in part.iterdir():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())  # after a power cut a renamed file may hold zeros
+
     def clear(self) -> None:
-        """Forget the state: the work is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget the state: the work is done. All of it at once, as after a kill half of it would count as whole."""
+        gone = self.folder.with_name(f"{self.folder.name}.part")
+        shutil.rmtree(gone, ignore_errors=True)
+        with suppress(FileNotFoundError):  # nothing was saved
+            self.folder.replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)

@@ -1,5 +1,6 @@
 """The stage `classify` on sets of a few pictures: a stage that is killed keeps the seeds that it had finished."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ class Recorded:
     def __init__(self) -> None:
         self.opened: list[str] = []
         self.ended: list[str] = []
+        self.kept: list[list[str]] = []  # finished seeds at the end of each run
         self.kill_in = ""
 
     def child_run(self, name: str, *_: Any) -> "Recorded":
@@ -40,6 +42,7 @@ class Recorded:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        self.kept.append(sorted(path.name for path in workspace().glob(".resume/classify-*/seed-?")))
         self.ended += [] if kind else self.opened[-1:]
 
     def dataset(self, *_: object) -> None: ...
@@ -102,6 +105,7 @@ def killed(recorded: Recorded, seed: int) -> None:
 def test_a_killed_stage_trains_no_finished_seed_again(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     classify.main()
     assert recorded.opened == recorded.ended == ["0", "1", "2"]
+    assert recorded.kept == [[], ["seed-0"], ["seed-0", "seed-1"]]  # a seed that counts as finished has a finished run
     whole = files()
     assert len(whole) == 15 and not states()
     shutil.rmtree(CELL)
@@ -119,20 +123,65 @@ def test_a_killed_stage_trains_no_finished_seed_again(recorded: Recorded, capsys
     assert not states()
 
 
-def test_a_seed_counts_for_the_same_work_only(recorded: Recorded) -> None:
+def test_a_seed_counts_for_the_same_execution_only(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     killed(recorded, 1)
+    first = Path("params.yaml").read_text()
     change(learning_rate=0.5)
     killed(recorded, 1)
     assert recorded.ended == ["0", "0"]
-    change(seeds=[0, 5])  # which seeds there are changes none of them
+    Path("params.yaml").write_text(first)
+    monkeypatch.setenv("DVC_EXP_NAME", "another")  # its row has no run of the seed
+    killed(recorded, 1)
+    assert recorded.ended == ["0", "0", "0"]
+    monkeypatch.delenv("DVC_EXP_NAME")
     classify.main()
-    assert recorded.ended == ["0", "0", "5"]
-    assert {name.partition("/")[0] for name in files()} == {"seed-0", "seed-5"}
+    assert recorded.ended == ["0", "0", "0", "1", "2"]
 
 
-def test_another_split_is_other_work(recorded: Recorded) -> None:
+def test_other_images_or_patients_are_other_work(recorded: Recorded) -> None:
     killed(recorded, 1)
     table = pd.read_csv(paths.ASSIGNMENT)
     table[table["id"] != table["id"].iloc[-1]].to_csv(paths.ASSIGNMENT, index=False)
     killed(recorded, 1)
     assert recorded.ended == ["0", "0"]
+    manifest = paths.SOURCES / "tmed2" / "manifest.csv"
+    table = pd.read_csv(manifest)
+    table.loc[9, "group"] = table.loc[8, "group"]
+    table.to_csv(manifest, index=False)
+    killed(recorded, 1)
+    assert recorded.ended == ["0", "0", "0"]
+
+
+def test_a_kill_while_the_state_is_cleared_leaves_no_half_of_a_seed(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = shutil.rmtree
+
+    def half(path: Path, **options: Any) -> None:
+        if any(Path(path).glob("seed-*")) and Path(path).is_relative_to(workspace()):
+            next(Path(path).glob("seed-*/*")).unlink()
+            raise Killed
+        removed(path, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(shutil, "rmtree", half)
+        classify.main()
+    whole = files()
+    classify.main()
+    assert files() == whole and len(whole) == 15
+    assert recorded.ended == ["0", "1", "2"] * 2
+
+
+def test_a_full_disk_is_one_sentence(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(SystemExit, match=f"error: cannot write {CELL}: the disk is full"),
+    ):
+        patch.setattr(shutil, "copyfile", full)
+        classify.main()
+    assert not CELL.exists()
+    classify.main()
+    assert recorded.ended == ["0", "1", "2"]

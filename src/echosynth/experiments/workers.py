@@ -84,8 +84,8 @@ class _Idle:
                     psutil.Process(worker).terminate()
             elif self._looks[worker] == 2 * IDLE_LOOKS:
                 say(
-                    f"queue worker {worker} has run no experiment for minutes and does not go when it is asked to; "
-                    f"`kill -9 {worker}` ends it, and what it may hold begins again"
+                    f"queue worker {worker} has run no stage for minutes and does not go when it is asked to; unless "
+                    f"it copies or stores much data now, `kill -9 {worker}` ends it, and what it holds begins again"
                 )
 
 

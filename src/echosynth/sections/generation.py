@@ -133,6 +133,7 @@ class SampleParams(Section):
 class ExploreParams(Section):
     """The explorations: what only informs choices."""
 
+    run: list[Literal["all"]] = Field(max_length=1)
     subset: SubsetSize
     reference: Literal["validation", "train"]
     steps: Positive

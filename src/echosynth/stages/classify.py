@@ -15,13 +15,14 @@ from echosynth.classify.network import ClassifierCard, predict, save
 from echosynth.classify.probabilities import write_probabilities
 from echosynth.classify.train import Point, train
 from echosynth.config import Params
-from echosynth.device import pick_device, resolved
+from echosynth.device import Precision, pick_device, resolved
 from echosynth.files import atomic_folder, write_json
 from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.measure.scores import evaluate, headline
 from echosynth.resume import ResumeState, code_hash
 from echosynth.sections import ArmName
 from echosynth.stages import stage
+from echosynth.track.origin import parent_key
 from echosynth.track.plots import confusion_png, precision_recall_png
 from echosynth.track.runs import Context, Run, child_run
 
@@ -43,7 +44,7 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
         inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
     known = {"arm": arm, "subset": size, "architecture": architecture}
-    state = done_seeds(params, known, validation, [subset.hash(), *noted.values()])
+    state = done_seeds(params.classifier.precision, known, validation, [subset.hash(), *noted.values()])
     with state.held(), atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
         for seed in params.classifier.seeds:
             done = state.folder / paths.seed_folder(seed)
@@ -55,19 +56,24 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
                 data = training_set(arm, real, synthetic, seed)
                 settings = {"classifier": params.classifier.model_dump(), **facts}
                 # The run ends before its files count as done: whatever is killed, a finished seed has a finished run.
-                with atomic_folder(done) as folder, child_run(name, "classify", settings, tags) as run:
+                with state.part(done.name) as folder, child_run(name, "classify", settings, tags) as run:
                     for title, path, context in inputs:
                         run.dataset(title, path, context)
                     train_and_score(params, facts, data, subset.hash(), noted, validation, folder, run)
-            shutil.copytree(done, part / paths.seed_folder(seed))
+            (part / done.name).mkdir()
+            for file in done.iterdir():
+                shutil.copyfile(file, part / done.name / file.name)
     state.clear()
 
 
-def done_seeds(params: Params, known: dict[str, Any], validation: LabelledImages, training: list[str]) -> ResumeState:
-    """Where finished seeds wait for the others, so that a killed stage does not train them again.
+def done_seeds(
+    precision: Precision, known: dict[str, Any], validation: LabelledImages, training: list[str]
+) -> ResumeState:
+    """Where finished seeds wait for the others, so that a killed stage does not train them again. Another execution, in
+    whose row they have no runs, trains its own.
 
     Args:
-        params: those of the classifier count, but for the seeds, and those that the model's card names.
+        precision: of the training.
         known: arm, subset and architecture.
         validation: what is scored.
         training: hashes of what is trained on.
@@ -75,12 +81,11 @@ def done_seeds(params: Params, known: dict[str, Any], validation: LabelledImages
     device = pick_device()
     return ResumeState(
         "classify",
-        params.classifier.model_dump(exclude={"seeds"}),
-        [params.ingest.size, params.ingest.resampling],
+        parent_key(),  # all parameters, and DVC's name of the experiment
         known,
         [training, validation.hash(), validation.ids.tolist(), validation.groups.tolist()],
         "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
-        resolved(device, params.classifier.precision),
+        resolved(device, precision),
         code_hash("classify", "measure/scores.py", "images/augment.py", "device.py", "stages/classify.py"),
     )
 
