@@ -62,5 +62,6 @@ ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
 	*) echo "All rows: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"; \
 	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000 --workers 1 ;; esac
 
-clean: ## Delete what can be made again, but not DVC's cache nor the tracked runs
-	@rm -rf $(VENV) .resume .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
+clean: ## Delete what can be made again, but not DVC's cache nor tracked runs, also those that wait for a server
+	@[ ! -d .resume ] || find .resume -mindepth 1 -maxdepth 1 ! -name offline -exec rm -rf {} +
+	@rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache
