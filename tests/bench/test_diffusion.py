@@ -144,7 +144,7 @@ def test_a_larger_batch_takes_more_memory_and_checkpointing_less(params: Params)
         update = {"batch_size": batch_size, "gradient_checkpointing": checkpointing, "precision": "fp32"}
         return peak_of_training(params.diffusion.model_copy(update=update), 32)
 
-    small, large, checkpointed = peak(1, False), peak(48, False), peak(48, True)
+    small, large, checkpointed = peak(1, False), peak(192, False), peak(192, True)  # what threads allocate varies
     assert small + 50 < large
     assert checkpointed + 20 < large
 
