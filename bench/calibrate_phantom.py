@@ -15,20 +15,20 @@ import pandas as pd
 
 from bench.loading import cache_in
 from bench.machine import facts
-from echosynth.classify.arms import TrainingSet
-from echosynth.classify.network import predict
-from echosynth.classify.train import train
-from echosynth.config import Params, load_params
-from echosynth.files import write_json
-from echosynth.images.dataset import LabelledImages, read_labelled
-from echosynth.images.duplicates import find_duplicates, linked_groups
-from echosynth.images.ingest import ingest
-from echosynth.images.split import nested_subsets, split_groups, split_rules
-from echosynth.images.store import read_image_set
-from echosynth.images.validation import validate
-from echosynth.measure.scores import evaluate
-from echosynth.sources.phantom.release import write_all
+from echosynth.classifier.arms import TrainingSet
+from echosynth.classifier.network import predict
+from echosynth.classifier.train import train
+from echosynth.common.files import write_json
+from echosynth.config.parameters import Params, load_params
+from echosynth.evaluation.scores import evaluate
+from echosynth.imagesets.dataset import LabelledImages, read_labelled
+from echosynth.imagesets.store import read_image_set
+from echosynth.ingest.image_set import ingest
+from echosynth.phantom.release import write_all
+from echosynth.screening.screen import validate
 from echosynth.sources.registry import find_source
+from echosynth.splits.duplicates import find_duplicates, linked_groups
+from echosynth.splits.split import nested_subsets, split_groups, split_rules
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 

@@ -7,8 +7,8 @@ from typing import get_args
 from bench import decoding, grouping, ingesting, loading
 from bench.peak_memory import PROCESSES
 from bench.results import Result
-from echosynth.config import Params
-from echosynth.sections import Precision
+from echosynth.common.options import Precision
+from echosynth.config.parameters import Params
 
 
 def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[[], Result | list[Result]]]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.results import Result, compare
-from echosynth.images.decode import Clip, read_frame
+from echosynth.media.decode import Clip, read_frame
 
 SEED = 0
 TARGET = 3.0

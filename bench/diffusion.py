@@ -12,10 +12,10 @@ from bench.results import Memory, Missing, Rate, Result, compare, compared
 from bench.sampling import measure_solvers
 from bench.training import PlainTraining, Turns, seconds, without_tf32
 from bench.training_memory import peak_of_training
-from echosynth.config import Params
-from echosynth.device import Precision, pick_device, resolved
-from echosynth.presets import with_preset
-from echosynth.sections import DiffusionParams
+from echosynth.compute.device import Precision, pick_device, resolved
+from echosynth.config.parameters import Params
+from echosynth.config.presets import with_preset
+from echosynth.diffusion.options import DiffusionParams
 
 PLAIN_TARGET = 0.97
 GPU_TARGET = 3.0

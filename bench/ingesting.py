@@ -18,12 +18,12 @@ import numpy as np
 
 from bench.loading import cache_in
 from bench.results import Peak, Result, Share, rate, timed
-from echosynth.config import Params
-from echosynth.images.ingest import ingest
-from echosynth.sections import SourceName
-from echosynth.sources.phantom.release import write_release
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.ingest.image_set import ingest
+from echosynth.phantom.release import write_release
+from echosynth.sources.options import SourceName
 from echosynth.sources.registry import find_source
-from echosynth.views import VIEWS
 
 SEED = 0
 TINY = 16

@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 
 from bench.results import Result, compare, rate
-from echosynth._torchvision import make_importable
-from echosynth.classify.train import batch_indices
-from echosynth.device import to_tensor
-from echosynth.images.dataset import read_labelled
-from echosynth.images.store import Images, write_image_set
-from echosynth.views import VIEWS
+from echosynth.classifier.train import batch_indices
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import to_tensor
+from echosynth.compute.torchvision_schemas import make_importable
+from echosynth.imagesets.dataset import read_labelled
+from echosynth.imagesets.store import Images, write_image_set
 
 SEED = 0
 TARGET = 5.0

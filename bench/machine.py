@@ -8,7 +8,7 @@ import joblib
 import torch
 
 from echosynth import __version__
-from echosynth.device import computes_bf16, pick_device
+from echosynth.compute.device import computes_bf16, pick_device
 
 Facts = dict[str, str | int]
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from bench.results import Rate, rate, timed
-from echosynth.classify import network as classifiers
-from echosynth.classify.arms import TrainingSet
-from echosynth.classify.train import train as train_classifier
-from echosynth.config import Params
-from echosynth.device import Precision, pick_device
-from echosynth.images.store import Images
-from echosynth.views import VIEWS
+from echosynth.classifier import network as classifiers
+from echosynth.classifier.arms import TrainingSet
+from echosynth.classifier.train import train as train_classifier
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import Precision, pick_device
+from echosynth.config.parameters import Params
+from echosynth.imagesets.store import Images
 
 SEED = 0
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from echosynth.config import load_params
-from echosynth.images.ingest import ingest
+from echosynth.config.parameters import load_params
+from echosynth.ingest.image_set import ingest
 from echosynth.sources.registry import find_source
 
 PROCESSES = Path("/proc")

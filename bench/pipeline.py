@@ -24,12 +24,12 @@ from typing import Any
 import yaml
 
 from bench.results import Duration, Missing, Rate, Result, Share
-from echosynth.config import Params
-from echosynth.device import Precision
-from echosynth.errors import EchosynthError
-from echosynth.presets import apply_preset
-from echosynth.track.history import stages
-from echosynth.yaml12 import read_yaml
+from echosynth.common.errors import EchosynthError
+from echosynth.common.yaml12 import read_yaml
+from echosynth.compute.device import Precision
+from echosynth.config.parameters import Params
+from echosynth.config.presets import apply_preset
+from echosynth.tracking.history import stages
 
 DEMO_SECONDS = 18 * 60  # the shortest `make demo` that README.md names, on 2 cores
 NO_OP_LIMIT = 5.0

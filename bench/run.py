@@ -11,11 +11,11 @@ from pathlib import Path
 from bench import data, diffusion, measurements, pipeline, serving, sync, tracking
 from bench.machine import facts, file_name
 from bench.results import Result, as_json, table
-from echosynth.config import Params, load_params
-from echosynth.device import Precision
-from echosynth.errors import EchosynthError
-from echosynth.files import write_json
-from echosynth.progress import progress
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import write_json
+from echosynth.common.progress import progress
+from echosynth.compute.device import Precision
+from echosynth.config.parameters import Params, load_params
 
 RESULTS = Path(__file__).parent / "results"
 Task = Callable[[], Result | list[Result]]

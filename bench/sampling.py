@@ -11,19 +11,19 @@ import numpy as np
 
 from bench.results import Distances, Missing, Rate, Result, compared
 from bench.training import seconds
-from echosynth import paths
-from echosynth.classify.network import load as load_classifier
-from echosynth.config import Params
-from echosynth.device import Precision, pick_device
+from echosynth.classifier.network import load as load_classifier
+from echosynth.common import paths
+from echosynth.compute.device import Precision, pick_device
+from echosynth.config.parameters import Params
 from echosynth.diffusion.examples import Examples, examples
 from echosynth.diffusion.model import DiffusionModel, load, read_card
 from echosynth.diffusion.sample import CPU_BATCH, Sampling, sample_batch
 from echosynth.diffusion.samplers import network_evaluations
-from echosynth.images.dataset import read_split
-from echosynth.images.store import Images
-from echosynth.measure.features import echo_features
-from echosynth.measure.fidelity import Ints, matched_counts, matched_draw
-from echosynth.measure.frechet import Features, frechet_distance
+from echosynth.evaluation.features import echo_features
+from echosynth.evaluation.fidelity import Ints, matched_counts, matched_draw
+from echosynth.evaluation.frechet import Features, frechet_distance
+from echosynth.imagesets.dataset import read_split
+from echosynth.imagesets.store import Images
 
 TARGET = 30.0
 TASK = "sampling, default solver against all steps"
@@ -70,13 +70,16 @@ def measure_solvers(params: Params, sizes: Sizes) -> list[Result]:
         The comparison of times and the distances on echo features, or what is missing.
     """
     model = largest_model()
-    needed = {"a model in models/diffusion": model, **{str(p): p.exists() for p in (paths.ECHO, paths.ASSIGNMENT)}}
+    needed = {
+        "a model in models/diffusion": model,
+        **{str(p): p.exists() for p in (paths.FEATURE_NETWORK, paths.ASSIGNMENT)},
+    }
     if model is None or not all(needed.values()):
         missing = ", ".join(name for name, there in needed.items() if not there)
         return [
             Missing(TASK, f"it needs trained networks and real images, and {missing} is not there: run `make demo`")
         ]
-    card, network = read_card(model), load_classifier(paths.ECHO, pick_device())[0]
+    card, network = read_card(model), load_classifier(paths.FEATURE_NETWORK, pick_device())[0]
     validation, test = (
         examples(read_split(params.data.train_sources, split), card.sources) for split in ("validation", "test")
     )

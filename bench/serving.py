@@ -25,15 +25,15 @@ import torch
 from bench.measurements import SEED, noise_images
 from bench.results import Comparison, Missing, Rate, Result, compared
 from bench.training import seconds
-from echosynth.classify import network as classifiers
-from echosynth.classify import onnx
-from echosynth.classify.predict import ViewClassifier
-from echosynth.config import Params
-from echosynth.device import Precision
-from echosynth.errors import EchosynthError
-from echosynth.images.prepare import Picture, prepare
-from echosynth.images.store import encode
-from echosynth.views import VIEWS
+from echosynth.classifier import network as classifiers
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import Precision
+from echosynth.config.parameters import Params
+from echosynth.imagesets.prepare import Picture, prepare
+from echosynth.imagesets.store import encode
+from echosynth.serving import onnx
+from echosynth.serving.frames import ViewClassifier
 
 READY_SECONDS = 120.0
 READY, LATENCY = "start of the served model", "one frame to its view"
@@ -130,7 +130,7 @@ def _wait(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
 
 
 def body(*inputs: Any) -> bytes:
-    """A request of some inputs; see `echosynth.classify.requests`."""
+    """A request of some inputs; see `echosynth.serving.requests`."""
     return json.dumps({"inputs": inputs}).encode()
 
 
@@ -266,7 +266,7 @@ def _exported(folder: Path) -> Path | Missing:
 
 def _saved(folder: Path) -> str:
     """The classifier in `folder` as a model that MLflow serves, without a store."""
-    from echosynth.track.packaging import save_classifier
+    from echosynth.serving.packaging import save_classifier
 
     save_classifier(folder / "classifier", folder / "model", noise_images(2, 32))
     return str(folder / "model")

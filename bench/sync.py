@@ -18,10 +18,10 @@ import numpy as np
 import yaml
 
 from bench.results import Duration, Result
-from echosynth.config import Params
-from echosynth.measure.scores import evaluate
-from echosynth.sections import Precision
-from echosynth.views import VIEWS
+from echosynth.common.options import Precision
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.evaluation.scores import evaluate
 
 LIMIT = 60.0
 SCORES, STAGES, DEPS = 60, 40, 24  # as the demo has: a dvc.lock of 100 kB

@@ -21,13 +21,13 @@ import numpy as np
 
 from bench.measurements import noise_images, view_labels
 from bench.results import Comparison, Result, Share, compared
-from echosynth.classify.arms import TrainingSet
-from echosynth.config import Params
-from echosynth.device import Precision
-from echosynth.images.dataset import LabelledImages
+from echosynth.classifier.arms import TrainingSet
+from echosynth.compute.device import Precision
+from echosynth.config.parameters import Params
+from echosynth.imagesets.dataset import LabelledImages
 from echosynth.stages import classify
-from echosynth.track import store
-from echosynth.track.runs import Run, child_run
+from echosynth.tracking import store
+from echosynth.tracking.runs import Run, child_run
 
 TARGET = 1 / 1.02  # tracking adds at most 2 %
 TASK = "classifier training with its run in MLflow"

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.measurements import SEED, noise_images, view_labels
-from echosynth import _torchvision
-from echosynth.device import Precision, autocast, pick_device, to_tensor
+from echosynth.common.resume import ResumeState
+from echosynth.compute import torchvision_schemas as _torchvision
+from echosynth.compute.device import Precision, autocast, pick_device, to_tensor
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import PixelSpace, process_of
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.train import Trainer
-from echosynth.resume import ResumeState
-from echosynth.sections import DiffusionParams
 
 SOURCES = 3
 Work = Callable[[], None]

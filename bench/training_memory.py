@@ -12,8 +12,8 @@ import torch
 
 from bench.peak_memory import facts, peak
 from bench.training import Turns
-from echosynth.errors import EchosynthError
-from echosynth.sections import DiffusionParams
+from echosynth.common.errors import EchosynthError
+from echosynth.diffusion.options import DiffusionParams
 
 
 def peak_of_training(params: DiffusionParams, size: int) -> float:

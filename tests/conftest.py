@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from echosynth.config import Params, load_params, parse_params
-from echosynth.views import VIEWS
-from echosynth.yaml12 import read_yaml
+from echosynth.common.views import VIEWS
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.parameters import Params, load_params, parse_params
 
 ROOT = Path(__file__).parents[1]
 # A gate says the same twice about the same code; `pytest --hypothesis-profile=explore` looks for new counterexamples.
@@ -115,7 +115,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained classifier as a training leaves it, which tells any two pictures apart."""
     import torch
 
-    from echosynth.classify.network import ClassifierCard, build, save
+    from echosynth.classifier.network import ClassifierCard, build, save
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -1,79 +1,49 @@
-"""Both dvc.yaml against the code: DVC follows no imports, so a stage must list every module that it depends on."""
+"""The pipelines against the code: DVC follows no imports, so a stage must list every room that it depends on."""
 
 import ast
-from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-from echosynth.config import Params
+from echosynth.common.imports import PACKAGE, module_file, reached_files
+from echosynth.config.parameters import Params
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "echosynth"
 STAGES = {
     name: stage
-    for file in ("dvc.yaml", "explore/dvc.yaml")
+    for file in ("dvc.yaml", "data/raw/dvc.yaml", "explore/dvc.yaml")
     for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
 }
-# These change how work is started, shown, stored or tracked, not what comes out of it.
-NEUTRAL = (
-    *(
-        "track/",
-        "stages/__init__.py",
-        "progress.py",
-        "errors.py",
-        "files.py",
-        "paths.py",
-        "config.py",
-        "sections/",
-        "yaml12.py",
-        "git.py",
-        "resume.py",
-    ),
-    *("images/workers.py", "images/journal.py", "images/preview.py", "launch.py"),
-)
-# These hold what the whole project agrees on; changing one is a new study anyway.
-SHARED = ("views.py", "weights.py", "_torchvision.py", "__init__.py")
+# These rooms start, show, keep and track what is done; what comes out of it is not theirs.
+AROUND = ("common", "config", "tracking", "registry")
 # Parameters that a stage reads and need not list, and why.
 UNLISTED = {
     "data.root": "is part of the path of a dependency",
-    "data.shift_sources": "of ingest-shift: is in the stage's name",
+    "data.shift_sources": "of screen-shift and ingest-shift: is in the stage's name",
     "ingest.size": "changes data/sources, on which the stage depends",
     "ingest.resampling": "likewise",
     "ingest.workers": "changes no result",
 }
 
 
-def module_file(name: str) -> Path | None:
-    """Source file of a dotted module of the package."""
-    base = PACKAGE.joinpath(*name.split(".")[1:])
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+def stage_module(stage: dict[str, str]) -> Path:
+    """The module that a stage runs."""
+    name = next(word for word in stage["cmd"].split() if word.startswith("echosynth.stages."))
+    file = module_file(name)
+    assert file, f"{name} of a stage's command is no module"
+    return file
 
 
-@cache
-def imports(path: Path) -> frozenset[Path]:
-    """Files of the package that a file imports, inside functions too, but not for type checking alone."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("echosynth"):
-            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("echosynth")]
-        found |= {file for name in names if (file := module_file(name))}
-    # The registry imports adapters by name.
-    return frozenset(found | set((path.parent / "releases").glob("[!_]*.py")) if path.name == "registry.py" else found)
+def needed(module: Path) -> set[str]:
+    """What a stage must list for its module: the module, and the rooms that it imports."""
+    files = reached_files(module, lambda path: room(path) not in AROUND and path.name != "__init__.py")
+    return {f"src/echosynth/{room(path)}" for path in files - {module}} | {module.relative_to(ROOT).as_posix()}
 
 
-def needed(path: Path, seen: frozenset[Path] = frozenset()) -> frozenset[Path]:
-    """All files of the package that a file's result depends on."""
-    seen |= {path}
-    for file in imports(path):
-        relative = file.relative_to(PACKAGE).as_posix()
-        if file not in seen and not relative.startswith((*NEUTRAL, *SHARED)) and file.name != "__init__.py":
-            seen = needed(file, seen)
-    return seen
+def room(path: Path) -> str:
+    """The room of a module."""
+    return path.relative_to(PACKAGE).parts[0]
 
 
 def read_parameters(source: str) -> set[str]:
@@ -93,8 +63,7 @@ def read_parameters(source: str) -> set[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_lists_every_parameter_that_its_module_reads(name: str) -> None:
     stage = STAGES[name]
-    module = next(word for word in stage["cmd"].split() if word.startswith("echosynth.stages."))
-    read = read_parameters((module_file(module) or PACKAGE).read_text()) - set(UNLISTED)
+    read = read_parameters(stage_module(stage).read_text()) - set(UNLISTED)
     # Of a section that is passed on as a whole something must be listed; what, only the modules below know.
     listed = {key for entry in stage["params"] for key in (entry, entry.partition(".")[0])}
     missing = [key for key in read if key not in listed and key.partition(".")[0] not in stage["params"]]
@@ -109,16 +78,18 @@ def test_parameters_are_found_in_the_source_of_a_stage() -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_lists_every_module_that_it_uses(name: str) -> None:
+def test_a_stage_lists_its_module_and_the_rooms_that_it_uses_and_no_others(name: str) -> None:
     stage = STAGES[name]
-    module = next(word for word in stage["cmd"].split() if word.startswith("echosynth.stages."))
-    listed = [ROOT / dep for dep in stage["deps"] if dep.startswith("src/")]
-    missing = [
-        file.relative_to(ROOT).as_posix()
-        for file in needed(module_file(module) or PACKAGE)
-        if not any(file == dep or dep in file.parents for dep in listed)
-    ]
-    assert not missing, f"stage {name} of dvc.yaml lacks dependencies"
+    listed = {dep for dep in stage["deps"] if dep.startswith("src/")}
+    rooms = needed(stage_module(stage))
+    assert rooms - listed == set(), f"stage {name} lacks what it imports"
+    assert listed - rooms == set(), f"stage {name} lists what it does not import"
+
+
+def test_edits_of_pages_and_of_tracking_train_nothing_again() -> None:
+    for name in ("feature-network", "diffusion", "sample", "classify-real", "classify-synthetic"):
+        rooms = needed(stage_module(STAGES[name]))
+        assert not {f"src/echosynth/{room}" for room in ("report", "cli", "tracking", "registry", "serving")} & rooms
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from echosynth.config import Params
+from echosynth.config.parameters import Params
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,14 +20,14 @@ from bench.training import PlainTraining, Turns, noise_examples, without_tf32
 from bench.training_memory import peak_of_training
 
 from bench import sampling, training
-from echosynth.config import Params
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import workspace
+from echosynth.config.parameters import Params
 from echosynth.diffusion.model import DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.sample import Sampling, sample_batch
-from echosynth.errors import EchosynthError
-from echosynth.files import workspace
-from echosynth.measure.frechet import frechet_distance
-from echosynth.sections import DiffusionParams
+from echosynth.evaluation.frechet import frechet_distance
 
 ROOT = Path(__file__).parents[2]
 SIDE = 16
@@ -197,7 +197,7 @@ def test_what_is_missing_for_the_solvers_is_said(
     monkeypatch.chdir(tmp_path)
     (missing,) = measure_solvers(params, sampling.QUICK)
     assert isinstance(missing, Missing)
-    for name in ("a model in models/diffusion", "models/echo", "data/split/assignment.csv", "make demo"):
+    for name in ("a model in models/diffusion", "models/feature-network", "data/split/assignment.csv", "make demo"):
         assert name in missing.reason
 
 

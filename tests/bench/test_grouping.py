@@ -3,7 +3,7 @@
 import numpy as np
 from bench.grouping import PIXELS, draw_pairs, frame, histograms, number_of_tests
 
-from echosynth.images.kolmogorov import ks_groups
+from echosynth.screening.ks_groups import ks_groups
 
 
 def test_a_founder_is_tested_against_all_that_have_no_group_yet() -> None:

@@ -7,7 +7,7 @@ import yaml
 from bench.pipeline import LARGER, QUICK, copied, measure_demo, no_op
 from bench.results import Duration, Missing, Share
 
-from echosynth.yaml12 import read_yaml
+from echosynth.common.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

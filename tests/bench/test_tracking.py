@@ -10,7 +10,7 @@ import pytest
 from bench.results import Comparison, Share
 from bench.tracking import PICTURES, QUICK, Timed, Training, fresh_store, measure_training
 
-from echosynth.config import Params
+from echosynth.config.parameters import Params
 from echosynth.stages import classify
 
 

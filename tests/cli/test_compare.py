@@ -1,4 +1,4 @@
-"""The command that compares revisions; the comparison itself is in tests/report/test_changes.py."""
+"""The command that compares revisions; the comparison itself is in tests/report/changes/test_page.py."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from echosynth import cli
-from echosynth.report import changes, changes_inputs
+from echosynth.report.changes.page import page as changes
+from echosynth.report.changes.page import states as changes_inputs
 
 
 @pytest.fixture

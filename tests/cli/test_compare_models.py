@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from echosynth import cli
-from echosynth.track import examine
+from echosynth.registry import examine
 
 FOUND: dict[str, Any] = {
     "versions": ["2", "1"],

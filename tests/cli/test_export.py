@@ -35,6 +35,6 @@ def test_the_working_directory_is_no_place_for_it(
     classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("echosynth.classify.onnx.PACKAGES", ())
+    monkeypatch.setattr("echosynth.serving.onnx.PACKAGES", ())
     assert cli.main(["export", ".", "--model", str(classifier_folder)]) == 1
     assert capsys.readouterr().err == "error: . is the working directory or holds it; name a new folder\n"

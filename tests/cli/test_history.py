@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from echosynth import cli
-from echosynth.track import decisions
+from echosynth.registry import decisions
 
 HISTORY: dict[str, Any] = {
     "versions": [

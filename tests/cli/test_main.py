@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echosynth import cli
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 HEAVY = {"torch", "mlflow", "pandas", "numpy", "cv2", "timm", "pydantic", "yaml"}
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from echosynth import cli
-from echosynth.classify import clips
 from echosynth.cli import options
 from echosynth.cli.predict import resolve_model
-from echosynth.errors import EchosynthError
-from echosynth.files import file_hash
-from echosynth.views import VIEWS
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import file_hash
+from echosynth.common.views import VIEWS
+from echosynth.serving import clips
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_other_names_are_asked_of_the_registry(
         return classifier_folder
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("echosynth.track.registry.load_registered", load_registered)
+    monkeypatch.setattr("echosynth.registry.versions.load_registered", load_registered)
     assert resolve_model("challenger") == classifier_folder
     with pytest.raises(EchosynthError, match="the registry holds no 7"):
         resolve_model("7")

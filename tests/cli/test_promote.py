@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from echosynth import cli
-from echosynth.measure.gates import Gate
-from echosynth.track import promotion
-from echosynth.track.decisions import Decision
+from echosynth.registry import promotion
+from echosynth.registry.decisions import Decision
+from echosynth.registry.gates import Gate
 
 ROOT = Path(__file__).parents[2]
 GATES = [Gate("macro F1", "at least 0.8", "0.903", True), Gate("recall of A2C", "at least 0.5", "0.438", False)]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from echosynth import cli
-from echosynth.track import register
-from echosynth.track.register import RegisteredVersion
+from echosynth.registry import register
+from echosynth.registry.register import RegisteredVersion
 
 
 @pytest.mark.parametrize(("created", "words"), [(True, "registered as"), (False, "was registered before as")])

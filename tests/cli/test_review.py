@@ -12,7 +12,7 @@ from echosynth import cli
 ROOT = Path(__file__).parents[2]
 SOURCE = "echonet-lvh"
 DECISIONS = Path("data/review/echonet-lvh.yaml")
-VALIDATION = Path("data/validation/echonet-lvh")
+VALIDATION = Path("data/screening/echonet-lvh")
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +40,11 @@ def test_without_a_validation_the_file_is_made_and_the_stage_named(capsys: pytes
     assert cli.main(["review", SOURCE]) == 1
     out, err = capsys.readouterr()
     assert f"{DECISIONS} was missing" in out
-    assert "`dvc repro validate@echonet-lvh`" in err
+    assert "`dvc repro screen@echonet-lvh`" in err
     assert len(err.splitlines()) == 1
     assert yaml.safe_load(DECISIONS.read_text()) == {"groups": {}, "recordings": {}}
     assert cli.main(["review", "unity"]) == 1
-    assert "`dvc repro validate-shift@unity`" in capsys.readouterr().err
+    assert "`dvc repro screen-shift@unity`" in capsys.readouterr().err
 
 
 def test_what_is_open_and_stale_is_counted(validated: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from echosynth import cli
-from echosynth.track import promotion
-from echosynth.track.decisions import Decision
+from echosynth.registry import promotion
+from echosynth.registry.decisions import Decision
 
 
 def test_it_says_who_is_in_use_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

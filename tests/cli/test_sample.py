@@ -10,12 +10,13 @@ import torch
 
 from echosynth import cli
 from echosynth.cli import options
+from echosynth.common.options import Precision
+from echosynth.common.views import VIEWS
 from echosynth.diffusion import generate
 from echosynth.diffusion.model import DiffusionCard, save
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.images.store import read_image_set
-from echosynth.sections import Precision, Solver
-from echosynth.views import VIEWS
+from echosynth.diffusion.options import Solver
+from echosynth.imagesets.store import read_image_set
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from echosynth import cli
-from echosynth.sections import source_names
+from echosynth.sources.options import source_names
 from echosynth.sources.registry import find_source
 
 

@@ -1,4 +1,4 @@
-"""`echosynth sweep` before anything runs; with DVC itself in tests/stages/test_sweep.py."""
+"""`echosynth sweep` before anything runs; with DVC itself in tests/pipeline/test_sweep.py."""
 
 import re
 import shutil

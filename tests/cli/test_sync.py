@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.track.results import PARAMS, Repository, cell, changed, object_of
+from tests.tracking.results import PARAMS, Repository, cell, changed, object_of
 
 from echosynth import cli
 from echosynth.cli.sync import rebuilt
-from echosynth.track import offline, runs, store
-from echosynth.track.runs import finish_parent
-from echosynth.track.sync import Synced
+from echosynth.tracking import offline, runs, store
+from echosynth.tracking.runs import finish_parent
+from echosynth.tracking.sync import Synced
 
 
 @pytest.fixture

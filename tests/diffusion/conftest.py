@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from echosynth.config import load_params
+from echosynth.config.parameters import load_params
 from echosynth.diffusion.examples import Examples
-from echosynth.sections import DiffusionParams
+from echosynth.diffusion.options import DiffusionParams
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {

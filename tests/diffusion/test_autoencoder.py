@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from echosynth.config import load_params
+from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import load_params
 from echosynth.diffusion import autoencoder
 from echosynth.diffusion.autoencoder import (
     Autoencoder,
@@ -19,8 +20,7 @@ from echosynth.diffusion.autoencoder import (
     losses,
     train_autoencoder,
 )
-from echosynth.errors import EchosynthError
-from echosynth.sections import AutoencoderParams, DiffusionParams
+from echosynth.diffusion.options import AutoencoderParams, DiffusionParams
 
 ROOT = Path(__file__).parents[2]
 

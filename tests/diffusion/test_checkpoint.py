@@ -5,13 +5,13 @@ from collections.abc import Callable
 import torch
 from accelerate import Accelerator
 
+from echosynth.common.resume import ResumeState
 from echosynth.diffusion.checkpoint import Checkpoint, Progress
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.snapshots import Snapshot
 from echosynth.diffusion.timesteps import UniformTimesteps
-from echosynth.resume import ResumeState
-from echosynth.sections import DiffusionParams
 
 
 def stepped(params: DiffusionParams, seed: int) -> Checkpoint:

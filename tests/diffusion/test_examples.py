@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.examples import Batch, Examples, draw, examples
 from echosynth.diffusion.network import NULL_VIEW
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.timesteps import UniformTimesteps
-from echosynth.errors import EchosynthError
-from echosynth.images.dataset import LabelledImages
-from echosynth.sections import DiffusionParams
+from echosynth.imagesets.dataset import LabelledImages
 
 Settings = Callable[..., DiffusionParams]
 NULL_SOURCE = 2

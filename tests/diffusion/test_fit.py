@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.fit import AUTOENCODER_CURVE, fit, job, write
 from echosynth.diffusion.model import load, read_card
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.train import Point, Watchers
-from echosynth.errors import EchosynthError
-from echosynth.images.dataset import LabelledImages
-from echosynth.sections import DiffusionParams
+from echosynth.imagesets.dataset import LabelledImages
 
 Settings = Callable[..., DiffusionParams]
 

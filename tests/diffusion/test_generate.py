@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.common.weights import save_weights
 from echosynth.diffusion import generate as module
 from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
 from echosynth.diffusion.model import DiffusionCard, load, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.plan import make_plan
 from echosynth.diffusion.sample import CPU_BATCH, Sampling, sample_images
-from echosynth.errors import EchosynthError
-from echosynth.images.store import read_image_set
-from echosynth.views import VIEWS
-from echosynth.weights import save_weights
+from echosynth.imagesets.store import read_image_set
 
 COUNT = 90  # in blocks of 20, the last one half full
 BLOCKS = 5

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from echosynth.config import load_params
+from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import load_params
 from echosynth.diffusion.autoencoder import Autoencoder, autoencoder_state, train_autoencoder
 from echosynth.diffusion.latents import LatentSpace, crop, pad, reconstruction
-from echosynth.errors import EchosynthError
-from echosynth.sections import AutoencoderParams, DiffusionParams, network_side
+from echosynth.diffusion.options import AutoencoderParams, DiffusionParams, network_side
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

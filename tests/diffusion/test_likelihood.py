@@ -8,9 +8,9 @@ import pytest
 import torch
 from tests.diffusion import reference
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.likelihood import BitsPerDimension, bits_per_dimension, strata
 from echosynth.diffusion.process import Process, Schedule
-from echosynth.errors import EchosynthError
 
 SPREAD = 0.2
 

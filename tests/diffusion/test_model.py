@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.latents import LatentSpace
 from echosynth.diffusion.model import DiffusionCard, load, read_card, save
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.errors import EchosynthError
-from echosynth.sections import DiffusionParams
+from echosynth.diffusion.options import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 CPU = torch.device("cpu")

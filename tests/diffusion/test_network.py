@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
-from echosynth.errors import EchosynthError
-from echosynth.sections import DiffusionParams
+from echosynth.diffusion.options import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 

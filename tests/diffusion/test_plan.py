@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
 from echosynth.diffusion.model import DiffusionCard
 from echosynth.diffusion.plan import apportion, interleave, make_plan
-from echosynth.errors import EchosynthError
-from echosynth.views import VIEWS
 
 SEEN = {
     "A2C": {"lvh": 3, "tmed2": 7},

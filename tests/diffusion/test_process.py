@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.diffusion import reference
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.process import Loss, Prediction, Process, Schedule, Variance, betas
-from echosynth.errors import EchosynthError
 
 PREDICTIONS: list[Prediction] = ["epsilon", "x0", "v"]
 SCHEDULES: list[Schedule] = ["linear", "cosine", "sigmoid"]
@@ -143,7 +143,7 @@ def test_raw_outputs_of_plus_and_minus_one_are_the_fixed_variances() -> None:
 
 
 def test_variances_are_those_of_diffusers() -> None:
-    from echosynth import _torchvision
+    from echosynth.compute import torchvision_schemas as _torchvision
 
     _torchvision.make_importable()
     from diffusers import DDPMScheduler

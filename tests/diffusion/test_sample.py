@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion import sample
 from echosynth.diffusion.model import DiffusionCard, DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.sample import CPU_BATCH, Sampling, check_guidance, image_noise, sample_batch, sample_images
-from echosynth.errors import EchosynthError
 
 COUNT = 27  # more than one batch of the CPU
 QUICK = Sampling(evaluations=4)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from echosynth import _torchvision
+from echosynth.common.errors import EchosynthError
+from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.diffusion.process import Process, Schedule, Variance
 from echosynth.diffusion.respace import grid
 from echosynth.diffusion.samplers import Denoise, Estimate, Solver, network_evaluations, solve, solver_grid
-from echosynth.errors import EchosynthError
 
 MEAN, SPREAD = 0.3, 0.5
 DETERMINISTIC: tuple[Solver, ...] = ("ddim", "dpm++", "unipc", "heun")

@@ -12,8 +12,8 @@ from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import PixelSpace
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.snapshots import Snapshot, Snapshots, best, exhausted, snapshot_steps
-from echosynth.sections import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 

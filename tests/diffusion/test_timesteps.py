@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.timesteps import (
     LossSecondMomentTimesteps,
     TimestepSampling,
     UniformTimesteps,
     timestep_sampler,
 )
-from echosynth.errors import EchosynthError
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from echosynth.common.errors import EchosynthError
+from echosynth.common.launch import ON_THIS_MACHINE
+from echosynth.common.resume import ResumeState
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import PixelSpace, assembled, process_of
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.sample import Sampling, sample_images
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss, learning_rate
-from echosynth.errors import EchosynthError
-from echosynth.launch import ON_THIS_MACHINE
-from echosynth.resume import ResumeState
-from echosynth.sections import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
 # Enough draws that every t has its full history before the last state, so that it is no longer uniform.
@@ -97,7 +97,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import small_data, small_settings
 from safetensors.torch import save_file
 from test_train import run
-from echosynth.launch import is_main_process
+from echosynth.common.launch import is_main_process
 trained = run(small_settings(**eval(sys.argv[2])), small_data())
 if is_main_process():
     save_file(trained.weights, sys.argv[3])
@@ -137,7 +137,7 @@ def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(
     whole = run(params, data)
     state_of(params).clear()
     calls = iter(range(100))
-    broken = ("echosynth.resume.os.fsync", 1) if moment.startswith("while") else ("pathlib.Path.replace", 2)
+    broken = ("echosynth.common.resume.os.fsync", 1) if moment.startswith("while") else ("pathlib.Path.replace", 2)
     kept = Path.replace if broken[1] == 2 else os.fsync
 
     def stop(*arguments: object) -> object:

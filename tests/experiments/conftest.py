@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from echosynth.common.yaml12 import read_yaml
 from echosynth.experiments import queue, rows, sweep, workers
-from echosynth.track import closing
-from echosynth.yaml12 import read_yaml
+from echosynth.tracking import closing
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.presets import preset_names
 from echosynth.experiments.grid import changed, experiment, literal, read_grid
 from echosynth.experiments.search import read_space
-from echosynth.presets import preset_names
-from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[str], Path]

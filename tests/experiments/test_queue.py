@@ -1,4 +1,4 @@
-"""What experiments start from, what is in the queue, and what came out; DVC itself in tests/stages/test_sweep.py."""
+"""What experiments start from, what is in the queue, and what came out; DVC itself in tests/pipeline/test_sweep.py."""
 
 import json
 import os
@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import file_hash, fingerprint
 from echosynth.experiments import queue, workers
 from echosynth.experiments.queue import Experiment
-from echosynth.files import file_hash, fingerprint
 
 
 def git(*words: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from echosynth.experiments import rows
-from echosynth.track import store
-from echosynth.track.runs import child_run, finish_parent
+from echosynth.tracking import store
+from echosynth.tracking.runs import child_run, finish_parent
 
 Run = Callable[..., str]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.experiments import search as module
 from echosynth.experiments.search import Space, read_space, search
 from echosynth.experiments.sweep import Failure, execute

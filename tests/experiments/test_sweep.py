@@ -1,4 +1,4 @@
-"""How a sweep watches over the queue; with DVC itself in tests/stages/test_sweep.py."""
+"""How a sweep watches over the queue; with DVC itself in tests/pipeline/test_sweep.py."""
 
 import io
 import re
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.experiments import queue, rows, sweep, workers
 from echosynth.experiments.queue import Experiment
 from echosynth.experiments.sweep import Failure, execute
-from echosynth.track import closing
+from echosynth.tracking import closing
 
 
 def plan(*names: str) -> list[Experiment]:

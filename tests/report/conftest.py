@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from echosynth import paths
-from echosynth.config import Params, parse_params
-from echosynth.files import read_json, write_json
-from echosynth.images.store import write_image_set
-from echosynth.report.inputs import read_inputs
-from echosynth.report.page import render
+from echosynth.common import paths
+from echosynth.common.files import read_json, write_json
+from echosynth.common.views import RARE_VIEWS, VIEWS
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.parameters import Params, parse_params
+from echosynth.imagesets.store import write_image_set
+from echosynth.report.study.inputs import read_inputs
+from echosynth.report.study.page import render
 from echosynth.sources.registry import find_source
-from echosynth.views import RARE_VIEWS, VIEWS
-from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = {"150": 150, "500": 500, "all": 1556}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.files import write_json
-from echosynth.report.inputs import read_inputs
+from echosynth.common import paths
+from echosynth.common.files import write_json
+from echosynth.config.parameters import Params
+from echosynth.report.study.inputs import read_inputs
 from echosynth.report.words import Headline, distance, headline, listing, number, signed, spread, verdict
 
 

@@ -5,13 +5,13 @@ from typing import get_args
 
 import pytest
 
-from echosynth.config import parse_params
-from echosynth.errors import EchosynthError
-from echosynth.sections import source_names
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.parameters import parse_params
 from echosynth.sources.base import GroupKind, Unit
+from echosynth.sources.options import source_names
 from echosynth.sources.registry import all_sources, find_source
-from echosynth.views import VIEWS
-from echosynth.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 STUDY = {"camus", "echonet-dynamic", "echonet-lvh", "tmed2", "unity"}

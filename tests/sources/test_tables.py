@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, Record, hashed
 from echosynth.sources.folders import find_root, index_files, require_folder, walk_files
 from echosynth.sources.tables import base_name, finished, match_rows, note_unknown_splits, official_split, read_table

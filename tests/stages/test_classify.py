@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.files import workspace
-from echosynth.images.store import write_image_set
+from echosynth.common import paths
+from echosynth.common.files import workspace
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.imagesets.store import write_image_set
 from echosynth.stages import classify
-from echosynth.views import VIEWS
 
 CELL = paths.cell_folder("real", "60", "resnet18")
 

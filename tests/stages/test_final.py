@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from echosynth import paths
-from echosynth.classify.probabilities import read_probabilities
-from echosynth.config import Params
-from echosynth.errors import EchosynthError
-from echosynth.files import read_json, write_json
-from echosynth.images.store import write_image_set
+from echosynth.common import paths
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.evaluation.predictions import read_probabilities
+from echosynth.imagesets.store import write_image_set
 from echosynth.stages import final
-from echosynth.views import VIEWS
 
 
 class Recorded:

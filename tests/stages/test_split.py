@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from echosynth import paths
-from echosynth.files import read_json
-from echosynth.images.dataset import read_split, read_subset
-from echosynth.images.schema import ASSIGNMENT, DUPLICATES, SUBSET, read_csv
-from echosynth.images.store import write_image_set
+from echosynth.common import paths
+from echosynth.common.files import read_json
+from echosynth.common.views import VIEWS
+from echosynth.common.yaml12 import read_yaml
+from echosynth.imagesets.dataset import read_split, read_subset
+from echosynth.imagesets.schema import ASSIGNMENT, DUPLICATES, SUBSET, read_csv
+from echosynth.imagesets.store import write_image_set
 from echosynth.stages.split import main
-from echosynth.views import VIEWS
-from echosynth.yaml12 import read_yaml
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SOURCES = ["echonet-dynamic", "tmed2"]

@@ -11,8 +11,8 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from echosynth.config import Params
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import Params
 from echosynth.stages import stage
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
         heard.append((error, stage, private))
         raise OSError("and this must not hide the first one")
 
-    monkeypatch.setattr("echosynth.track.runs.fail_parent", fail_parent)
+    monkeypatch.setattr("echosynth.tracking.runs.fail_parent", fail_parent)
     return heard
 
 
@@ -90,7 +90,7 @@ def test_a_failure_is_told_to_the_row_of_the_execution(
     assert told == [(error, "test_stage", False)]
 
 
-@pytest.mark.parametrize("name", ["phantom", "validate", "ingest", "card"])
+@pytest.mark.parametrize("name", ["phantom", "screen", "ingest", "card"])
 def test_stages_of_raw_files_keep_their_sentences_to_the_terminal(
     monkeypatch: pytest.MonkeyPatch, told: Told, name: str
 ) -> None:

@@ -70,7 +70,7 @@ def same(team: Path) -> bool:
 
 
 def test_folder_and_experiments(team: Path) -> None:
-    words = {"git.hospital.example:echo/echosynth.git": "origin.git", "/mnt/team/echosynth": str(team / "share")}
+    words = {"git.hospital.example:echo/echosynth.common.git": "origin.git", "/mnt/team/echosynth": str(team / "share")}
     first, second, _ = documented("A folder", words)
     do(team, "mine", first)
     do(team, ".", second)

@@ -15,9 +15,10 @@ import pytest
 from tests.teams.page import PARAMS, WORKER, clean_environment, documented, shell
 from tests.teams.servers import PASSWORD, Bucket, Postgres, free_port, running
 
-from echosynth.errors import EchosynthError
-from echosynth.track import answers, registry, store
-from echosynth.track.runs import finish_parent
+from echosynth.common.errors import EchosynthError
+from echosynth.registry import versions as registry
+from echosynth.tracking import answers, store
+from echosynth.tracking.runs import finish_parent
 
 WORKERS = 4
 POINTS = 20

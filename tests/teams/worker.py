@@ -4,8 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from echosynth.track import answers
-from echosynth.track.runs import child_run
+from echosynth.tracking import answers
+from echosynth.tracking.runs import child_run
 
 answers.PROBE_SECONDS = 600  # a server on a slow machine is no server that is gone
 

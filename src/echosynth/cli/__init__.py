@@ -8,7 +8,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from echosynth.cli.options import parser
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

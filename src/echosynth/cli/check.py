@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from echosynth.cli.sources import aligned
-from echosynth.config import Params, load_params
-from echosynth.images.check import Check, check
+from echosynth.config.parameters import Params, load_params
+from echosynth.ingest.check import Check, check
 from echosynth.sources.base import Source
 from echosynth.sources.registry import find_source
 
@@ -75,7 +75,7 @@ def next_step(source: Source, folder: Path, params: Params | None) -> str:
         return f"name {name} in data.train_sources or data.shift_sources of params.yaml (docs/data.md)"
     shift = "-shift" if name in params.data.shift_sources else ""
     if source.has_cines and params.review.method != "none":
-        return f"`dvc repro validate{shift}@{name}`, then `echosynth review {name}`"
+        return f"`dvc repro screen{shift}@{name}`, then `echosynth review {name}`"
     return f"`dvc repro ingest{shift}@{name}`"
 
 

@@ -6,8 +6,8 @@ import sys
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison, or write it with its pictures into a folder."""
-    from echosynth.report.changes import PAGE, page, write
-    from echosynth.report.changes_inputs import find_state, working_tree
+    from echosynth.report.changes.page import PAGE, page, write
+    from echosynth.report.changes.states import find_state, working_tree
 
     old = find_state(arguments.revision)
     new = find_state(arguments.to) if arguments.to else working_tree()

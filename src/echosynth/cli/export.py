@@ -9,7 +9,7 @@ from echosynth.cli.predict import resolve_model
 
 def run(arguments: argparse.Namespace) -> int:
     """Write model.onnx and card.json, and say how close onnxruntime is to PyTorch."""
-    from echosynth.classify.onnx import BATCHES, TOLERANCE, export  # PyTorch takes seconds to import
+    from echosynth.serving.onnx import BATCHES, TOLERANCE, export  # PyTorch takes seconds to import
 
     folder = resolve_model(arguments.model)
     found = export(folder, arguments.out)

@@ -31,7 +31,7 @@ def decision_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print all versions and all decisions."""
-    from echosynth.track.decisions import history  # MLflow takes seconds to import
+    from echosynth.registry.decisions import history  # MLflow takes seconds to import
 
     found = history()
     if arguments.json:

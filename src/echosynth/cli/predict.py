@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from echosynth.cli.options import DISCLAIMER
-from echosynth.errors import EchosynthError
-from echosynth.views import VIEWS
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
 
 
 def resolve_model(model: str) -> Path:
@@ -20,14 +20,14 @@ def resolve_model(model: str) -> Path:
         model: a folder, a file in it, or else an alias or version in the registry.
 
     Raises:
-        EchosynthError: there is no such folder, or see `echosynth.track.registry.load_registered`.
+        EchosynthError: there is no such folder, or see `echosynth.registry.versions.load_registered`.
     """
     path = Path(model)
     if path.exists():
         return path if path.is_dir() else path.parent
     if len(path.parts) > 1:
         raise EchosynthError(f"--model: there is no {path}; name a folder, or an alias or version in the registry")
-    from echosynth.track.registry import load_registered  # MLflow takes seconds to import
+    from echosynth.registry.versions import load_registered  # MLflow takes seconds to import
 
     return load_registered(model)
 
@@ -52,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the view of each file, or write a table; exit status 1 when a file could not be read."""
     if arguments.max_frames < 1:
         raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
-    from echosynth.classify.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
-    from echosynth.classify.predict import ViewClassifier
-    from echosynth.classify.table import write_table
-    from echosynth.files import file_hash
+    from echosynth.common.files import file_hash
+    from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
+    from echosynth.serving.frames import ViewClassifier
+    from echosynth.serving.table import write_table
 
     out: Path | None = arguments.out
     files, left_out = listed(arguments.files)

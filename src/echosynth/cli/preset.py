@@ -2,7 +2,7 @@
 
 import argparse
 
-from echosynth.presets import apply_preset, preset_names
+from echosynth.config.presets import apply_preset, preset_names
 
 
 def run(arguments: argparse.Namespace) -> int:

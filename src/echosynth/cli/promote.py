@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from echosynth.cli.sources import aligned
 
 if TYPE_CHECKING:
-    from echosynth.track.decisions import Decision
+    from echosynth.registry.decisions import Decision
 
 
 def print_table(decision: "Decision") -> None:
@@ -32,8 +32,8 @@ def outcome(decision: "Decision", dry_run: bool) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of gates and the outcome; exit status 1 when a gate refuses."""
-    from echosynth.config import load_params  # MLflow and PyTorch take seconds to import
-    from echosynth.track.promotion import promote, unlock
+    from echosynth.config.parameters import load_params  # MLflow and PyTorch take seconds to import
+    from echosynth.registry.promotion import promote, unlock
 
     if arguments.unlock:
         holder = unlock()

@@ -5,7 +5,7 @@ import argparse
 
 def run(arguments: argparse.Namespace) -> int:
     """Register models/final and say which version it is."""
-    from echosynth.track.register import register_final  # MLflow and PyTorch take seconds to import
+    from echosynth.registry.register import register_final  # MLflow and PyTorch take seconds to import
 
     found = register_final()
     was = "registered as" if found.created else "was registered before as"

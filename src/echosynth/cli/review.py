@@ -4,10 +4,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from echosynth import paths
-from echosynth.config import load_params
-from echosynth.errors import EchosynthError
-from echosynth.sections import ReviewParams
+from echosynth.common import paths
+from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import load_params
+from echosynth.screening.options import ReviewParams
 from echosynth.sources.registry import find_source
 
 
@@ -22,7 +22,7 @@ class State:
 
 def state(validation: Path, decisions: Path, params: ReviewParams) -> State:
     """Compare the groups and recordings of a validation with the decisions on them."""
-    from echosynth.images.review import group_decisions, read_decisions, read_tables
+    from echosynth.screening.decisions import group_decisions, read_decisions, read_tables
 
     groups, recordings = read_tables(validation)
     made = read_decisions(decisions)
@@ -32,16 +32,16 @@ def state(validation: Path, decisions: Path, params: ReviewParams) -> State:
 
 def run(arguments: argparse.Namespace) -> int:
     """Bring the decisions up to date and say what is left to do."""
-    from echosynth.images.review import start_decisions, update_decisions
+    from echosynth.screening.decisions import start_decisions, update_decisions
 
     name, params = find_source(arguments.source).name, load_params()
-    validation, decisions = paths.VALIDATION / name, paths.REVIEW / f"{name}.yaml"
+    validation, decisions = paths.SCREENING / name, paths.REVIEW / f"{name}.yaml"
     shift = "-shift" if name in params.data.shift_sources else ""
     if not decisions.is_file():
         start_decisions(decisions)
         print(f"{decisions} was missing; it is there now, without a decision: put it under git")
     if not (validation / "groups.csv").is_file():
-        raise EchosynthError(f"{validation} is missing; run `dvc repro validate{shift}@{name}` first")
+        raise EchosynthError(f"{validation} is missing; run `dvc repro screen{shift}@{name}` first")
     update_decisions(validation, decisions, arguments.accept)
     found = state(validation, decisions, params.review)
     print(f"{name}: {found.decided} groups decided, {found.undecided} undecided, {found.stale} stale decisions")

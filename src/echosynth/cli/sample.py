@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echosynth.cli.options import DISCLAIMER
-from echosynth.errors import EchosynthError
-from echosynth.files import check_replaceable
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import check_replaceable
 
 if TYPE_CHECKING:
-    from echosynth.sections import SampleParams
+    from echosynth.diffusion.options import SampleParams
 
 PER_VIEW = 25
 OURS = {"images.zip", "manifest.csv", "metrics.json", "samples.png"}
@@ -38,7 +38,7 @@ def _settings(arguments: argparse.Namespace) -> "SampleParams":
     """The options as section `sample` of the parameters, which knows what is allowed."""
     from pydantic import ValidationError
 
-    from echosynth.sections import SampleParams
+    from echosynth.diffusion.options import SampleParams
 
     values: dict[str, Any] = {
         "seed": arguments.seed,
@@ -86,13 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
     check_replaceable(arguments.out, OURS)
 
     # PyTorch: not before the options are known to be right.
+    from echosynth.common.files import atomic_file
+    from echosynth.common.views import VIEWS
     from echosynth.diffusion.generate import Job, Team, generate
     from echosynth.diffusion.model import read_card
     from echosynth.diffusion.plan import make_plan
     from echosynth.diffusion.sample import Sampling
-    from echosynth.files import atomic_file
-    from echosynth.images.preview import first_images
-    from echosynth.views import VIEWS
+    from echosynth.imagesets.preview import first_images
 
     model: Path = arguments.model
     if not (model / "card.json").is_file():

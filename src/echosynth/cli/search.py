@@ -3,15 +3,15 @@
 import argparse
 
 from echosynth.cli.sweep import show, stoppable
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Go on to the wanted number of trials, and print their ranking; 1 when none has a score."""
-    from echosynth.config import load_params
+    from echosynth.common.yaml12 import read_yaml
+    from echosynth.config.parameters import load_params
     from echosynth.experiments import queue
     from echosynth.experiments.search import read_space, search
-    from echosynth.yaml12 import read_yaml
 
     if arguments.trials < 1:
         raise EchosynthError(f"--trials is {arguments.trials}; give 1 or more")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 if TYPE_CHECKING:
     from echosynth.experiments.grid import Goal
@@ -21,12 +21,12 @@ MANY = 500
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what has no result yet, print the ranking, and name what failed."""
-    from echosynth.config import load_params
+    from echosynth.common.yaml12 import read_yaml
+    from echosynth.config.parameters import load_params
     from echosynth.experiments import queue
     from echosynth.experiments.grid import experiment, read_grid
     from echosynth.experiments.ranking import Row
     from echosynth.experiments.sweep import execute
-    from echosynth.yaml12 import read_yaml
 
     if arguments.workers < 1:
         raise EchosynthError(f"--workers is {arguments.workers}; give 1 or more")

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from echosynth.track.sync import Synced
+    from echosynth.tracking.sync import Synced
 
 
 def waiting() -> int:
     """How many runs were kept while a server was away, when nothing names that server now."""
-    from echosynth.track import answers, rows, store
+    from echosynth.tracking import answers, rows, store
 
     if store.kept_folder() is None or answers.is_server(store.tracking_uri()):
         return 0
@@ -52,9 +52,9 @@ def rebuilt(done: "Synced") -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send what waits, close what is dead, add what is missing, and say so."""
-    from echosynth.report.summary import flat
-    from echosynth.track import offline, runs
-    from echosynth.track.sync import sync
+    from echosynth.report.study.summary import flat
+    from echosynth.tracking import offline, runs
+    from echosynth.tracking.sync import sync
 
     sent, waits, closed = offline.send(), waiting(), runs.close_dead()
     for line in [] if arguments.json else tidied(sent, waits, closed):

@@ -15,15 +15,23 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import nn
 
-from echosynth import _torchvision
-from echosynth.device import autocast, memory_explained, mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
+from echosynth.common.resume import ResumeState, code_hash
+from echosynth.compute import torchvision_schemas as _torchvision
+from echosynth.compute.device import (
+    autocast,
+    memory_explained,
+    mixed_seed,
+    pick_device,
+    resolved,
+    step_generator,
+    to_tensor,
+)
 from echosynth.diffusion.optimisation import restore_training, training_tensors, warmed_cosine
-from echosynth.errors import EchosynthError
-from echosynth.images.augment import augment
-from echosynth.images.store import Images
-from echosynth.progress import progress
-from echosynth.resume import ResumeState, code_hash
-from echosynth.sections import AutoencoderParams, DiffusionParams
+from echosynth.diffusion.options import AutoencoderParams, DiffusionParams
+from echosynth.imagesets.augment import augment
+from echosynth.imagesets.store import Images
 
 Point = dict[str, float]
 WARMUP_SHARE = 0.05  # of the steps
@@ -150,7 +158,7 @@ def autoencoder_state(params: DiffusionParams, size: int, data_hash: str) -> Res
         params.autoencoder.model_dump(),
         (params.seed, resolved(pick_device(), training_precision(params)), params.log_every),
         (size, data_hash),
-        code_hash("diffusion/autoencoder.py", "diffusion/optimisation.py", "device.py", "images/augment.py"),
+        code_hash(__name__),
     )
 
 

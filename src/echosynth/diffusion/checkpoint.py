@@ -7,12 +7,12 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 
+from echosynth.common.resume import ResumeState
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.optimisation import part_of, restore_training, training_tensors
 from echosynth.diffusion.snapshots import Snapshot
 from echosynth.diffusion.timesteps import TimestepSampler
-from echosynth.resume import ResumeState
 
 
 @dataclass

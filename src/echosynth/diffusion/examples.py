@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from echosynth.device import step_generator, to_tensor
+from echosynth.common.errors import EchosynthError
+from echosynth.compute.device import step_generator, to_tensor
 from echosynth.diffusion.network import NULL_VIEW
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.timesteps import TimestepSampler
-from echosynth.errors import EchosynthError
-from echosynth.images.augment import changed, draws
-from echosynth.images.dataset import LabelledImages
-from echosynth.images.store import Images
-from echosynth.sections import DiffusionParams
+from echosynth.imagesets.augment import changed, draws
+from echosynth.imagesets.dataset import LabelledImages
+from echosynth.imagesets.store import Images
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,20 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 
-from echosynth.device import memory_explained, pick_device, resolved, step_generator, to_tensor
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.resume import ResumeState, code_hash
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import memory_explained, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
 from echosynth.diffusion.examples import Examples, examples
 from echosynth.diffusion.latents import LatentSpace, reconstruction
 from echosynth.diffusion.likelihood import bits_per_dimension
 from echosynth.diffusion.model import DiffusionCard, PixelSpace, Space, process_of, save
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers
-from echosynth.errors import EchosynthError
-from echosynth.files import atomic_folder, write_json
-from echosynth.images.dataset import LabelledImages
-from echosynth.resume import ResumeState, code_hash
-from echosynth.sections import DiffusionParams
-from echosynth.views import VIEWS
+from echosynth.imagesets.dataset import LabelledImages
 
 BITS_IMAGES, BITS_TERMS = 48, 16
 AUTOENCODER_CURVE = "autoencoder_curve.csv"
@@ -94,7 +94,7 @@ def job(params: DiffusionParams, real: LabelledImages, held_out: LabelledImages,
         raise EchosynthError("the validation set holds no image of the training images' views and sources")
     sources = tuple(sorted(set(map(str, real.sources)))) if params.source_conditioning else ()
     data, held = examples(real, sources), examples(held_out.rows(kept), sources)
-    code = code_hash("diffusion", "device.py", "images/augment.py")
+    code = code_hash(__name__)
     origins = [list(map(str, images.sources)) for images in (real, held_out)]
     precision = resolved(pick_device(), params.precision)
     hashes = real.hash(), held_out.hash(), scorer

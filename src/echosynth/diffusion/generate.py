@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from echosynth.device import memory_explained, pick_device, resolved
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import atomic_file, file_hash
+from echosynth.common.launch import join
+from echosynth.common.options import Precision
+from echosynth.common.progress import progress
+from echosynth.common.resume import ResumeState, code_hash
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import memory_explained, pick_device, resolved
 from echosynth.diffusion.model import DiffusionModel, load, read_card
 from echosynth.diffusion.plan import Plan
 from echosynth.diffusion.sample import CPU_BATCH, Sampling, check_guidance, sample_batch
 from echosynth.diffusion.samplers import network_evaluations
-from echosynth.errors import EchosynthError
-from echosynth.files import atomic_file, file_hash
-from echosynth.images.store import Images, write_image_stream
-from echosynth.launch import join
-from echosynth.progress import progress
-from echosynth.resume import ResumeState, code_hash
-from echosynth.sections import Precision
-from echosynth.views import VIEWS
+from echosynth.imagesets.store import Images, write_image_stream
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
         plan: what each image shows.
         seed: of the noise.
         how: solver and guidance.
-        precision: see `echosynth.device.resolved`.
+        precision: see `echosynth.compute.device.resolved`.
         batch_size: images at a time on a GPU; a CPU computes `CPU_BATCH` at a time.
         guide: weights of an earlier snapshot for autoguidance, below `model`; empty: none.
     """
@@ -68,7 +68,7 @@ class Job:
             resolved(device, self.precision),
             "cpu" if device.type == "cpu" else [torch.cuda.get_device_name(device), self.batch_size],
             {file.name: file_hash(file) for file in files},
-            code_hash("diffusion", "device.py"),
+            code_hash(__name__),
         )
 
 

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from echosynth.device import autocast, to_tensor
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
+from echosynth.common.weights import load_weights, save_weights
+from echosynth.compute.device import autocast, to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
-from echosynth.errors import EchosynthError
-from echosynth.files import read_json, write_json
-from echosynth.images.store import Images
-from echosynth.sections import AutoencoderParams, DiffusionParams, network_side
-from echosynth.weights import load_weights, save_weights
+from echosynth.diffusion.options import AutoencoderParams, DiffusionParams, network_side
+from echosynth.imagesets.store import Images
 
 BATCH = 64  # images at a time through the autoencoder
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import torch
 
-from echosynth.device import step_generator
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
+from echosynth.compute.device import step_generator
 from echosynth.diffusion.process import Denoiser, Process
-from echosynth.errors import EchosynthError
-from echosynth.progress import progress
 
 
 class BitsPerDimension(NamedTuple):

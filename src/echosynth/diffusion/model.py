@@ -8,13 +8,13 @@ from typing import Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
+from echosynth.common.views import VIEWS
+from echosynth.common.weights import load_weights, save_weights
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams, network_side
 from echosynth.diffusion.process import Process
-from echosynth.errors import EchosynthError
-from echosynth.files import read_json, write_json
-from echosynth.sections import DiffusionParams, network_side
-from echosynth.views import VIEWS
-from echosynth.weights import load_weights, save_weights
 
 
 class DiffusionCard(BaseModel):

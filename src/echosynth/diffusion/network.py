@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from echosynth import _torchvision
-from echosynth.errors import EchosynthError
-from echosynth.sections import DiffusionParams, check_levels, network_side
-from echosynth.views import VIEWS
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.compute import torchvision_schemas as _torchvision
+from echosynth.diffusion.options import DiffusionParams, check_levels, network_side
 
 NULL_VIEW = len(VIEWS)
 

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEW_INDEX, VIEWS
 from echosynth.diffusion.model import DiffusionCard
-from echosynth.errors import EchosynthError
-from echosynth.views import VIEW_INDEX, VIEWS
 
 Indices = npt.NDArray[np.int64]
 ViewShares = Literal["balanced", "real"]

@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.gaussians import discretised_gaussian_nll, gaussian_kl, gaussian_nll
 from echosynth.diffusion.schedules import Schedule as Schedule
 from echosynth.diffusion.schedules import Table
 from echosynth.diffusion.schedules import betas as betas
-from echosynth.errors import EchosynthError
 
 Prediction = Literal["epsilon", "x0", "v"]
 Variance = Literal["fixed-small", "fixed-large", "learned"]

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from echosynth.device import autocast
+from echosynth.common.errors import EchosynthError
+from echosynth.common.options import Precision
+from echosynth.compute.device import autocast
 from echosynth.diffusion.model import DiffusionCard, DiffusionModel
 from echosynth.diffusion.network import NULL_VIEW
+from echosynth.diffusion.options import SampleParams
 from echosynth.diffusion.samplers import Denoise, Estimate, Solver, solve
-from echosynth.errors import EchosynthError
-from echosynth.images.store import Images
-from echosynth.sections import Precision, SampleParams
+from echosynth.imagesets.store import Images
 
 Indices = npt.NDArray[np.int64] | torch.Tensor
 
@@ -167,7 +168,7 @@ def sample_batch(
         numbers: B numbers of the images in the set: their noise depends on (seed, number) alone.
         seed: of the set, at least 0.
         how: solver and guidance; see `check_guidance`.
-        precision: see `echosynth.device.resolved`.
+        precision: see `echosynth.compute.device.resolved`.
         guide: an earlier snapshot of the same training, for autoguidance.
 
     Returns:

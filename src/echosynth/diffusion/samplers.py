@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import torch
 
-from echosynth import _torchvision
+from echosynth.common.errors import EchosynthError
+from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.respace import Posterior, Steps, grid, respaced_posterior
-from echosynth.errors import EchosynthError
 
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]
 Tensor = torch.Tensor

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from echosynth.common.files import atomic_file
+from echosynth.common.views import VIEWS
+from echosynth.common.weights import read_weights, save_weights
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples
 from echosynth.diffusion.model import DiffusionModel, Space, assembled
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.sample import Sampling, sample_images
-from echosynth.files import atomic_file
-from echosynth.images.grid import grid
-from echosynth.images.store import Images, encode
-from echosynth.sections import DiffusionParams
-from echosynth.views import VIEWS
-from echosynth.weights import read_weights, save_weights
+from echosynth.imagesets.store import Images, encode
+from echosynth.imagesets.tiles import grid
 
 HOW = Sampling(solver="unipc", evaluations=8)
 SHOWN = 8  # pictures of each view in a grid

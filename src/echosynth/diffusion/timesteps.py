@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 TimestepSampling = Literal["uniform", "loss-second-moment"]
 State = dict[str, torch.Tensor]

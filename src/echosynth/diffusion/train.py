@@ -12,20 +12,20 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
-from echosynth.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
+from echosynth.common.resume import ResumeState
+from echosynth.compute.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.checkpoint import Checkpoint
 from echosynth.diffusion.ema import Ema
 from echosynth.diffusion.examples import Examples, draw
 from echosynth.diffusion.model import Space, assembled, process_of
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.optimisation import warmed_cosine
+from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.snapshots import Score, Snapshot, Snapshots, best, exhausted, snapshot_steps
 from echosynth.diffusion.timesteps import timestep_sampler
-from echosynth.errors import EchosynthError
-from echosynth.progress import progress
-from echosynth.resume import ResumeState
-from echosynth.sections import DiffusionParams
 
 Point = dict[str, float]
 EVALUATION_BATCH = 128

@@ -14,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from echosynth.config import flat_tree, parse_params
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import fingerprint, read_json
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.parameters import flat_tree, parse_params
 from echosynth.experiments.queue import METRICS, Experiment
-from echosynth.files import fingerprint, read_json
-from echosynth.yaml12 import read_yaml
 
 SCORE = "best.validation_macro_auprc"
 COLUMNS = ("test.macro_auprc", "test.macro_f1", "best.validation_macro_f1")

@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from echosynth import git
-from echosynth.errors import EchosynthError
+from echosynth.common import git
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import fingerprint
+from echosynth.common.yaml12 import read_yaml
 from echosynth.experiments import workers
-from echosynth.files import fingerprint
-from echosynth.track import history
-from echosynth.track.origin import head
-from echosynth.yaml12 import read_yaml
+from echosynth.tracking import history
+from echosynth.tracking.origin import head
 
 PARAMS = Path("params.yaml")
 METRICS = "reports/metrics.json"

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from echosynth.track import origin, rows, store
-from echosynth.track.store import Store
+from echosynth.tracking import origin, rows, store
+from echosynth.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import explained, fingerprint, workspace
 from echosynth.experiments import queue
 from echosynth.experiments.grid import Goal, Values, check, experiment, known, like, read_goal, short
 from echosynth.experiments.ranking import Row
 from echosynth.experiments.sweep import execute
-from echosynth.files import explained, fingerprint, workspace
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
 from echosynth.experiments import queue, rows, workers
 from echosynth.experiments.queue import Experiment, State
 from echosynth.experiments.ranking import SHORTEST_NAME, cut
 from echosynth.experiments.workers import Workers, say
-from echosynth.progress import progress
-from echosynth.track import closing
+from echosynth.tracking import closing
 
 TRIES = 2
 SETUP_TRIES = 5  # when DVC fails before the first stage (workers that meet in a lock of git), or the worker is killed

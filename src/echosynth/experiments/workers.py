@@ -22,7 +22,7 @@ from typing import IO
 import psutil  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from echosynth.files import explained, workspace
+from echosynth.common.files import explained, workspace
 
 EXPERIMENTS = Path(".dvc/tmp/exps")
 MESSAGES = EXPERIMENTS / "celery/broker/in"

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from echosynth.images.grid import grid
-from echosynth.images.store import Images
+from echosynth.imagesets.store import Images
+from echosynth.imagesets.tiles import grid
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from echosynth.report.inputs import Inputs, Json
-from echosynth.views import RARE_VIEWS
+from echosynth.common.views import RARE_VIEWS
+from echosynth.report.study.inputs import Inputs, Json
 
 Number = float | None
 HIGHER, LOWER, OPEN = "higher than real", "lower than real", "interval holds 0"

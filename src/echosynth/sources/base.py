@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 
 GroupKind = Literal["patient", "study", "cine", "file"]
 OfficialSplit = Literal["train", "validation", "test"]
@@ -20,7 +20,7 @@ class Record:
 
     Attributes:
         path: the media file.
-        view: one of `echosynth.views.VIEWS`.
+        view: one of `echosynth.common.views.VIEWS`.
         group: key of the smallest unit that must not be divided between splits, in the clear; it never leaves this
         machine's memory.
         group_kind: what `group` stands for.

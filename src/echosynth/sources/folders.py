@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing
 
 NAME_TWICE = "file name that stands twice"

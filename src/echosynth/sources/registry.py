@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
-from echosynth.errors import EchosynthError
-from echosynth.sections import OWN_NAME, source_names
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Source
+from echosynth.sources.options import OWN_NAME, source_names
 
 
 @cache

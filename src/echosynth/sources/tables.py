@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, OfficialSplit, Record
 from echosynth.sources.folders import name_key
 

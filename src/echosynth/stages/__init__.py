@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import overload
 
-from echosynth.config import Params, load_params
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import Params, load_params
 
 Work = Callable[..., None]
 Command = Callable[[], None]
-RAW = ("phantom", "validate", "ingest", "card")  # stages that read raw files, whose names may be those of patients
+RAW = ("phantom", "screen", "ingest", "card")  # stages that read raw files, whose names may be those of patients
 
 
 @overload
@@ -27,7 +27,7 @@ def stage(function: Work | None = None, *, several_processes: bool = False) -> C
 
     Args:
         function: the work.
-        several_processes: one process for each GPU shares the work, see `echosynth.launch`.
+        several_processes: one process for each GPU shares the work, see `echosynth.common.launch`.
     """
     if function is None:
         return partial(_command, several_processes=several_processes)
@@ -42,7 +42,7 @@ def _command(function: Work, several_processes: bool) -> Command:
                 params: Params = load_params()
             with _failure_marked(name, private=name in RAW):
                 if several_processes:
-                    from echosynth.launch import join, shared
+                    from echosynth.common.launch import join, shared
 
                     status = shared(sys.modules["__main__"].__spec__.name, sys.argv[1:])  # type: ignore[union-attr]
                     if status is not None:
@@ -73,7 +73,7 @@ def _failure_marked(name: str, *, private: bool = False) -> Iterator[None]:
     except BaseException as error:
         if os.environ.get("RANK", "0") == "0":
             with suppress(Exception):  # the first error is the one to report
-                from echosynth.track.runs import fail_parent  # MLflow takes seconds, which only a failure spends
+                from echosynth.tracking.runs import fail_parent  # MLflow takes seconds, which only a failure spends
 
                 fail_parent(error, name, private=private)
         raise

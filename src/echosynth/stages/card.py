@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from echosynth.config import Params
-from echosynth.files import atomic_file, write_json
-from echosynth.report.card import collect
-from echosynth.report.card_page import render
+from echosynth.common.files import atomic_file, write_json
+from echosynth.config.parameters import Params
+from echosynth.report.data_card.card import collect
+from echosynth.report.data_card.page import render
 from echosynth.stages import stage
 
 REPORTS = Path("reports")

@@ -9,22 +9,22 @@ import pandas as pd
 import torch
 from torch import nn
 
-from echosynth import paths
-from echosynth.classify.arms import TrainingSet, training_set
-from echosynth.classify.network import ClassifierCard, predict, save
-from echosynth.classify.probabilities import write_probabilities
-from echosynth.classify.train import Point, train
-from echosynth.config import Params
-from echosynth.device import Precision, pick_device, resolved
-from echosynth.files import atomic_folder, write_json
-from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
-from echosynth.measure.scores import evaluate, headline
-from echosynth.resume import ResumeState, code_hash
-from echosynth.sections import ArmName
+from echosynth.classifier.arms import TrainingSet, training_set
+from echosynth.classifier.network import ClassifierCard, predict, save
+from echosynth.classifier.options import ArmName
+from echosynth.classifier.train import Point, train
+from echosynth.common import paths
+from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.resume import ResumeState, code_hash
+from echosynth.compute.device import Precision, pick_device, resolved
+from echosynth.config.parameters import Params
+from echosynth.evaluation.predictions import write_probabilities
+from echosynth.evaluation.scores import evaluate, headline
+from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.stages import stage
-from echosynth.track.origin import parent_key
-from echosynth.track.plots import confusion_png, precision_recall_png
-from echosynth.track.runs import Context, Run, child_run
+from echosynth.tracking.origin import parent_key
+from echosynth.tracking.plots import confusion_png, precision_recall_png
+from echosynth.tracking.runs import Context, Run, child_run
 
 
 @stage
@@ -86,7 +86,7 @@ def done_seeds(
         [training, validation.hash(), validation.ids.tolist(), validation.groups.tolist()],
         "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
         resolved(device, precision),
-        code_hash("classify", "measure/scores.py", "images/augment.py", "device.py", "stages/classify.py"),
+        code_hash("echosynth.classifier.train", "echosynth.evaluation.scores", "echosynth.stages.classify"),
     )
 
 

@@ -3,12 +3,12 @@
 import sys
 from itertools import product
 
-from echosynth import paths
-from echosynth.classify.probabilities import read_probabilities
-from echosynth.config import Params
-from echosynth.files import read_json, write_json
-from echosynth.images.dataset import read_split
-from echosynth.measure.comparison import Run, compare
+from echosynth.common import paths
+from echosynth.common.files import read_json, write_json
+from echosynth.config.parameters import Params
+from echosynth.evaluation.comparison import Run, compare
+from echosynth.evaluation.predictions import read_probabilities
+from echosynth.imagesets.dataset import read_split
 from echosynth.stages import stage
 
 

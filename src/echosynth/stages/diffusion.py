@@ -4,25 +4,25 @@ import sys
 import time
 from pathlib import Path
 
-from echosynth import paths
-from echosynth.classify.network import load
-from echosynth.config import Params
-from echosynth.device import pick_device
+from echosynth.classifier.network import load
+from echosynth.common import paths
+from echosynth.common.files import file_hash
+from echosynth.common.launch import is_main_process
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
 from echosynth.diffusion.fit import autoencoder_numbers, fit, job, numbers, write
 from echosynth.diffusion.snapshots import Score, Snapshot
 from echosynth.diffusion.train import Point, Watchers
-from echosynth.files import file_hash
-from echosynth.images.dataset import LabelledImages, read_split, read_subset
-from echosynth.launch import is_main_process
-from echosynth.measure.features import echo_features
-from echosynth.measure.frechet import frechet_distance
+from echosynth.evaluation.features import echo_features
+from echosynth.evaluation.frechet import frechet_distance
+from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
 from echosynth.stages import stage
-from echosynth.track.runs import Run, child_run
+from echosynth.tracking.runs import Run, child_run
 
 
 def echo_score(validation: LabelledImages) -> Score:
     """Frechet distance of images to the validation images, on echo features."""
-    network, _ = load(paths.ECHO, pick_device())
+    network, _ = load(paths.FEATURE_NETWORK, pick_device())
     real = echo_features(network, validation.images)
     return lambda images: frechet_distance(echo_features(network, images), real)
 
@@ -58,7 +58,7 @@ def main(params: Params, size: str) -> None:
     settings = params.diffusion
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
-    task = job(settings, real, held_out, file_hash(paths.ECHO / "model.safetensors"))
+    task = job(settings, real, held_out, file_hash(paths.FEATURE_NETWORK / "model.safetensors"))
     if not is_main_process():
         fit(task)
         return

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from echosynth import paths
-from echosynth.classify.network import load
-from echosynth.config import Params
-from echosynth.device import pick_device
-from echosynth.files import write_json
-from echosynth.images.dataset import LabelledImages, read_labelled, read_split, read_subset
-from echosynth.measure.features import echo_features, inception_features, load_inception
-from echosynth.measure.fidelity import fidelity
-from echosynth.measure.frechet import Features
-from echosynth.measure.privacy import COLUMNS, audit
-from echosynth.sections import FidelityParams
+from echosynth.classifier.network import load
+from echosynth.common import paths
+from echosynth.common.files import write_json
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
+from echosynth.evaluation.copies import COLUMNS, audit
+from echosynth.evaluation.features import echo_features, inception_features, load_inception
+from echosynth.evaluation.fidelity import fidelity
+from echosynth.evaluation.frechet import Features
+from echosynth.evaluation.options import FidelityParams
+from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.stages import stage
-from echosynth.track.runs import child_run
+from echosynth.tracking.runs import child_run
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def distances(
 
 def on_echo_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any], dict[str, Any]]:
     """Distances and the privacy audit."""
-    network, _ = load(paths.ECHO, pick_device())
+    network, _ = load(paths.FEATURE_NETWORK, pick_device())
     synthetic, validation = (echo_features(network, one.images) for one in (sets.synthetic, sets.validation))
     found = distances(synthetic, validation, echo_features(network, sets.other.images), sets, settings)
     privacy = audit(

@@ -3,20 +3,20 @@
 import shutil
 import sys
 
-from echosynth import paths
-from echosynth.classify.network import load, predict
-from echosynth.classify.probabilities import write_probabilities
-from echosynth.config import Params
-from echosynth.device import pick_device
-from echosynth.files import atomic_folder, file_hash, read_json, write_json
-from echosynth.images.dataset import LabelledImages, read_labelled, read_split
-from echosynth.measure.calibration import evaluate_calibrated
+from echosynth.classifier.network import load, predict
+from echosynth.common import paths
+from echosynth.common.files import atomic_folder, file_hash, read_json, write_json
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
+from echosynth.evaluation.calibration import evaluate_calibrated
+from echosynth.evaluation.predictions import write_probabilities
+from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
+from echosynth.registry.register import final_scores, register_final
+from echosynth.serving.packaging import FILES
 from echosynth.stages import stage
-from echosynth.track import store
-from echosynth.track.packaging import FILES
-from echosynth.track.plots import confusion_png, precision_recall_png
-from echosynth.track.register import final_scores, register_final
-from echosynth.track.runs import child_run
+from echosynth.tracking import store
+from echosynth.tracking.plots import confusion_png, precision_recall_png
+from echosynth.tracking.runs import child_run
 
 
 def real_images(params: Params) -> dict[str, LabelledImages]:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.images.ingest import ingest
+from echosynth.common import paths
+from echosynth.config.parameters import Params
+from echosynth.ingest.image_set import ingest
 from echosynth.sources.registry import find_source
 from echosynth.stages import stage
 
@@ -13,7 +13,7 @@ from echosynth.stages import stage
 def main(params: Params, source: str) -> None:
     """Read data.root/<source>, write data/sources/<source>, or data/shift/<source> for the domain-shift set."""
     out = (paths.SHIFT if source in params.data.shift_sources else paths.SOURCES) / source
-    review = paths.VALIDATION / source, paths.REVIEW / f"{source}.yaml"
+    review = paths.SCREENING / source, paths.REVIEW / f"{source}.yaml"
     report = ingest(find_source(source), Path(params.data.root) / source, out, params, review)
     print(f"{source}: {report['images']} images; left out: {report['left_out']}")
 

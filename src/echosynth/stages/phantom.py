@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from echosynth.config import Params
-from echosynth.sources.phantom.release import write_all
+from echosynth.config.parameters import Params
+from echosynth.phantom.release import write_all
 from echosynth.stages import stage
 
 OUT = Path("data/raw/phantom")

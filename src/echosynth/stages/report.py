@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.files import atomic_file, write_json
-from echosynth.report.inputs import read_inputs
-from echosynth.report.page import render
-from echosynth.report.summary import flat, plots, summary
+from echosynth.common import paths
+from echosynth.common.files import atomic_file, write_json
+from echosynth.config.parameters import Params
+from echosynth.report.study.inputs import read_inputs
+from echosynth.report.study.page import render
+from echosynth.report.study.summary import flat, plots, summary
 from echosynth.stages import stage
-from echosynth.track.runs import finish_parent
+from echosynth.tracking.runs import finish_parent
 
 REPORTS = Path("reports")
 

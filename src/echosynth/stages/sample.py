@@ -1,15 +1,15 @@
 """Sample the synthetic set of one diffusion model."""
 
-from echosynth import paths
-from echosynth.config import Params
+from echosynth.common import paths
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
 from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
 from echosynth.diffusion.model import read_card
 from echosynth.diffusion.plan import make_plan
 from echosynth.diffusion.sample import Sampling
-from echosynth.images.preview import first_images
+from echosynth.imagesets.preview import first_images
 from echosynth.stages import stage
-from echosynth.track.runs import child_run
-from echosynth.views import VIEWS
+from echosynth.tracking.runs import child_run
 
 
 @stage(several_processes=True)

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.files import atomic_folder, write_json
-from echosynth.images.duplicates import Duplicates, find_duplicates, group_keys, linked_groups
-from echosynth.images.schema import ASSIGNMENT, MANIFEST, SUBSET, check
-from echosynth.images.split import SPLITS, nested_subsets, split_groups, split_rules, torn_clusters
-from echosynth.images.store import read_image_set
+from echosynth.common import paths
+from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.imagesets.schema import ASSIGNMENT, MANIFEST, SUBSET, check
+from echosynth.imagesets.store import read_image_set
+from echosynth.splits.duplicates import Duplicates, find_duplicates, group_keys, linked_groups
+from echosynth.splits.split import SPLITS, nested_subsets, split_groups, split_rules, torn_clusters
 from echosynth.stages import stage
-from echosynth.views import VIEWS
 
 
 def counts(rows: pd.DataFrame, column: str, names: list[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.registry import find_source
 from echosynth.sources.releases.echonet_dynamic import CHORDS, chord_areas, marks_by_area
 

@@ -1,6 +1,6 @@
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.registry import find_source
 
 SOURCE = find_source("ev9v")

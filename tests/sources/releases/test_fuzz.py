@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing
 from echosynth.sources.registry import all_sources, find_source
 from echosynth.sources.releases.own import view_of

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.registry import find_source
 
 TMED2 = find_source("tmed2").list_records

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.registry import find_source
 
 UNITY = find_source("unity").list_records

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, Moment, OfficialSplit, Record, Source
 from echosynth.sources.folders import find_root, name_key, require_folder, walk_files
 from echosynth.sources.tables import finished, official_split, read_text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, Moment, OfficialSplit, Source
 from echosynth.sources.folders import find_root, index_files, name_key, require_folder
 from echosynth.sources.tables import base_name, finished, match_rows, note_unknown_splits, official_split, read_table

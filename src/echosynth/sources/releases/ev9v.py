@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.folders import find_root, index_files, name_key, require_folder
 from echosynth.sources.tables import NO_VIEW, base_name, finished, match_rows, official_split, read_table, read_text

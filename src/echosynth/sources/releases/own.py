@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, get_args
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
 from echosynth.sources.base import GroupKind, Listing, Moment, Record, Source
 from echosynth.sources.folders import NAME_TWICE, name_key, require_folder, walk_files
 from echosynth.sources.releases.camus import NO_DATA_FILE, data_file
@@ -24,7 +25,6 @@ from echosynth.sources.tables import (
     read_table,
     read_text,
 )
-from echosynth.views import VIEWS
 
 NAME = "own"
 TITLE = "your own data"

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from echosynth.errors import EchosynthError
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
 from echosynth.sources.base import Listing, OfficialSplit, Source
 from echosynth.sources.folders import NAME_TWICE, find_root, name_key, require_folder, walk_files
 from echosynth.sources.tables import (
@@ -18,7 +19,6 @@ from echosynth.sources.tables import (
     official_split,
     read_table,
 )
-from echosynth.views import VIEWS
 
 NAME = "tmed2"
 TITLE = "TMED-2"

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from echosynth.config import Params
-from echosynth.device import pick_device
+from echosynth.common.files import atomic_file
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
 from echosynth.diffusion.sample import Sampling
-from echosynth.files import atomic_file
-from echosynth.images.grid import grid
-from echosynth.images.store import encode
+from echosynth.explorations.cells import along_cell
+from echosynth.explorations.sets import mixture, numbers, sampled, training_images, yardstick
+from echosynth.explorations.training import train
+from echosynth.imagesets.store import encode
+from echosynth.imagesets.tiles import grid
 from echosynth.stages import stage
-from echosynth.stages.explore.cells import along_cell
-from echosynth.stages.explore.sets import mixture, numbers, sampled, training_images, yardstick
-from echosynth.stages.explore.training import train
-from echosynth.track.runs import Run
+from echosynth.tracking.runs import Run
 
 SHOWN = 8  # real pictures of each view, as many as the grids of the snapshots show
 

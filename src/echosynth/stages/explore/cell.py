@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from echosynth.config import Params
-from echosynth.device import pick_device
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
-from echosynth.images.grid import grid
-from echosynth.images.store import encode
+from echosynth.explorations.cells import table_cell
+from echosynth.explorations.sets import mixture, numbers, sampled, table_sampling, yardstick
+from echosynth.explorations.training import train
+from echosynth.imagesets.store import encode
+from echosynth.imagesets.tiles import grid
 from echosynth.stages import stage
-from echosynth.stages.explore.cells import table_cell
-from echosynth.stages.explore.sets import mixture, numbers, sampled, table_sampling, yardstick
-from echosynth.stages.explore.training import train
-from echosynth.track.runs import Run
-from echosynth.views import VIEWS
+from echosynth.tracking.runs import Run
 
 SHOWN = 64
 

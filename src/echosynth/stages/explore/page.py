@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from echosynth.config import Params
-from echosynth.files import atomic_file, read_json
-from echosynth.report.explore_inputs import TIMES, read_explorations, summary
-from echosynth.report.explore_page import render, render_times
+from echosynth.common.files import atomic_file, read_json
+from echosynth.config.parameters import Params
+from echosynth.report.explorations.inputs import TIMES, read_explorations, summary
+from echosynth.report.explorations.page import render, render_times
 from echosynth.stages import stage
-from echosynth.track.runs import finish_parent
+from echosynth.tracking.runs import finish_parent
 
 PAGE = Path("reports/explore.html")
 

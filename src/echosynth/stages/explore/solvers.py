@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from echosynth import paths
-from echosynth.config import Params
-from echosynth.device import pick_device
+from echosynth.common import paths
+from echosynth.common.files import write_json
+from echosynth.common.views import VIEWS
+from echosynth.compute.device import pick_device
+from echosynth.config.parameters import Params
 from echosynth.diffusion.generate import snapshot_guide
 from echosynth.diffusion.model import load, read_card
 from echosynth.diffusion.sample import Sampling
 from echosynth.diffusion.samplers import network_evaluations
-from echosynth.files import write_json
+from echosynth.explorations.sets import SCORES, mixture, numbers, sampled, training_images, yardstick
 from echosynth.stages import stage
-from echosynth.stages.explore.sets import SCORES, mixture, numbers, sampled, training_images, yardstick
-from echosynth.track.runs import child_run
-from echosynth.views import VIEWS
+from echosynth.tracking.runs import child_run
 
 # Not an output of the stage: the clock differs from run to run, and the same inputs must give the same bytes.
 TIMES = Path("reports/explore_times.json")

@@ -1,0 +1,1 @@
+"""View classifiers: networks, arms, training."""

@@ -1,0 +1,115 @@
+"""View classifiers: timm's networks for one grey channel, stored as safetensors with a JSON card."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from echosynth.classifier.options import SMALLEST_SIDE
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
+from echosynth.common.options import Precision
+from echosynth.common.views import VIEWS
+from echosynth.common.weights import load_weights, save_weights
+from echosynth.compute import torchvision_schemas as _torchvision
+from echosynth.compute.device import autocast, to_tensor
+from echosynth.imagesets.options import Resampling
+
+
+class ClassifierCard(BaseModel):
+    """What must be known to use the weights: stored beside them as card.json.
+
+    Attributes:
+        views: names of the outputs, in order.
+        size: side of the input in pixels; a frame is prepared to it by `echosynth.imagesets.prepare.prepare`.
+        resampling: how frames are made smaller, see `echosynth.imagesets.prepare.resize`.
+        arm: what it was trained on: real, upsampled, synthetic, mixed.
+        training_hash: identifies the training images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = "classifier"
+    views: tuple[str, ...] = VIEWS
+    size: int
+    resampling: Resampling
+    architecture: str
+    arm: str
+    subset: str
+    seed: int
+    steps: int
+    training_images: dict[str, int]
+    synthetic_images: int
+    training_hash: str
+
+
+def build(architecture: str, size: int) -> nn.Module:
+    """A network with weights drawn from torch's global generator.
+
+    Args:
+        architecture: resnet18, densenet121, vgg16 or inception_v3.
+        size: side of the images in pixels.
+
+    Returns:
+        Module from (B, 1, size, size) in [-1, 1] to logits (B, 4) in the order of `VIEWS`. Its `forward_features` and
+        `forward_head(x, pre_logits=True)` give the features before the last layer.
+
+    Raises:
+        EchosynthError: the images are too small for the architecture.
+    """
+    if size < SMALLEST_SIDE[architecture]:
+        raise EchosynthError(
+            f"classifier.architectures: {architecture} needs ingest.size of at least "
+            f"{SMALLEST_SIDE[architecture]}, it is {size}"
+        )
+    _torchvision.make_importable()
+    import timm
+
+    extra = {"aux_logits": False} if architecture == "inception_v3" else {}
+    network: nn.Module = timm.create_model(architecture, pretrained=False, in_chans=1, num_classes=len(VIEWS), **extra)
+    return network
+
+
+def save(folder: Path, network: nn.Module, card: ClassifierCard) -> None:
+    """Write model.safetensors and card.json into an existing folder."""
+    save_weights(network.state_dict(), folder / "model.safetensors")
+    write_json(folder / "card.json", card.model_dump(mode="json"))
+
+
+def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, ClassifierCard]:
+    """Read a trained classifier back, in eval mode.
+
+    Raises:
+        EchosynthError: a file is missing or torn, or card and weights do not belong together.
+    """
+    folder = Path(folder)
+    try:
+        card = ClassifierCard.model_validate(read_json(folder / "card.json"))
+    except ValidationError as error:
+        raise EchosynthError(
+            f"{folder / 'card.json'} is no card of a classifier ({error.errors()[0]['msg']})"
+        ) from None
+    if card.views != VIEWS or card.architecture not in SMALLEST_SIDE:
+        raise EchosynthError(
+            f"{folder / 'card.json'}: views {card.views} or architecture {card.architecture!r} unknown here"
+        )
+    network = build(card.architecture, card.size)
+    load_weights(network, folder / "model.safetensors")
+    return network.eval().to(device), card
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module, images: npt.NDArray[np.uint8], precision: Precision = "fp32", batch_size: int = 256
+) -> npt.NDArray[np.float32]:
+    """Class probabilities (N, 4) float32 for images (N, S, S) uint8, with a network in eval mode."""
+    device = next(network.parameters()).device
+    parts = []
+    with autocast(device, precision):
+        for first in range(0, len(images), batch_size):
+            logits = network(to_tensor(images[first : first + batch_size]).to(device)).float()
+            parts.append(logits.softmax(1).cpu().numpy())
+    return np.concatenate(parts).astype(np.float32)

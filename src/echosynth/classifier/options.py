@@ -1,0 +1,43 @@
+"""Options of the view classifiers and of their arms."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from echosynth.common.options import Fraction, Positive, Section, Seed
+
+RealArm = Literal["real", "upsampled"]
+SyntheticArm = Literal["synthetic", "mixed"]
+ArmName = RealArm | SyntheticArm
+Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
+
+# Smallest side in pixels that an architecture can halve as often as it does.
+SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+
+
+class TrainingParams(Section):
+    """How a classifier is trained."""
+
+    budget: Literal["steps", "epochs"]
+    steps: Positive
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: float = Field(gt=0, le=10)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    decay_every: Fraction
+    decay_factor: float = Field(gt=0, le=1)
+    augment: float = Field(ge=0, le=1)
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class ClassifierParams(TrainingParams):
+    """The view classifiers and the sets that they are trained on."""
+
+    real_arms: list[RealArm] = Field(min_length=1)
+    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
+    architectures: list[Architecture] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
+    evaluations: Positive
+    bootstrap: int = Field(ge=0)
+    bootstrap_seed: Seed

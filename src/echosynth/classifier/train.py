@@ -1,0 +1,127 @@
+"""Training of a view classifier: SGD with a step schedule, as in the study."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from echosynth.classifier.arms import TrainingSet
+from echosynth.classifier.network import build
+from echosynth.classifier.options import TrainingParams
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
+from echosynth.compute.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
+from echosynth.imagesets.augment import augment
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a training is.
+
+    Attributes:
+        step: optimisation steps done.
+        loss: mean training loss since the last point.
+        learning_rate: of the last step.
+        images_per_second: since the last point, validation left out; kept out of tracked files.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What a training leaves behind.
+
+    Attributes:
+        network: in eval mode, on its device.
+        steps: optimisation steps done.
+        seconds: time of the training loop, validation left out; kept out of tracked files.
+    """
+
+    network: nn.Module
+    steps: int
+    seconds: float
+
+
+def total_steps(params: TrainingParams, images: int) -> int:
+    """Optimisation steps of a training on so many images."""
+    return params.steps if params.budget == "steps" else params.epochs * math.ceil(images / params.batch_size)
+
+
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> torch.Tensor:
+    """Indices of the images of one step: each pass over the set takes every image once in a new random order."""
+    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
+    passes = range(int(positions[0]) // count, int(positions[-1]) // count + 1)
+    orders = torch.cat([torch.randperm(count, generator=step_generator(seed, 1, number)) for number in passes])
+    return orders[positions - passes.start * count]
+
+
+def train(
+    params: TrainingParams,
+    architecture: str,
+    seed: int,
+    data: TrainingSet,
+    evaluate: Callable[[nn.Module, Point], None] = lambda network, point: None,
+    evaluations: int = 1,
+) -> TrainedClassifier:
+    """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
+    choice.
+
+    Args:
+        params: section `classifier` or `fidelity.training` of the parameters.
+        architecture: name of the network.
+        seed: of initial weights, order and augmentation.
+        data: the training images.
+        evaluate: called `evaluations` times on the way, the end included, with the network in eval mode.
+
+    Raises:
+        EchosynthError: the loss is not finite.
+    """
+    device = pick_device()
+    torch.manual_seed(mixed_seed(seed, 0))
+    network = build(architecture, data.images.shape[-1]).to(device).train()
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=params.learning_rate,
+        momentum=params.momentum,
+        weight_decay=params.weight_decay,
+        fused=True,
+    )
+    steps = total_steps(params, len(data.images))
+    stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
+    pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
+    seconds, before, losses = 0.0, 0.0, list[float]()
+    for step in progress(range(steps), steps, f"{architecture} training", "steps"):
+        began = time.monotonic()
+        torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
+        pick = batch_indices(len(pixels), params.batch_size, seed, step)
+        x = augment(pixels[pick], params.augment, step_generator(seed, 2, step)).to(device)
+        with autocast(device, params.precision):
+            loss = F.cross_entropy(network(x).float(), labels[pick].to(device))
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise EchosynthError(
+                f"the classifier's loss is {losses[-1]} at step {step}: "
+                f"lower classifier.learning_rate ({params.learning_rate})"
+            )
+        drops = int(step / steps / params.decay_every + 1e-9)
+        for group in optimizer.param_groups:
+            group["lr"] = params.learning_rate * params.decay_factor**drops
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        seconds += time.monotonic() - began
+        if step + 1 in stops:
+            speed = len(losses) * params.batch_size / (seconds - before)
+            rate = float(optimizer.param_groups[0]["lr"])
+            evaluate(network.eval(), Point(step + 1, sum(losses) / len(losses), rate, speed))
+            network.train()
+            before, losses = seconds, []
+    return TrainedClassifier(network.eval(), steps, seconds)

@@ -1,1 +1,0 @@
-"""View classifiers: networks, arms, training, prediction."""

@@ -1,0 +1,43 @@
+"""Git, called as a command in the working directory; nothing else of the package calls it."""
+
+import subprocess
+
+from echosynth.common.errors import EchosynthError
+
+
+def output(*words: str, given: str = "") -> bytes:
+    """What a git command prints.
+
+    Args:
+        words: the command and its arguments.
+        given: what it reads from its standard input.
+
+    Raises:
+        EchosynthError: git is not installed, this is no repository, or the command fails.
+    """
+    try:
+        return subprocess.run(["git", *words], input=given.encode(), capture_output=True, check=True).stdout
+    except FileNotFoundError:
+        raise EchosynthError("git is missing, and with it all earlier results; install it") from None
+    except ValueError:
+        raise EchosynthError(f"{' '.join(words)!r} holds a zero byte, which no git command may") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0] or f"exit code {error.returncode}"
+        raise EchosynthError(f"`git {words[0]}` failed ({reason}); run from the project's root") from None
+
+
+def text(*words: str, given: str = "") -> str:
+    """The same as text, without white space around it; bytes that are no UTF-8 are replaced.
+
+    Raises:
+        EchosynthError: see `output`.
+    """
+    return output(*words, given=given).decode(errors="replace").strip()
+
+
+def text_or(otherwise: str, *words: str) -> str:
+    """The same, or `otherwise` where `text` would raise."""
+    try:
+        return text(*words)
+    except EchosynthError:
+        return otherwise

@@ -1,0 +1,39 @@
+"""Where the pipeline's files are, relative to the project's root: the one place that knows, beside dvc.yaml."""
+
+from pathlib import Path
+
+SCREENING = Path("data/screening")
+REVIEW = Path("data/review")
+SOURCES = Path("data/sources")
+SHIFT = Path("data/shift")
+SPLIT = Path("data/split")
+ASSIGNMENT = SPLIT / "assignment.csv"
+SYNTHETIC = Path("data/synthetic")
+DIFFUSION = Path("models/diffusion")
+FEATURE_NETWORK = Path("models/feature-network")
+CLASSIFIERS = Path("models/classifiers")
+FINAL = Path("models/final")
+FIDELITY = Path("reports/fidelity")
+COMPARISON = Path("reports/comparison")
+FINAL_SCORES = Path("reports/final")
+TRUTH = "phantom-truth.csv"  # below data.root, which holds phantoms then: what each of their files shows
+
+
+def simulated(root: str) -> bool:
+    """Whether a folder of releases is the demo's, which holds phantoms; its name says so."""
+    return Path(root).name == "phantom"
+
+
+def subset_file(size: int | str) -> Path:
+    """List of the ids of a training subset."""
+    return SPLIT / "subsets" / f"{size}.csv"
+
+
+def cell_folder(arm: str, size: int | str, architecture: str) -> Path:
+    """Folder of the classifiers of one arm, subset and architecture."""
+    return CLASSIFIERS / f"{arm}-{size}-{architecture}"
+
+
+def seed_folder(seed: int) -> str:
+    """Name of the folder of one trained classifier below its `cell_folder`."""
+    return f"seed-{seed}"

@@ -1,0 +1,1 @@
+"""Tensors: where and how precisely they are computed, from which random draws."""

@@ -1,0 +1,121 @@
+"""The typed parameters: `params.yaml` is checked here and nowhere else.
+
+What its sections hold is in `echosynth.sections`. Every error names the key and what is allowed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+
+from echosynth.classifier.options import SMALLEST_SIDE, ClassifierParams
+from echosynth.common.errors import EchosynthError
+from echosynth.common.options import Section
+from echosynth.common.yaml12 import read_yaml
+from echosynth.config.explore import ExploreParams
+from echosynth.config.promotion import PromotionParams
+from echosynth.diffusion.options import DiffusionParams, SampleParams, check_levels
+from echosynth.evaluation.options import FidelityParams
+from echosynth.ingest.options import IngestParams
+from echosynth.phantom.options import PhantomParams
+from echosynth.screening.options import ReviewParams
+from echosynth.sources.options import DataParams, known_source
+from echosynth.splits.options import SplitParams
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: DataParams
+    phantom: PhantomParams
+    review: ReviewParams
+    ingest: IngestParams
+    split: SplitParams
+    diffusion: DiffusionParams
+    sample: SampleParams
+    fidelity: FidelityParams
+    classifier: ClassifierParams
+    promotion: PromotionParams
+    explore: ExploreParams
+
+    def _can_be_sampled(self) -> None:
+        """Check that the diffusion model will know what the synthetic sets ask of it."""
+        model, sample = self.diffusion, self.sample
+        if sample.guidance != 1 and not sample.autoguidance and not model.view_dropout:
+            raise ValueError(
+                f"sample.guidance = {sample.guidance} needs a model that also knows images without a view: set "
+                "diffusion.view_dropout above 0"
+            )
+        if sample.autoguidance and not model.keep_snapshots:
+            raise ValueError(f"sample.autoguidance = {sample.autoguidance} needs diffusion.keep_snapshots = true")
+        named = sample.sources not in ("real", "none")
+        if named and not model.source_conditioning:
+            raise ValueError(f"sample.sources = {sample.sources} needs diffusion.source_conditioning = true")
+        if sample.sources == "none" and model.source_conditioning and not model.source_dropout:
+            raise ValueError("sample.sources = none needs diffusion.source_dropout above 0")
+        if named and sample.sources != "balanced" and known_source(sample.sources) not in self.data.train_sources:
+            raise ValueError(f"sample.sources = {sample.sources} is none of data.train_sources")
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Params":
+        check_levels(self.diffusion, self.ingest.size)
+        self._can_be_sampled()
+        for key, names in (
+            ("classifier.architectures", self.classifier.architectures),
+            ("fidelity.architecture", [self.fidelity.architecture]),
+        ):
+            for name in names:
+                if self.ingest.size < SMALLEST_SIDE[name]:
+                    raise ValueError(
+                        f"{key}: {name} needs ingest.size of at least {SMALLEST_SIDE[name]}, it is {self.ingest.size}"
+                    )
+        return self
+
+
+def _sentence(error: dict[str, Any], source: str) -> str:
+    """One pydantic error as a sentence: key, what was found, what is allowed."""
+    # Branches of a union appear as extra parts such as "constrained-int" or "literal['all']": not part of the key.
+    parts = [str(part) for part in error["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part))]
+    key = ".".join(parts) or "the file"
+    if error["type"] == "missing":
+        return f"{source}: {key} is missing"
+    if error["type"] == "extra_forbidden":
+        fields = Params.model_fields
+        for part in parts[:-1]:
+            fields = fields[part].annotation.model_fields  # type: ignore[union-attr]
+        return f"{source}: {key} is no parameter; allowed here: {', '.join(sorted(fields))}"
+    if error["type"] == "value_error":
+        # Checks of a whole section name their parameters themselves.
+        return f"{source}: {key}: {error['ctx']['error']}" if len(parts) > 1 else f"{source}: {error['ctx']['error']}"
+    return f"{source}: {key} = {error['input']!r} is not allowed: {error['msg'].lower()}"
+
+
+def parse_params(content: Any, source: str = "params.yaml") -> Params:
+    """Check a tree of plain values (mappings, lists, numbers, strings).
+
+    Raises:
+        EchosynthError: naming every key that is unknown, missing, of a wrong type or out of range.
+    """
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        sentences = dict.fromkeys(_sentence(dict(item), source) for item in error.errors())
+        raise EchosynthError("; ".join(sentences)) from None
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check the parameters of the project.
+
+    Raises:
+        EchosynthError: see `read_yaml` and `parse_params`.
+    """
+    return parse_params(read_yaml(path), str(path))
+
+
+def flat_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values, such as parameters as they are read, as "section.key" -> value."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat_tree(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

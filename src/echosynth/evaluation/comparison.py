@@ -1,0 +1,133 @@
+"""Which arm is better: runs put together by arm and subset, with differences paired by patient."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from echosynth.common.views import RARE_VIEWS, VIEW_INDEX, VIEWS
+from echosynth.evaluation.scores import Floats, Ints, confusion, interval, macro_auprc, macro_f1, recalls, resample
+
+RARE = [VIEW_INDEX[view] for view in RARE_VIEWS]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained classifier on the validation images.
+
+    Attributes:
+        facts: arm, subset, real_images, architecture, seed, images, synthetic, steps.
+        scores: what `echosynth.evaluation.scores.evaluate` returned.
+        probabilities: (N, 4) on the validation images, in the same order in every run.
+    """
+
+    facts: dict[str, Any]
+    scores: dict[str, Any]
+    probabilities: npt.NDArray[Any]
+
+
+def row(run: Run) -> dict[str, Any]:
+    """One run as a flat row of the comparison."""
+    kept = {key: run.scores[key] for key in ("macro_auprc", "macro_f1", "loss", "accuracy", "recall")}
+    tmed2 = run.scores["by_source"].get("tmed2")
+    return run.facts | kept | {"tmed2": tmed2 and {key: tmed2[key] for key in ("macro_auprc", "macro_f1")}}
+
+
+def _draws(runs: list[Run], labels: Ints, weights: Floats) -> dict[str, Floats]:
+    """Scores of each bootstrap draw, averaged over the runs (seeds)."""
+    matrices = [confusion(labels, run.probabilities.argmax(1).astype(np.int64), weights) for run in runs]
+    recall = np.mean([recalls(matrix) for matrix in matrices], axis=0)
+    with np.errstate(invalid="ignore"):
+        return {
+            "macro_auprc": np.mean([macro_auprc(run.probabilities, labels, weights) for run in runs], axis=0),
+            "macro_f1": np.mean([macro_f1(matrix) for matrix in matrices], axis=0),
+            "recall": recall,
+            "rare_recall": recall[:, RARE].mean(axis=1),
+        }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _by_source(runs: list[Run]) -> dict[str, Any]:
+    """Scores by source, averaged over the runs."""
+    result = {}
+    for source, first in runs[0].scores["by_source"].items():
+        mine = [run.scores["by_source"][source] for run in runs]
+        result[source] = {"count": first["count"]} | {
+            key: _mean([scores[key] for scores in mine]) for key in ("accuracy", "macro_auprc", "macro_f1")
+        }
+        result[source]["recall"] = {view: _mean([scores["recall"][view] for scores in mine]) for view in VIEWS}
+    return result
+
+
+def _difference(
+    mine: dict[str, Floats], real: dict[str, Floats], point: dict[str, Floats], real_point: dict[str, Floats]
+) -> dict[str, Any]:
+    """Difference to the real arm: the draws are of the same patients, so that they are subtracted pair by pair."""
+    result: dict[str, Any] = {}
+    for key in ("macro_auprc", "rare_recall"):
+        result[key] = float(point[key][0] - real_point[key][0])
+        result[f"{key}_interval"] = interval(mine[key] - real[key])
+    return result
+
+
+def compare(runs: list[Run], labels: Ints, groups: npt.NDArray[Any], draws: int, seed: int) -> dict[str, Any]:
+    """Put runs together by arm, subset and architecture.
+
+    Args:
+        runs: at least one.
+        labels: (N,) true views of the validation images.
+        groups: (N,) their patients.
+        draws: of the bootstrap over patients (0: no intervals).
+        seed: of the bootstrap.
+
+    Returns:
+        `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and the difference to the real
+        arm of the same subset; `best`: the row with the largest macro AUPRC.
+    """
+    cells: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        cells.setdefault((run.facts["architecture"], run.facts["subset"], run.facts["arm"]), []).append(run)
+    ones = np.ones((1, len(labels)))
+    weights = resample(groups, draws, seed) if draws else np.zeros((0, len(labels)))
+    points = {key: _draws(members, labels, ones) for key, members in cells.items()}
+    samples = {key: _draws(members, labels, weights) for key, members in cells.items()} if draws else {}
+    result = []
+    for key, members in cells.items():
+        rows = [row(run) for run in members]
+        counts = np.sum([run.scores["confusion"] for run in members], axis=0)
+        cell = {
+            name: members[0].facts[name]
+            for name in ("arm", "subset", "real_images", "architecture", "images", "synthetic", "steps")
+        }
+        cell |= {
+            "seeds": len(members),
+            "recall": {view: _mean([item["recall"][view] for item in rows]) for view in VIEWS},
+        }
+        cell |= {name: _mean([item[name] for item in rows]) for name in ("macro_auprc", "macro_f1", "loss", "accuracy")}
+        cell |= {
+            f"{name}_sd": float(np.std([item[name] for item in rows], ddof=min(1, len(rows) - 1)))
+            for name in ("macro_auprc", "macro_f1")
+        }
+        cell |= {
+            f"tmed2_{name}": _mean([item["tmed2"] and item["tmed2"][name] for item in rows])
+            for name in ("macro_auprc", "macro_f1")
+        }
+        cell |= {"confusion": counts.tolist(), "by_source": _by_source(members)}
+        cell["confusion_normalised"] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).round(6).tolist()
+        real = (key[0], key[1], "real")
+        cell["versus_real"] = None
+        if draws:
+            by_view = dict(zip(VIEWS, map(interval, samples[key]["recall"].T), strict=True))
+            cell["interval"] = {name: interval(samples[key][name]) for name in ("macro_auprc", "macro_f1")} | {
+                "recall": by_view
+            }
+            if key != real and real in cells:
+                cell["versus_real"] = _difference(samples[key], samples[real], points[key], points[real])
+        result.append(cell)
+    table = [row(run) for run in runs]
+    return {"runs": table, "cells": result, "best": max(table, key=lambda item: item["macro_auprc"])}

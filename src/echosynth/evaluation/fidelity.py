@@ -1,0 +1,102 @@
+"""How close a synthetic set is to held-out real images, beside the floor that real images themselves reach at the same
+size."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.evaluation.frechet import Features, frechet_distance, kernel_distance
+
+Ints = npt.NDArray[np.int64]
+
+
+def matched_counts(sets: Sequence[Ints], count: int) -> dict[int, int]:
+    """How many images of each view can be drawn from every set, in the mixture of the first one.
+
+    Args:
+        sets: labels of each set; the first is the reference.
+        count: most images in all.
+
+    Returns:
+        View -> number, at most what the poorest set holds of it; scaled down together when that is more than `count`.
+
+    Raises:
+        EchosynthError: a set lacks a view of the reference.
+    """
+    counts = {}
+    for label in np.unique(sets[0]):
+        counts[int(label)] = min(int((labels == label).sum()) for labels in sets)
+        if not counts[int(label)]:
+            raise EchosynthError(f"a set of images to be compared has none of view {VIEWS[label]}; make it larger")
+    share = min(1.0, count / sum(counts.values()))
+    return {label: max(1, int(number * share)) for label, number in counts.items()}
+
+
+def matched_draw(labels: Ints, counts: dict[int, int], rng: np.random.Generator) -> Ints:
+    """Indices into `labels`: so many of each view, drawn without replacement."""
+    return np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == label))[:number] for label, number in counts.items()]
+    )
+
+
+def fidelity(
+    synthetic: Features,
+    synthetic_labels: Ints,
+    validation: Features,
+    validation_labels: Ints,
+    other_real: Features,
+    other_labels: Ints,
+    count: int,
+    repeats: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Distances of a synthetic set from the validation images, and of other real images from them.
+
+    Both are drawn with the validation set's own mixture of views: a balanced set would be far from an imbalanced one
+    even if each of its images were perfect. Small sets bias the Frechet distance upwards, so both use the same n; the
+    kernel distance is unbiased.
+
+    Args:
+        synthetic: (N, D) features of the synthetic set.
+        synthetic_labels: (N,) views.
+        validation: (M, D) features of the validation images.
+        validation_labels: (M,) views.
+        other_real: (K, D) features of real images that are neither trained on nor in the validation set.
+        other_labels: (K,) views.
+        count: images on each side; fewer where a set holds fewer of a view.
+        repeats: draws, each with another choice.
+        seed: of the draws.
+
+    Returns:
+        count n, frechet, frechet_sd, kernel, floor_frechet, floor_frechet_sd, floor_kernel: means and standard
+        deviations over the draws.
+    """
+    counts = matched_counts([validation_labels, synthetic_labels, other_labels], count)
+    rows = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng((seed, repeat))
+        real = validation[matched_draw(validation_labels, counts, rng)]
+        fake = synthetic[matched_draw(synthetic_labels, counts, rng)]
+        floor = other_real[matched_draw(other_labels, counts, rng)]
+        rows.append(
+            [
+                frechet_distance(fake, real),
+                kernel_distance(fake, real),
+                frechet_distance(floor, real),
+                kernel_distance(floor, real),
+            ]
+        )
+    mean, sd = np.mean(rows, axis=0), np.std(rows, axis=0)
+    return {
+        "count": sum(counts.values()),
+        "frechet": float(mean[0]),
+        "frechet_sd": float(sd[0]),
+        "kernel": float(mean[1]),
+        "floor_frechet": float(mean[2]),
+        "floor_frechet_sd": float(sd[2]),
+        "floor_kernel": float(mean[3]),
+    }

@@ -1,0 +1,87 @@
+"""The trainings of tables 5.1 and 5.2: what each changes in section `diffusion` of the parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEW_INDEX, VIEWS
+from echosynth.config.parameters import Params
+from echosynth.diffusion.options import DiffusionParams, check_levels
+
+Changes = dict[str, Any]
+
+LEARNED: Changes = {"variance": "learned", "loss": "hybrid"}
+FIXED: Changes = {"variance": "fixed-large", "loss": "simple"}  # what Improved Diffusion does without learn_sigma
+# What is predicted stays as section `diffusion` says: noise in the study, which few steps do not suffice for.
+IMPROVED: Changes = {"space": "pixel", "zero_terminal_snr": False}
+MEDFUSION: Changes = {"space": "latent", "unshuffle": 1, "zero_terminal_snr": False}
+TWO, FOUR = ("A4C", "PLAX"), VIEWS
+
+CELLS: dict[str, tuple[Changes, tuple[str, ...]]] = {
+    # Table 5.1: method and number of classes. Improved Diffusion's on four is the first of table 5.2.
+    "improved-2": (IMPROVED | LEARNED | {"schedule": "linear"}, TWO),
+    "medfusion-2": (MEDFUSION | {"variance": "fixed-small", "loss": "simple", "schedule": "linear"}, TWO),
+    "medfusion-4": (MEDFUSION | {"variance": "fixed-small", "loss": "simple", "schedule": "linear"}, FOUR),
+    # Table 5.2: variance and schedule of Improved Diffusion.
+    "learned-linear": (IMPROVED | LEARNED | {"schedule": "linear"}, FOUR),
+    "learned-cosine": (IMPROVED | LEARNED | {"schedule": "cosine"}, FOUR),
+    "fixed-linear": (IMPROVED | FIXED | {"schedule": "linear"}, FOUR),
+    "fixed-cosine": (IMPROVED | FIXED | {"schedule": "cosine"}, FOUR),
+}
+# No snapshot is chosen: each training is scored as it ends, all in the same way.
+UNCHOSEN: Changes = {"snapshot_images": 0, "patience": 0}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of an exploration.
+
+    Attributes:
+        name: of its folders and of its run.
+        params: section `diffusion` with the changes.
+        views: indices of the views that it is trained on.
+    """
+
+    name: str
+    params: DiffusionParams
+    views: tuple[int, ...]
+
+
+def changed(params: Params, changes: Changes, name: str) -> DiffusionParams:
+    """Section `diffusion` with changes, checked like params.yaml itself.
+
+    Raises:
+        EchosynthError: they do not fit the rest of the section.
+    """
+    try:
+        settings = DiffusionParams.model_validate(params.diffusion.model_dump() | changes)
+        check_levels(settings, params.ingest.size)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise EchosynthError(f"exploration {name}: {reason}; change section diffusion or explore") from None
+    except ValueError as error:
+        raise EchosynthError(f"exploration {name}: {error}; change section diffusion or explore") from None
+    return settings
+
+
+def table_cell(name: str, params: Params) -> Cell:
+    """A training of table 5.1 or 5.2.
+
+    Raises:
+        EchosynthError: there is none of this name, or it does not fit the rest of the parameters.
+    """
+    if name not in CELLS:
+        raise EchosynthError(f"{name} is no exploration; known are {', '.join(CELLS)}")
+    changes, views = CELLS[name]
+    latent = {"attention": params.explore.latent_attention} if changes["space"] == "latent" else {}
+    length = {"steps": params.explore.steps, "snapshots": 1, "keep_snapshots": False}
+    settings = changed(params, changes | latent | length | UNCHOSEN, name)
+    return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views))
+
+
+def along_cell(params: Params) -> Cell:
+    """The training of figures 5.2 and 5.3: section `diffusion` as it is, with snapshots that are kept."""
+    length = {"steps": params.explore.along_steps, "snapshots": params.explore.along_snapshots, "keep_snapshots": True}
+    return Cell("along", changed(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))))

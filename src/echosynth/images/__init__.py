@@ -1,1 +1,0 @@
-"""From files to image sets, splits and subsets."""

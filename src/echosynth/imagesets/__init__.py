@@ -1,0 +1,1 @@
+"""Image sets: images.zip and manifest.csv, and what reads them."""

@@ -1,0 +1,5 @@
+"""Options of the images of a set."""
+
+from typing import Literal
+
+Resampling = Literal["area-cubic", "cubic"]

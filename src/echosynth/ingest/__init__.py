@@ -1,0 +1,1 @@
+"""From the records of a release to an image set."""

@@ -1,0 +1,176 @@
+"""Which frames become pictures, and one file read to them: random, evenly spaced, dissimilar, or marked ED and ES."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from echosynth.common.errors import EchosynthError
+from echosynth.imagesets.prepare import Picture, prepare, square_pixels, to_grey
+from echosynth.imagesets.store import encode, pixel_hash
+from echosynth.ingest.options import IngestParams
+from echosynth.media.decode import read_stream
+from echosynth.sources.base import Moment, Record
+
+QUANTILE = 0.25
+Key = tuple[int, int]  # a seed
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A picture taken from a file.
+
+    Attributes:
+        frame: its number in the file, from 0.
+        moment: "ED", "ES" or "".
+        pixels: see `echosynth.imagesets.store.pixel_hash`.
+        png: the prepared picture, encoded.
+    """
+
+    frame: int
+    moment: str
+    pixels: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of one file.
+
+    Attributes:
+        taken: its pictures by frame number, none when it cannot be read.
+        frames: frames in the file.
+        width: of a native frame in pixels.
+        height: of a native frame in pixels.
+        marks_lost: ED and ES marks that could not be followed.
+        enlarged: whether the picture was smaller than what is made of it.
+        error: why there are no pictures, with the file's name; "" when there are.
+    """
+
+    taken: tuple[Taken, ...] = ()
+    frames: int = 0
+    width: int = 0
+    height: int = 0
+    marks_lost: int = 0
+    enlarged: bool = False
+    error: str = ""
+
+
+def spaced(total: int, count: int) -> list[int]:
+    """Numbers of `count` frames out of `total`, the middles of equal stretches; all frames when there are fewer."""
+    if total <= count:
+        return list(range(total))
+    return [(2 * index + 1) * total // (2 * count) for index in range(count)]
+
+
+def marked(total: int, marks: Iterable[tuple[Moment, int]]) -> tuple[dict[int, Moment], int]:
+    """Frames that a release marks as end diastole or end systole.
+
+    Args:
+        total: frames in the file.
+        marks: moment and number of the frame, from 0.
+
+    Returns:
+        Number -> moment, ascending, and how many marks were passed over: those outside of the file, and those that call
+        one frame both. A mark that stands twice counts once.
+    """
+    unique = sorted(set(marks), key=lambda mark: mark[1])
+    times = Counter(number for _, number in unique)
+    good = {number: moment for moment, number in unique if 0 <= number < total and times[number] == 1}
+    return good, len(unique) - len(good)
+
+
+def similarity_scores(pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
+    """How much each frame of a cine resembles the others: minus its mean squared error to each of them, averaged.
+
+    These are the row means of the study's frame similarity matrix (section 3.7.2) without the diagonal. The matrix
+    itself is not needed: with q_i the sum of squares of frame i, s the sum of all frames and T their number,
+    sum_j |x_i - x_j|^2 = T q_i + sum_j q_j - 2 x_i . s. All of it is in whole numbers, so nothing is rounded before
+    the last division, and equal frames score equally.
+
+    Args:
+        pictures: T prepared frames (side, side) uint8.
+
+    Returns:
+        (T,) in squared grey levels, 0 or less; zeros for a single frame.
+    """
+    pixels, total = pictures[0].size, len(pictures)
+    together = np.sum(pictures, axis=0, dtype=np.int64).reshape(-1)
+    squares, crossed = np.zeros(total, np.int64), np.zeros(total, np.int64)
+    for number, picture in enumerate(pictures):
+        flat = picture.reshape(-1).astype(np.int64)
+        squares[number], crossed[number] = flat @ flat, flat @ together
+    return -(total * squares + squares.sum() - 2 * crossed) / (pixels * max(total - 1, 1))
+
+
+def dissimilar(pictures: Sequence[Picture]) -> list[int]:
+    """Numbers of the frames of which the similarity score lies below the 0.25 quantile of the cine's scores (linear
+    between neighbours); the first of the least similar where none does, as in a cine of one or two frames or of equal
+    ones.
+
+    Args:
+        pictures: see `similarity_scores`.
+    """
+    scores = similarity_scores(pictures)
+    below = np.flatnonzero(scores < np.quantile(scores, QUANTILE))
+    return [int(number) for number in below] or [int(scores.argmin())]
+
+
+def _by_mark(record: Record, is_cine: bool, params: IngestParams) -> bool:
+    """Whether the release's marks choose the frames. In a release of stills they always do: there a cine stands in for
+    stills that are missing."""
+    return params.frames == "marked" if is_cine else bool(record.marked)
+
+
+def _choose(record: Record, is_cine: bool, key: Key, params: IngestParams, total: int) -> Sequence[int]:
+    """Numbers of the frames to decode; for `dissimilar` all of them."""
+    if not is_cine and not record.marked:
+        return [0]
+    if is_cine and params.frames == "spaced":
+        return spaced(total, params.frames_per_cine)
+    if is_cine and params.frames == "dissimilar":
+        return range(total)
+    marks = list(marked(total, record.marked)[0]) if _by_mark(record, is_cine, params) else []
+    if not is_cine and not marks:
+        raise EchosynthError(f"{record.path} has {total} frames, but none that the release marks; copy it again")
+    return marks or [int(np.random.default_rng(key).integers(total))]
+
+
+def _read(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Reading:
+    stream = read_stream(record.path, lambda total: _choose(record, is_cine, key, params, total))
+    pictures: list[Picture] = []
+    height = width = 0
+    enlarged = False
+    for native in stream.frames:
+        height, width = native.shape[:2]
+        if min(height, width) < params.size:
+            enlarged = min(square_pixels(to_grey(native), stream.spacing).shape) < params.size
+        pictures.append(prepare(native, params.size, stream.spacing, params.resampling))
+    places = dissimilar(pictures) if is_cine and params.frames == "dissimilar" else range(len(pictures))
+    by_mark = _by_mark(record, is_cine, params)
+    moments, lost = marked(stream.total, record.marked) if by_mark else ({}, 0)
+    taken = (
+        Taken(number, moments.get(number, record.moment), pixel_hash(picture), encode(picture))
+        for number, picture in ((stream.numbers[place], pictures[place]) for place in places)
+    )
+    return Reading(tuple(taken), stream.total, width, height, lost, enlarged)
+
+
+def read_record(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Reading:
+    """Decode the chosen frames of a file one at a time, prepare and encode them.
+
+    Args:
+        record: the file.
+        is_cine: whether frames are chosen by `params.frames`; else the marked ones or, of a still, the only one.
+        key: seed of the random frame, of this file alone, so that others coming or going change nothing.
+        params: section ingest.
+
+    Returns:
+        The pictures, or the error: one bad file must not stop the others.
+    """
+    try:
+        return _read(record, is_cine, key, params)
+    except EchosynthError as error:
+        return Reading(error=str(error))

@@ -1,0 +1,175 @@
+"""DICOM: any transfer syntax that pydicom and GDCM know, to 8-bit grey or RGB frames of the tissue picture."""
+
+import logging
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import apply_color_lut, iter_pixels
+from pydicom.pixels.processing import apply_modality_lut
+
+from echosynth.common.errors import EchosynthError
+from echosynth.media.probe import MAX_VALUES, too_large
+
+Frames = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+# Codes of PS3.3 C.8.5.5: spatial format "2D", data type "tissue", unit "cm".
+FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
+# Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the
+# picture.
+SLACK = 0.01
+
+# Decoders log every failed try with its trace; the errors raised here say which file it was.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises over a torn or odd file into one sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns about every private oddity of a header
+            yield
+    except EchosynthError:
+        raise
+    except Exception as error:  # decoders raise all sorts over broken bytes
+        reason = " ".join(str(error).split())[:200]
+        raise EchosynthError(f"{path} cannot be decoded as DICOM ({reason}); export it again") from None
+
+
+def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | None, str]:
+    """Box (left, top, right, bottom; the last two excluded) of the tissue picture, its spacing in mm, and a note.
+
+    The largest 2-D tissue region counts. One that sticks out of the picture belongs to another size of it, as some
+    servers shrink pictures and leave the header as it was: then neither box nor spacing can be trusted.
+    """
+    rows, columns = int(header.Rows), int(header.Columns)
+    boxes: list[tuple[int, Box, Any]] = []
+    for region in header.get("SequenceOfUltrasoundRegions") or ():
+        if region.get("RegionSpatialFormat") != FORMAT_2D or region.get("RegionDataType") != TYPE_TISSUE:
+            continue
+        left, top = int(region.RegionLocationMinX0), int(region.RegionLocationMinY0)
+        right, bottom = int(region.RegionLocationMaxX1) + 1, int(region.RegionLocationMaxY1) + 1
+        if left < 0 or top < 0 or right > columns * (1 + SLACK) or bottom > rows * (1 + SLACK):
+            return None, None, f"ultrasound region ignored: it is larger than the picture of {columns} x {rows}"
+        box = (left, top, min(right, columns), min(bottom, rows))
+        if box[0] < box[2] and box[1] < box[3]:
+            boxes.append(((box[2] - left) * (box[3] - top), box, region))
+    if not boxes:
+        return None, None, ""
+    _, box, region = max(boxes, key=lambda item: item[0])
+    spacing = None
+    in_cm = region.get("PhysicalUnitsXDirection") == region.get("PhysicalUnitsYDirection") == UNIT_CM
+    deltas = [abs(float(region.get(name) or 0)) * 10 for name in ("PhysicalDeltaX", "PhysicalDeltaY")]
+    if in_cm and all(0 < delta < np.inf for delta in deltas):
+        spacing = (deltas[0], deltas[1])
+    note = f"cropped to the ultrasound region {box[0]},{box[1]} to {box[2]},{box[3]}"
+    return box, spacing, note if len(boxes) == 1 else f"{note}, the largest of {len(boxes)}"
+
+
+def _coloured(pixels: npt.NDArray[Any], header: Any) -> Frames:
+    """Numbers of colours as colours by the header's table (PS3.3 C.7.6.3.1.5), uint8."""
+    coloured = apply_color_lut(pixels, header)
+    if coloured.dtype != np.uint16:
+        return np.asarray(coloured, np.uint8)
+    table = np.frombuffer(header.get("RedPaletteColorLookupTableData", b""), "<u2")
+    if table.size and not header.file_meta.TransferSyntaxUID.is_little_endian:
+        # pydicom takes the bytes of a plain table in the order of this machine.
+        coloured, table = coloured.byteswap(), table.byteswap()
+    # Entries of 16 bits have their value in the upper byte; some writers put it into the lower one.
+    return np.asarray(coloured if table.size and table.max() < 256 else coloured >> 8).astype(np.uint8)
+
+
+def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
+    """Grey levels or colours of any depth as uint8: by the colour table, the window, or the stored bits.
+
+    8-bit pictures are display values already and stay as they are. Deeper grey ones pass the modality transform (PS3.3
+    C.11.1) and the linear window (C.11.2.1.2.1) of the header.
+    """
+    photometric = str(header.PhotometricInterpretation)
+    if photometric == "PALETTE COLOR":
+        return _coloured(pixels, header)
+    bits = int(header.BitsStored)
+    if photometric.startswith("MONOCHROME") and bits > 8 and header.get("WindowWidth"):
+        values = apply_modality_lut(pixels, header).astype(np.float64)
+        centre, width = (float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
+        scaled = (values - (centre - 0.5)) / max(width - 1, 1) + 0.5
+    elif bits == 8 and pixels.dtype == np.uint8:
+        scaled = pixels / 255.0
+    else:
+        low = -(2 ** (bits - 1)) if int(header.get("PixelRepresentation", 0)) else 0
+        scaled = (pixels.astype(np.float64) - low) / (2**bits - 1)
+    grey = np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(255 - grey if photometric == "MONOCHROME1" else grey, np.uint8)
+
+
+def _spacing(header: Any) -> tuple[float, float] | None:
+    """Width and height of a pixel by the plain tags: in mm, or relative to each other."""
+    for name in ("PixelSpacing", "PixelAspectRatio"):  # both: from row to row first, then from column to column
+        if header.get(name):
+            row, column = (float(value) for value in header[name].value)
+            return (column, row) if 0 < row < np.inf and 0 < column < np.inf else None
+    return None
+
+
+def _check_deflated(path: Path) -> None:
+    """Refuse a deflated file that unpacks to absurdly much, before pydicom unpacks it in one piece."""
+    packed = path.read_bytes()
+    left, unpack = MAX_VALUES, zlib.decompressobj(-zlib.MAX_WBITS)
+    start = 132 + 12 + read_file_meta_info(path).FileMetaInformationGroupLength
+    packed = packed[start:]
+    while packed and not unpack.eof:
+        left -= len(unpack.decompress(packed, 1 << 20))
+        if left < 0:
+            raise EchosynthError(f"{path} unpacks to more than any recording holds; leave it out")
+        packed = unpack.unconsumed_tail
+
+
+def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Frames]:
+    with _explained(path):
+        # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
+        # whether the file is torn before a decoder in C complains on stderr.
+        syntax = header.file_meta.TransferSyntaxUID
+        packed = syntax.is_encapsulated or syntax.is_deflated
+        for pixels in iter_pixels(pydicom.dcmread(path) if packed else path, indices=numbers):
+            frame = _to_8_bit(pixels, header)
+            yield frame if box is None else frame[box[1] : box[3], box[0] : box[2]]
+
+
+def read_dicom(
+    path: Path, choose: Callable[[int], Sequence[int]]
+) -> tuple[Iterator[Frames], tuple[float, float] | None, Sequence[int], int, str]:
+    """Open a DICOM file for some of its frames; the others are not decoded.
+
+    Args:
+        path: the file.
+        choose: gets the number of frames and returns the numbers of those to decode.
+
+    Returns:
+        frames (H, W) grey or (H, W, 3) RGB uint8, decoded one at a time; spacing (x, y) in mm, or in a common unit, or
+        None; the chosen numbers; the number of all frames; a note.
+
+    Raises:
+        EchosynthError: the file is no DICOM picture or is damaged; the frames raise it, too.
+    """
+    with _explained(path):
+        if read_file_meta_info(path).TransferSyntaxUID.is_deflated:
+            _check_deflated(path)
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        if "Rows" not in header or "Columns" not in header:
+            raise EchosynthError(f"{path} is a DICOM file without a picture; leave it out")
+        if problem := too_large(int(header.Columns), int(header.Rows)):
+            raise EchosynthError(f"{path} {problem}")
+        total = int(header.get("NumberOfFrames") or 1)
+        numbers = choose(total)
+        box, spacing, note = _region(header, path)
+        if spacing is None and (not box or "PixelAspectRatio" in header):
+            spacing = _spacing(header)
+        return _frames(path, header, numbers, box), spacing, numbers, total, note

@@ -1,0 +1,57 @@
+"""Writing pictures and cines, and doing so in several processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+from joblib import Parallel, cpu_count, delayed
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.progress import progress
+from echosynth.phantom.scan import Picture
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def write_avi(path: Path, frames: Sequence[Picture], quality: int, fps: float = 50.0) -> None:
+    """Write a cine as Motion JPEG with OpenCV's own encoder, whose bytes depend on the frames alone.
+
+    Args:
+        frames: (H, W, 3) blue, green, red.
+        quality: of the JPEG, 1 to 100.
+        fps: frames per second of the container.
+    """
+    height, width = frames[0].shape[:2]
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, code, fps, (width, height), True)
+    if not writer.isOpened():
+        raise EchosynthError(
+            f"cannot write {path}: this OpenCV has no Motion JPEG encoder; install opencv-python-headless"
+        )
+    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, quality)
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Write (H, W) grey or (H, W, 3) blue, green, red as PNG."""
+    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 5]):
+        raise EchosynthError(f"cannot write {path}: OpenCV refused the picture; check that the folder is writable")
+
+
+def _alone(task: Callable[[T], R], item: T) -> R:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the processes share the cores already
+    try:
+        return task(item)
+    finally:
+        cv2.setNumThreads(before)
+
+
+def in_parallel(task: Callable[[T], R], items: Sequence[T], workers: int, what: str, unit: str) -> Iterator[R]:
+    """Yield task(item) in the order of `items`, computed by `workers` processes (0: one for each core)."""
+    pool = Parallel(n_jobs=min(workers or cpu_count(), max(1, len(items))), return_as="generator")
+    yield from progress(pool(delayed(_alone)(task, item) for item in items), len(items), what, unit)

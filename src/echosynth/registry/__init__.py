@@ -1,0 +1,1 @@
+"""Versions of the final classifier: gates, promotion, rollback, decisions."""

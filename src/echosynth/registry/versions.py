@@ -1,0 +1,152 @@
+"""The model registry: versions of the final classifier, and the aliases that say which one is in use."""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import atomic_folder, file_hash, workspace
+from echosynth.serving.packaging import ARTIFACT, FILES
+from echosynth.tracking import store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+NAME = "echo-view-classifier"
+CHAMPION, PREVIOUS = "champion", "previous"
+SHA, CARD_SHA = "model_sha", "card_sha"  # tags of a version: MD5 of its two files
+NONE_THERE = "none is registered; run `echosynth register`, or `dvc repro` where there is no final model yet"
+
+
+def load_registered(alias_or_version: str, name: str = NAME) -> Path:
+    """Fetch a registered classifier, or take the copy that was fetched before.
+
+    Args:
+        alias_or_version: such as "champion" or "3". As long as nothing was promoted, "champion" is the newest version,
+            which is said on stderr.
+        name: name of the registered model.
+
+    Returns:
+        Local folder with model.safetensors and card.json.
+
+    Raises:
+        EchosynthError: there is no such version, its files do not arrive, or they are not those registered.
+    """
+    store.require_existing()
+    if alias_or_version == CHAMPION and champion(name) is None and versions(name):
+        version = newest(name)
+        print(f"no version of {name} is champion yet: version {version.version}, the newest, is used", file=sys.stderr)
+    else:
+        version = find(alias_or_version, name)
+    folder = workspace() / ".resume" / "registry" / f"{name}-{version.version}-{version.tags.get(SHA, '')[:8]}"
+    if not _holds(folder, version):
+        with atomic_folder(folder) as part:
+            fetch(version, part)
+    return folder
+
+
+def fetch(version: "ModelVersion", folder: Path) -> None:
+    """Write a version's files, as the registry holds them now, into an existing folder.
+
+    Raises:
+        EchosynthError: they do not arrive, or are not those that were registered.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    which = f"version {version.version} of {version.name}"
+    with store.reported():
+        uri = store.client().get_model_version_download_uri(version.name, version.version)
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            fetched = mlflow.artifacts.download_artifacts(f"{uri}/artifacts/{ARTIFACT}", dst_path=temporary)
+            for file in FILES:
+                (folder / file).write_bytes((Path(fetched) / file).read_bytes())
+        except (MlflowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200].replace(f"{temporary}/", "")
+            raise EchosynthError(
+                f"the files of {which} do not come from the MLflow store ({reason}); restore them there, or delete "
+                "the version and register its model anew"
+            ) from error
+    if not _holds(folder, version):
+        raise EchosynthError(
+            f"{which} is damaged in the MLflow store: its weights or its card are not those that were registered; "
+            "delete the version and register its model anew with `echosynth register`"
+        )
+
+
+def _holds(folder: Path, version: "ModelVersion") -> bool:
+    """Whether a folder holds a version's files; the card of an old version may have no hash."""
+    if not all((folder / file).is_file() for file in FILES):
+        return False
+    weights, card = (file_hash(folder / file) for file in FILES)
+    return weights == version.tags.get(SHA) and card == version.tags.get(CARD_SHA, card)
+
+
+def find(alias_or_version: str, name: str = NAME) -> "ModelVersion":
+    """A version by its number or alias, with its tags; "latest" is the newest one.
+
+    Raises:
+        EchosynthError: there is none.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = store.client()
+    if re.fullmatch(r"[vV]\d+", alias_or_version):
+        raise EchosynthError(
+            f"{alias_or_version} is a reserved name that no alias can have; "
+            f"name version {alias_or_version[1:]} by its number"
+        )
+    with store.reported():
+        try:
+            if alias_or_version.isdecimal() and len(alias_or_version) < 10:  # a database's integers have 32 bits
+                return client.get_model_version(name, alias_or_version)
+            number = client.get_model_version_by_alias(name, alias_or_version).version
+            return client.get_model_version(name, number)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+    wanted = alias_or_version or "version without a name"
+    there = ", ".join(str(version.version) for version in reversed(versions(name)))
+    raise EchosynthError(
+        f"the registry holds no {wanted} of {name} ({f'versions there: {there}' if there else NONE_THERE})"
+    )
+
+
+def versions(name: str = NAME) -> "list[ModelVersion]":
+    """All versions, the newest first."""
+    with store.reported():
+        found = store.client().search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def newest(name: str = NAME) -> "ModelVersion":
+    """The version that was registered last.
+
+    Raises:
+        EchosynthError: there is none.
+    """
+    found = versions(name)
+    if not found:
+        raise EchosynthError(f"the registry holds no version of {name}: {NONE_THERE}")
+    return found[0]
+
+
+def aliases(name: str = NAME) -> dict[str, str]:
+    """Alias -> version; none where no such model is registered."""
+    from mlflow.exceptions import MlflowException
+
+    with store.reported():
+        try:
+            return {key: str(version) for key, version in store.client().get_registered_model(name).aliases.items()}
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return {}
+
+
+def champion(name: str = NAME) -> str | None:
+    """The version in use; None before the first promotion."""
+    return aliases(name).get(CHAMPION)

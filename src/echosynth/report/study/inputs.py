@@ -1,0 +1,134 @@
+"""What the report is made of: the outputs of the other stages, read once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from echosynth.common import paths
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.imagesets.dataset import read_labelled
+from echosynth.imagesets.store import Images, read_images, read_manifest
+
+ARMS = ("real", "upsampled", "synthetic", "mixed")
+PER_SUBSET = 8  # example images of a view, real and synthetic each
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """One diffusion model: its numbers, curve, snapshots, distances and example images by view."""
+
+    metrics: Json
+    curve: pd.DataFrame
+    snapshots: pd.DataFrame
+    fidelity: Json
+    real: dict[str, Images]
+    synthetic: dict[str, Images]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All inputs of the report.
+
+    Attributes:
+        params: the parameters of the run.
+        split: data/split/metrics.json.
+        diffusion: subset -> model, the smallest subset first.
+        comparison: reports/comparison/metrics.json.
+        final: reports/final/metrics.json.
+    """
+
+    params: Params
+    split: Json
+    diffusion: dict[str, Diffusion]
+    comparison: Json
+    final: Json
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Subset -> number of real images, the smallest first."""
+        return dict(
+            sorted(((cell["subset"], cell["real_images"]) for cell in self.comparison["cells"]), key=lambda s: s[1])
+        )
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that were trained, in the order of `ARMS`."""
+        trained = {cell["arm"] for cell in self.comparison["cells"]}
+        return [arm for arm in ARMS if arm in trained]
+
+    @property
+    def architecture(self) -> str:
+        """The architecture that the headline is about: the first one of the parameters."""
+        return self.params.classifier.architectures[0]
+
+    def cell(self, subset: str, arm: str, architecture: str | None = None) -> Json | None:
+        """Mean over seeds of one arm and subset; None when it was not trained."""
+        wanted = (subset, arm, architecture or self.architecture)
+        cells = self.comparison["cells"]
+        return next((cell for cell in cells if (cell["subset"], cell["arm"], cell["architecture"]) == wanted), None)
+
+    def seeds(self, cell: Json) -> list[Json]:
+        """The single runs behind a cell."""
+        keys = ("subset", "arm", "architecture")
+        return [run for run in self.comparison["runs"] if all(run[key] == cell[key] for key in keys)]
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """A CSV file of another stage."""
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
+
+
+def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Images]:
+    """The first `count` images of each view by id. Ids of real images are hashes, so that this is as good as by lot."""
+    rows = manifest.sort_values("id", kind="stable")
+    picks = {view: rows.loc[rows["view"] == view, "id"].head(count).tolist() for view in VIEWS}
+    return {view: read_images(folder, ids) for view, ids in picks.items() if ids}
+
+
+def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
+    """The first `PER_SUBSET` real training images of each view of a subset, whatever their source."""
+    rows = pd.concat(manifests.values(), ignore_index=True)
+    rows = rows[rows["id"].isin(_table(paths.subset_file(subset))["id"])]
+    # Ordered by the hash that follows the source's name, or one source would fill the row.
+    rows = rows.assign(key=rows["id"].str.rsplit("-", n=1).str[-1]).sort_values("key", kind="stable")
+    chosen = rows.groupby("view").head(PER_SUBSET)["id"].tolist()
+    found = read_labelled([paths.SOURCES / source for source in manifests], chosen)
+    return {VIEWS[label]: found.images[found.labels == label] for label in np.unique(found.labels)}
+
+
+def read_inputs(params: Params) -> Inputs:
+    """Read everything from the pipeline's folders below the current one.
+
+    Raises:
+        EchosynthError: naming the first file that is missing or damaged.
+    """
+    manifests = {source: read_manifest(paths.SOURCES / source) for source in params.data.train_sources}
+    models = {}
+    for subset in map(str, params.split.subsets):
+        made = paths.SYNTHETIC / subset
+        models[subset] = Diffusion(
+            metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
+            curve=_table(paths.DIFFUSION / subset / "curve.csv"),
+            snapshots=_table(paths.DIFFUSION / subset / "snapshots.csv"),
+            fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
+            real=_subset_examples(subset, manifests),
+            synthetic=_examples(made, PER_SUBSET, read_manifest(made)),
+        )
+    return Inputs(
+        params=params,
+        split=read_json(paths.SPLIT / "metrics.json"),
+        diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
+        comparison=read_json(paths.COMPARISON / "metrics.json"),
+        final=read_json(paths.FINAL_SCORES / "metrics.json"),
+    )

@@ -1,0 +1,83 @@
+"""The report's numbers for other tools: scores for `dvc metrics` and MLflow, tables for `dvc plots`."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from echosynth.common.files import atomic_folder
+from echosynth.common.views import VIEWS
+from echosynth.report.study.inputs import Inputs
+from echosynth.report.words import rare_recall
+
+Tree = dict[str, Any]
+
+
+def _known(values: dict[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _scores(evaluation: Tree | None) -> dict[str, float]:
+    """AUPRC, F1, loss, accuracy and recalls of one evaluation."""
+    if evaluation is None:
+        return {}
+    names = ("macro_auprc", "macro_f1", "loss", "accuracy")
+    return _known(
+        {name: evaluation[name] for name in names} | {f"recall_{view}": evaluation["recall"][view] for view in VIEWS}
+    )
+
+
+def summary(inputs: Inputs) -> Tree:
+    """The numbers by which executions are compared.
+
+    Returns:
+        best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
+        front unless it is the first one of the parameters; fid_echo, fid_echo_floor (and fid_inception where it is
+        known): by subset. All floats.
+    """
+    best = inputs.final["best"]
+    auprc: dict[str, float] = {}
+    rare: dict[str, float | None] = {}
+    for cell in inputs.comparison["cells"]:
+        other = "" if cell["architecture"] == inputs.architecture else f"{cell['architecture']}_"
+        name = f"{other}{cell['arm']}_{cell['subset']}"
+        auprc[name], rare[name] = cell["macro_auprc"], rare_recall(cell)
+    found = {subset: model.fidelity for subset, model in inputs.diffusion.items()}
+    tree = {
+        "best": {"validation_macro_auprc": best["macro_auprc"], "validation_macro_f1": best["macro_f1"]},
+        "test": _scores(inputs.final["test"]),
+        "shift": _scores(inputs.final["shift"]),
+        "auprc": auprc,
+        "rare_recall": _known(rare),
+        "fid_echo": {subset: row["echo"]["frechet"] for subset, row in found.items()},
+        "fid_echo_floor": {subset: row["echo"]["floor_frechet"] for subset, row in found.items()},
+        "fid_inception": {subset: row["inception"]["frechet"] for subset, row in found.items() if row["inception"]},
+    }
+    return {name: branch for name, branch in tree.items() if branch}
+
+
+def flat(tree: Tree) -> dict[str, float]:
+    """A summary as "branch.leaf" -> number."""
+    return {f"{branch}.{leaf}": float(value) for branch, leaves in tree.items() for leaf, value in leaves.items()}
+
+
+def plots(inputs: Inputs, folder: Path) -> None:
+    """Write auprc.csv and confusion_test.csv for `dvc plots` into `folder`, which is replaced.
+
+    The first holds a row for each subset and a column for each arm, of the first architecture.
+    """
+    cells = [cell for cell in inputs.comparison["cells"] if cell["architecture"] == inputs.architecture]
+    wide = pd.DataFrame(cells).pivot_table("macro_auprc", "real_images", "arm").reset_index()
+    pairs = [
+        (actual, predicted)
+        for actual, row in zip(VIEWS, inputs.final["test"]["confusion"], strict=True)
+        for predicted, times in zip(VIEWS, row, strict=True)
+        for _ in range(times)
+    ]
+    tables = {
+        "auprc": wide,
+        "confusion_test": pd.DataFrame(pairs, columns=["actual", "predicted"]),
+    }
+    with atomic_folder(folder) as part:
+        for name, table in tables.items():
+            table.to_csv(part / f"{name}.csv", index=False, lineterminator="\n")

@@ -1,0 +1,1 @@
+"""Which recordings are plain B-mode: colours, groups, decisions."""

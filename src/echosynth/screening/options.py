@@ -1,0 +1,31 @@
+"""Options of the screening of recordings."""
+
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from echosynth.common.options import Fraction, Section
+from echosynth.common.parallel import Workers
+from echosynth.sources.options import DataParams
+
+
+class ReviewParams(Section):
+    """Which recordings are no plain 2-D picture: the video validation."""
+
+    method: Literal["ks", "grey", "none"]
+    alpha: Fraction
+    undecided: Literal["keep", "drop", "stop", "proposal"]
+    grey_difference: int = Field(ge=0, le=255)
+    grey_share: float = Field(ge=0, le=1)
+    coloured_share: Fraction
+
+
+class Settings(Protocol):
+    """What a screening reads of params.yaml."""
+
+    @property
+    def data(self) -> DataParams: ...
+    @property
+    def review(self) -> ReviewParams: ...
+    @property
+    def ingest(self) -> Workers: ...

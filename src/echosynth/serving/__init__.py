@@ -1,0 +1,1 @@
+"""The classifier in use: files, requests, tables, ONNX, the packaged model."""

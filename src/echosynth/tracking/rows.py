@@ -1,0 +1,165 @@
+"""What parents and children have in common: how a run is made, found, taken up again and ended in one store."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from echosynth.common.errors import EchosynthError
+from echosynth.tracking import origin, system
+from echosynth.tracking.processes import PROCESS
+from echosynth.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.entities import Run as MlflowRun
+
+PIPELINE = "echosynth.pipeline"  # tags
+STAGE = "echosynth.stage"
+PARAMETERS = "echosynth.parameters"
+RUN_TYPE = "echosynth.run_type"
+OTHER_PIPELINE = "dvc.pipeline"
+PARENT = "mlflow.parentRunId"
+ERROR = "error"
+WORK = "echosynth.work"  # on a child: fingerprint of the state that its work can go on from
+SERVER_RUN = "echosynth.server_run"  # on a kept run: the server's run that it goes on with
+SENT = "echosynth.sent"  # on a kept run: the server's run that holds all of it
+
+OPEN = ("RUNNING", "FAILED")  # an execution in one of these goes on in its row
+RUN_TYPES = {  # by stage; any other is an evaluation
+    "pipeline": "pipeline",
+    "diffusion": "training",
+    "classify": "training",
+    "echo": "training",
+    "register": "registration",
+    "promote": "promotion",
+}
+PARAMS_A_BATCH = 100  # limits of MLflow's interface, which takes 1000 things a call of both together
+METRICS_A_BATCH = 900
+RUNS_A_PAGE = 1000
+
+
+def create(place: Store, name: str, stage: str, process: str, tags: Mapping[str, str]) -> str:
+    """Id of a new run.
+
+    Args:
+        place: where.
+        name: of the run.
+        stage: the stage of dvc.yaml, or "pipeline".
+        process: the one it belongs to, see `echosynth.tracking.processes`.
+        tags: further tags.
+    """
+    known = {
+        PIPELINE: origin.parent_key(),
+        STAGE: stage,
+        RUN_TYPE: RUN_TYPES.get(stage, "evaluation"),
+        PROCESS: process,
+        "mlflow.source.name": stage,
+        "mlflow.source.type": "LOCAL",
+        **origin.origin_tags(),
+        **tags,
+    }
+    return str(place.client.create_run(place.experiment, tags=known, run_name=name).info.run_id)
+
+
+def search(place: Store, condition: str = "") -> "list[MlflowRun]":
+    """All runs that fulfil `condition`, in MLflow's language, the latest first."""
+    found: list[MlflowRun] = []
+    token = None
+    while True:
+        page = place.client.search_runs(
+            [place.experiment],
+            condition,
+            max_results=RUNS_A_PAGE,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def goes_on(run: "MlflowRun", name: str, params: Mapping[str, str], work: str) -> bool:
+    """Whether a child is the one that an attempt goes on with.
+
+    It has this name and none of these parameters with another value, and nothing in it is out of date: it is unfinished
+    and of the same work, or nothing of its work was logged before it failed. Points cannot be taken out of a run, so
+    work that begins anew, maybe with other code or data, must not go where an earlier attempt has left some.
+
+    Args:
+        run: the child.
+        name: of the attempt.
+        params: of the attempt.
+        work: fingerprint of the state that the attempt can go on from; empty where its work always begins anew.
+    """
+    if run.info.run_name != name or run.info.status == "FINISHED":
+        return False
+    if any(run.data.params.get(key, text) != text for key, text in params.items()):
+        return False
+    numbers = [name for name in run.data.metrics if not name.startswith(system.PREFIX)]
+    empty = not numbers and not run.inputs.dataset_inputs
+    return empty or (bool(work) and run.data.tags.get(WORK) == work)
+
+
+def reopen(place: Store, run: "MlflowRun", process: str) -> None:
+    """Set a run to RUNNING again, as one of `process`."""
+    if run.info.status != "RUNNING":
+        place.client.update_run(run.info.run_id, status="RUNNING")
+    for tag in (ERROR, SENT):
+        if tag in run.data.tags:
+            place.client.delete_tag(run.info.run_id, tag)
+    place.client.set_tag(run.info.run_id, PROCESS, process)
+
+
+def end(place: Store, run_id: str, status: str, error: str = "") -> None:
+    """End a run, with the sentence that says why in a tag when it did not go well, else with the hash of dvc.lock."""
+    if error:
+        place.client.set_tag(run_id, ERROR, error)
+    else:
+        if lock := origin.lock_hash():
+            place.client.set_tag(run_id, "dvc.lock", lock)
+        if ERROR in place.client.get_run(run_id).data.tags:  # somebody took it for dead
+            place.client.delete_tag(run_id, ERROR)
+    place.client.set_terminated(run_id, status)
+
+
+def log_tags(place: Store, run_id: str, tags: Mapping[str, str]) -> None:
+    """Write tags, at once."""
+    from mlflow.entities import RunTag
+
+    place.client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
+
+
+def log(
+    place: Store, run_id: str, params: Mapping[str, str], points: "Sequence[Metric]" = (), *, new: bool = False
+) -> None:
+    """Log parameters and points of curves with as few calls as MLflow allows: each takes as long as all that is in it.
+
+    Args:
+        place: where.
+        run_id: of the run.
+        params: those that the run holds already are left out, as MLflow refuses to change one.
+        points: of curves.
+        new: the run holds nothing yet, and need not be asked.
+    """
+    from mlflow.entities import Param
+
+    held = place.client.get_run(run_id).data.params if params and not new else {}
+    fresh, left = [Param(key, text) for key, text in params.items() if key not in held], list(points)
+    while fresh or left:
+        place.client.log_batch(run_id, left[:METRICS_A_BATCH], fresh[:PARAMS_A_BATCH])
+        fresh, left = fresh[PARAMS_A_BATCH:], left[METRICS_A_BATCH:]
+
+
+def history(place: Store, run: "MlflowRun") -> "dict[str, list[Metric]]":
+    """All points of all curves of a run, by name."""
+    return {key: list(place.client.get_metric_history(run.info.run_id, key)) for key in run.data.metrics}
+
+
+def sentence(error: BaseException) -> str:
+    """What the tag `error` says of an exception."""
+    return str(error) if isinstance(error, EchosynthError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def private_sentence(error: BaseException) -> str:
+    """The same for work on raw files, whose names may be those of patients: only what kind of error it was."""
+    return f"{type(error).__name__}; the message on the machine that ran it says more"

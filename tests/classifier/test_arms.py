@@ -1,0 +1,41 @@
+"""What each arm is trained on."""
+
+import numpy as np
+import pytest
+
+from echosynth.classifier.arms import TrainingSet, training_set
+from echosynth.common.errors import EchosynthError
+
+
+def real() -> TrainingSet:
+    labels = np.array([0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 3])
+    return TrainingSet(np.arange(11, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8), labels)
+
+
+def test_upsampling_copies_real_images_to_the_largest_view() -> None:
+    data = training_set("upsampled", real(), None, 0)
+    assert data.by_view() == {"A2C": 5, "A4C": 5, "PLAX": 5, "PSAX": 5}
+    assert data.synthetic == 0
+    origin = data.images[:, 0, 0]
+    assert np.array_equal(real().labels[origin], data.labels)  # every copy keeps its own view
+    assert set(origin) == set(range(11))  # nothing is lost
+    assert np.bincount(origin)[[0, 1]].max() <= 3  # copies are spread evenly
+
+
+def test_upsampling_needs_every_view() -> None:
+    with pytest.raises(EchosynthError, match="PLAX"):
+        training_set("upsampled", TrainingSet(real().images[:7], real().labels[:7]), None, 0)
+
+
+def test_mixed_holds_both_and_counts_the_synthetic_ones() -> None:
+    made = TrainingSet(np.full((4, 2, 2), 99, np.uint8), np.arange(4), 4)
+    data = training_set("mixed", real(), made, 0)
+    assert (len(data.images), data.synthetic) == (15, 4)
+    assert data.by_view() == {"A2C": 3, "A4C": 6, "PLAX": 2, "PSAX": 4}
+    assert training_set("synthetic", real(), made, 0) is made
+
+
+@pytest.mark.parametrize("arm", ["synthetic", "mixed"])
+def test_synthetic_arms_need_a_synthetic_set(arm: str) -> None:
+    with pytest.raises(EchosynthError, match=arm):
+        training_set(arm, real(), None, 0)  # type: ignore[arg-type]

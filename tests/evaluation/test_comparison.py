@@ -1,0 +1,71 @@
+"""Cells, pairs and the best run."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echosynth.evaluation.comparison import Run, compare
+from echosynth.evaluation.scores import evaluate
+
+
+def runs(skill: dict[tuple[str, int], float]) -> tuple[list[Run], np.ndarray, np.ndarray]:
+    """Runs whose logits carry more or less of the truth."""
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(160) % 4, np.arange(160) // 2
+    sources = np.where(labels == 1, "echonet-dynamic", "tmed2")
+    noise = rng.normal(size=(160, 4))
+    result = []
+    for (arm, seed), strength in skill.items():
+        logits = noise + 0.1 * rng.normal(size=(160, 4)) + strength * np.eye(4)[labels]
+        probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        facts: dict[str, Any] = {
+            "arm": arm,
+            "subset": "150",
+            "real_images": 150,
+            "architecture": "resnet18",
+            "seed": seed,
+        }
+        facts |= {"images": 150, "synthetic": 0, "steps": 10}
+        result.append(Run(facts, evaluate(probabilities, labels, groups, sources), probabilities))
+    return result, labels, groups
+
+
+SKILL = {("real", 0): 0.8, ("real", 1): 1.0, ("synthetic", 0): 2.5, ("synthetic", 1): 2.7}
+
+
+def test_cells_are_means_over_seeds_and_the_best_run_is_named() -> None:
+    members, labels, groups = runs(SKILL)
+    result = compare(members, labels, groups, 200, 0)
+    real, synthetic = result["cells"]
+    single = [item["macro_auprc"] for item in result["runs"][:2]]
+    assert real["macro_auprc"] == pytest.approx(np.mean(single))
+    assert real["macro_auprc_sd"] == pytest.approx(np.std(single, ddof=1))
+    assert real["interval"]["macro_auprc"][0] < real["macro_auprc"] < real["interval"]["macro_auprc"][1]
+    assert np.array(real["confusion"]).sum() == 2 * 160
+    assert real["versus_real"] is None
+    assert synthetic["versus_real"]["macro_auprc"] == pytest.approx(synthetic["macro_auprc"] - real["macro_auprc"])
+    assert synthetic["versus_real"]["macro_auprc_interval"][0] > 0
+    assert result["best"]["arm"] == "synthetic"
+    assert result["best"]["macro_auprc"] == max(item["macro_auprc"] for item in result["runs"])
+
+
+def test_pairing_makes_the_interval_of_a_difference_narrower_than_the_scores_own() -> None:
+    members, labels, groups = runs({("real", 0): 1.0, ("synthetic", 0): 1.0})
+    real, synthetic = compare(members, labels, groups, 400, 0)["cells"]
+    low, high = synthetic["versus_real"]["macro_auprc_interval"]
+    assert low < 0 < high or abs(synthetic["versus_real"]["macro_auprc"]) < 0.05
+    assert high - low < 0.6 * (real["interval"]["macro_auprc"][1] - real["interval"]["macro_auprc"][0])
+
+
+def test_without_draws_there_are_no_intervals() -> None:
+    members, labels, groups = runs(SKILL)
+    assert "interval" not in compare(members, labels, groups, 0, 0)["cells"][0]
+
+
+def test_tmed2_alone_is_scored_where_it_is_there() -> None:
+    members, labels, groups = runs(SKILL)
+    cell = compare(members, labels, groups, 0, 0)["cells"][0]
+    assert cell["tmed2_macro_auprc"] == pytest.approx(
+        np.mean([run.scores["by_source"]["tmed2"]["macro_auprc"] for run in members[:2]])
+    )

@@ -1,0 +1,114 @@
+"""A toy copy of the project, at sizes at which the whole pipeline takes a minute or two."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from echosynth.common.yaml12 import read_yaml
+
+ROOT = Path(__file__).parents[2]
+TINY: dict[str, dict[str, Any]] = {
+    "phantom": {"one_in": 130.0},
+    "split": {"subsets": [60]},
+    "diffusion": {
+        "channels": [16, 32],
+        "attention": [8],
+        "steps": 30,
+        "checkpoint_every": 5,
+        "log_every": 5,
+        "snapshots": 2,
+        "snapshot_images": 8,
+    },
+    "sample": {"per_view": 8, "evaluations": 2, "batch_size": 16},
+    "fidelity": {
+        "floor_repeats": 2,
+        "training": read_yaml(ROOT / "params.yaml")["fidelity"]["training"] | {"steps": 6},
+    },
+    "classifier": {
+        "real_arms": ["real"],
+        "synthetic_arms": ["synthetic"],
+        "seeds": [0],
+        "steps": 6,
+        "evaluations": 2,
+        "bootstrap": 20,
+    },
+}
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def clean_environment(project: Path) -> dict[str, str]:
+    """The environment without what DVC and MLflow would take from it, with this project's own copy of the package."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return kept | identity | {"PYTHONPATH": str(project / "src")}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC repository with the project's own dvc.yaml and code and tiny parameters; nothing has run yet."""
+    folder = tmp_path_factory.mktemp("toy")
+    for name in ("dvc.yaml", "data/raw/dvc.yaml", ".dvcignore", ".gitignore", "data/salt.demo"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "data/review", folder / "data/review")
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(
+        ROOT / "models" / "inception", folder / "models" / "inception", ignore=shutil.ignore_patterns("*.pth")
+    )
+    params = read_yaml(ROOT / "params.yaml")
+    for section, changes in TINY.items():
+        params[section] |= changes
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    environment = clean_environment(folder)
+    for command in (
+        "git init -q",
+        "dvc init -q",
+        "dvc config core.analytics false",
+        "git add -A",
+        "git commit -qm toy",
+    ):
+        subprocess.run(command.split(), cwd=folder, env=environment, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(project: Path) -> dict[str, str]:
+    """Environment of commands in the toy project."""
+    return clean_environment(project)
+
+
+@pytest.fixture(scope="session")
+def run(project: Path, environment: dict[str, str]) -> Run:
+    """Run a command in the toy project and return what it printed, stderr included."""
+
+    def call(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            words,
+            cwd=project,
+            env=environment,
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert not check or done.returncode == 0, done.stdout[-3000:]
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(project: Path, run: Run) -> Path:
+    """The toy project after one `dvc repro`."""
+    run("dvc", "repro")
+    run("git", "add", "-A")
+    run("git", "commit", "-qm", "Results")
+    return project

@@ -1,0 +1,407 @@
+"""Sweeps and searches for real: dvc, its queue and mlflow as processes, in a project with one stage of a few lines and
+in the toy copy of this project."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from tests.killing import DEADLINE, dead, kill, wait_dead
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+STAGE = """
+import os, time
+from pathlib import Path
+
+import psutil
+
+from echosynth.common.yaml12 import read_yaml
+from echosynth.common.files import write_json
+from echosynth.tracking.runs import child_run, finish_parent
+
+params = read_yaml("params.yaml")
+steps = params["classifier"]["steps"]
+marks = Path(os.environ["DVC_ROOT"]) / "marks"
+first = not (marks / f"begun-{steps}").exists()
+
+
+def kill(*words):
+    # What of DVC is above this process, or this process itself.
+    for process in reversed(psutil.Process().parents()):
+        if any(word in process.cmdline() for word in words):
+            process.kill()
+
+
+with child_run(f"train {steps}", "train"):
+    with (marks / f"begun-{steps}").open("a") as stream:
+        stream.write(f"{os.getpid()}\\n")
+    if steps == 13 or steps == 14 and first:
+        raise RuntimeError(f"{steps} steps bring bad luck")
+    if steps == 16 and first:
+        kill("exec-run")
+        time.sleep(3600)
+    if steps == 17 and first:
+        kill("queue-worker")
+    while (marks / "wait").exists():
+        time.sleep(0.05)
+score = 1 - abs(steps - 11) / 100
+Path("models").mkdir(exist_ok=True)
+Path("models/net").write_text(f"{steps} steps")
+write_json("reports/metrics.json", {"best": {"validation_macro_auprc": score}, "test": {"macro_auprc": score / 2}})
+finish_parent({"best.validation_macro_auprc": score}, params)
+if steps == 15 and first:
+    kill("exec-run", "queue-worker")
+"""
+DEAF = """
+import sys, time
+from pathlib import Path
+
+if "queue-worker" in sys.orig_argv:
+    from dvc.repo.experiments.executor.local import TempDirExecutor
+    from kombu.pidbox import Node
+
+    begin = TempDirExecutor.from_stash_entry.__func__
+
+    def slow(*words, **options):
+        (Path(__file__).parent / "slow").touch()
+        time.sleep(12)
+        return begin(*words, **options)
+
+    TempDirExecutor.from_stash_entry = classmethod(slow)
+    Node.reply = lambda *_, **__: None
+"""
+PIPELINE = """
+stages:
+  train:
+    cmd: python src/train.py
+    deps: [src/train.py]
+    params: [classifier]
+    outs: [models/net]
+    metrics:
+      - reports/metrics.json: {cache: false}
+"""
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment of this process without what DVC and MLflow would take from it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
+    identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    return kept | identity | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}marks", "COLUMNS": "100"}
+
+
+def call(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a project; `dvc` need not be on the path of the one who calls echosynth."""
+    if words[0] in ("echosynth", "dvc"):
+        words = (sys.executable, "-m", {"echosynth": "echosynth.cli", "dvc": "dvc"}[words[0]], *words[1:])
+    return subprocess.run(
+        words, cwd=project, env=bare_environment(), check=False, text=True, capture_output=True, timeout=DEADLINE
+    )
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A fresh clone: a commit, no database, nothing in the cache."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "src/train.py").write_text(STAGE)
+    (tmp_path / "dvc.yaml").write_text(PIPELINE)
+    with (tmp_path / ".gitignore").open("a") as stream:
+        stream.write("/marks/\n/models/net\n")
+    for command in (
+        "git init -q",
+        "dvc init -q",
+        "dvc config core.analytics false",
+        "git add -A",
+        "git commit -qm toy",
+    ):
+        done = call(tmp_path, *command.split())
+        assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+@pytest.fixture
+def small(fresh: Path, migrated: Path) -> Path:
+    """The same with a database, in which nothing is."""
+    shutil.copy(migrated, fresh / "mlflow.db")
+    return fresh
+
+
+def grid(project: Path, *steps: int) -> str:
+    path = project / "marks" / "grid.yaml"
+    path.write_text(f"parameters: {{classifier.steps: {list(steps)}}}\n")
+    return str(path)
+
+
+def runs(project: Path) -> tuple[list[Run], list[Run]]:
+    """Parents and children in the project's store."""
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("echosynth").experiment_id])
+    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in found if "mlflow.parentRunId" not in run.data.tags], children
+
+
+def ranking(printed: str) -> list[str]:
+    """Values of classifier.steps in a printed ranking, the best first."""
+    return re.findall(r"^steps-(\d+)_?\S*", printed, re.MULTILINE)
+
+
+def test_two_workers_lose_no_run_and_no_artifact(fresh: Path) -> None:
+    (fresh / "src/train.py").write_text(STAGE.replace("/ 100", "/ 1000"))  # uncommitted code is taken along
+    done = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 13, 14), "--workers", "2")
+    assert done.returncode == 1, done.stderr
+    assert ranking(done.stdout) == ["11", "10", "14"]
+    assert max(map(len, done.stdout.partition("\n\n")[0].splitlines())) <= 100
+    # 14 failed once, 13 twice: both tries are one row, and the log says why.
+    assert len(re.findall(r"^steps-1[34]-\w+ failed and is tried once more", done.stderr, re.MULTILINE)) == 2
+    assert re.search(
+        r"^steps-13-\w+ failed twice .*\n(    .*\n)*    RuntimeError: 13 steps bring", done.stderr, re.MULTILINE
+    )
+    assert re.search(r"^steps-1\d-\w+ runs now, [23] waiting$", done.stderr, re.MULTILINE)
+    assert "error: 1 experiment without a result" in done.stderr
+    parents, children = runs(fresh)
+    statuses = {"10": "FINISHED", "11": "FINISHED", "13": "FAILED", "14": "FINISHED"}
+    assert sorted((run.data.params["classifier.steps"], run.info.status) for run in parents) == sorted(statuses.items())
+    assert sorted(run.info.status for run in children) == sorted(statuses.values())
+    (failed,) = (run for run in parents if run.info.status == "FAILED")
+    assert "13 steps bring bad luck" in failed.data.tags["error"]
+    scores = {run.data.metrics["best.validation_macro_auprc"] for run in parents if run is not failed}
+    assert scores == {1.0, 0.999, 0.997}
+
+    names = set(re.findall(r"^steps-\S+", done.stdout, re.MULTILINE))
+    assert {run.data.tags["dvc.exp_name"] for run in parents if run is not failed} == names
+    again = re.search(r"^Again: (.*)$", done.stdout, re.MULTILINE)
+    assert again
+    shown = call(fresh, *shlex.split(again[1]), "--no-pager").stdout
+    assert all(name in shown for name in names)
+    best = re.search(r"dvc exp apply (\S+)", done.stdout)
+    assert best
+    assert call(fresh, "dvc", "exp", "apply", best[1]).returncode == 0
+    assert (fresh / "models/net").read_text() == "11 steps"
+
+    # Called again with the best one's parameters and results in the working tree: there is nothing to train.
+    second = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 14))
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == done.stdout
+    assert "3 experiments, 3 of them with a result" in second.stderr
+    assert len(runs(fresh)[0]) == 4
+
+
+def test_a_combination_that_is_the_baseline_has_a_result_and_says_that_it_has_no_row(small: Path) -> None:
+    assert call(small, "echosynth", "sweep", grid(small, 11)).returncode == 0
+    (name,) = (run.data.tags["dvc.exp_name"] for run in runs(small)[0])
+    assert call(small, "dvc", "exp", "apply", name).returncode == 0
+    for command in ("git add -A", "git commit -qm best"):
+        done = call(small, *command.split())
+        assert done.returncode == 0, done.stderr
+    done = call(small, "echosynth", "sweep", grid(small, 11))
+    assert done.returncode == 0, done.stderr
+    assert ranking(done.stdout) == ["11"] and name not in done.stdout
+    assert "DVC took everything from its cache, so there is no new row in MLflow" in done.stderr
+    assert len(runs(small)[0]) == 1
+
+
+def start(project: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A command of echosynth that runs meanwhile; marks/err says what it has to say."""
+    with (project / "marks/err").open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "echosynth.cli", *words],
+            cwd=project,
+            env=bare_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+        )
+
+
+def wait_for(what: str, condition: Callable[[], object], process: subprocess.Popen[bytes], project: Path) -> None:
+    """Wait until a command has come so far; it has to be running then."""
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        said = (project / "marks/err").read_text()
+        assert process.poll() is None, f"it ended before {what}: {said}"
+        assert time.monotonic() < until, f"not within {DEADLINE:.0f} s: {what}; it said: {said}"
+        time.sleep(0.05)
+    assert process.poll() is None, (project / "marks/err").read_text()
+
+
+def ended(process: subprocess.Popen[bytes], project: Path) -> tuple[int, str]:
+    """Exit status of a command, and what it said, when it has ended."""
+    try:
+        status = process.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"no end within {DEADLINE:.0f} s; it said: {(project / 'marks/err').read_text()}")
+    return status, (project / "marks/err").read_text()
+
+
+def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@contextmanager
+def begun(project: Path, *words: str, marks: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of echosynth whose experiments wait in the middle of their stage."""
+    (project / "marks/wait").touch()
+    process = start(project, *words)
+    try:
+        wait_for(f"{marks} stages", lambda: len(list((project / "marks").glob("begun-*"))) >= marks, process, project)
+        yield process
+    finally:
+        (project / "marks/wait").unlink(missing_ok=True)
+        process.terminate()
+        ended(process, project)
+
+
+def kill_family(process: subprocess.Popen[bytes], project: Path) -> None:
+    """Kill a stage below a command, the shell that some systems leave above it, both processes of dvc, the worker."""
+    mark = min(project.glob("marks/begun-*"))
+    victim = psutil.Process(int(mark.read_text().splitlines()[-1]))
+    family = [victim, *victim.parents()]
+    kill(family[: [one.pid for one in family].index(process.pid)])
+
+
+def statuses(found: Sequence[Run]) -> list[tuple[str, str]]:
+    """(classifier.steps, status) of parents."""
+    return sorted((run.data.params["classifier.steps"], run.info.status) for run in found)
+
+
+def times_begun(project: Path, steps: int) -> int:
+    return len((project / f"marks/begun-{steps}").read_text().splitlines())
+
+
+def copies(project: Path) -> list[Path]:
+    """Copies of the project in which experiments run."""
+    return list(project.glob(".dvc/tmp/exps/tmp*"))
+
+
+def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
+    with begun(small, "sweep", grid(small, 10, 11), "--workers", "2", marks=2) as process:
+        kill_family(process, small)
+        (small / "marks/wait").unlink()
+        status, said = ended(process, small)
+    assert status == 0, said
+    assert len(re.findall(r"its worker was killed; it begins again", said)) == 1
+    parents, _ = runs(small)
+    assert statuses(parents) == [("10", "FINISHED"), ("11", "FINISHED")]
+    assert sorted(times_begun(small, steps) for steps in (10, 11)) == [1, 2]
+    assert not copies(small)
+
+
+def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: Path) -> None:
+    (small / "marks/sitecustomize.py").write_text(DEAF)
+    with begun(small, "sweep", grid(small, 10), "--workers", "2") as process:
+        assert (small / "marks/slow").exists()
+        kill_family(process, small)
+        wait_for("a second attempt", lambda: times_begun(small, 10) > 1, process, small)
+        (small / "marks/wait").unlink()
+        status, said = ended(process, small)
+    assert status == 0, said
+    assert len(re.findall("its worker was killed|is tried once more", said)) == 1, said
+    assert times_begun(small, 10) == 2
+    assert statuses(runs(small)[0]) == [("10", "FINISHED")]
+    assert not list(small.glob(".dvc/tmp/exps/celery/broker/in/*.celery.msg"))
+
+
+def test_a_killed_worker_s_run_is_failed_and_says_why(small: Path) -> None:
+    with begun(small, "sweep", grid(small, 10)) as process:
+        with (small / "src/train.py").open("a") as stream:
+            stream.write("# another state of the code, from which nothing is begun again\n")
+        kill_family(process, small)
+        status, said = ended(process, small)
+    assert status == 1
+    assert "the run train 10 of a killed process is marked as failed" in said
+    assert "changed since steps-10" in said
+    (parent,), (child,) = runs(small)
+    assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
+    assert "is gone); `dvc repro` goes on in this row" in parent.data.tags["error"]
+    assert "its process was killed, or the machine went down" in child.data.tags["error"]
+
+
+def test_one_finished_row_whatever_is_killed_when(small: Path) -> None:
+    # 15: dvc and the worker when the row is finished, and dvc has no result yet. 16: dvc alone; its stage would go on
+    # for an hour. 17: the worker alone; dvc goes on without it.
+    done = call(small, "echosynth", "sweep", grid(small, 15, 16, 17))
+    assert done.returncode == 0, done.stderr
+    assert sorted(ranking(done.stdout)) == ["15", "16", "17"]
+    parents, _ = runs(small)
+    (replaced,) = (run for run in parents if run.info.status != "FINISHED")
+    assert statuses(parents) == [("15", "FAILED"), ("15", "FINISHED"), ("16", "FINISHED"), ("17", "FINISHED")]
+    assert "DVC did not keep this result" in replaced.data.tags["error"]
+    assert [times_begun(small, steps) for steps in (15, 16, 17)] == [2, 2, 1]
+    for pid in (small / "marks/begun-16").read_text().splitlines():
+        assert not psutil.pid_exists(int(pid)) or dead(psutil.Process(int(pid)))
+    assert not copies(small)
+
+
+def test_a_stopped_sweep_leaves_no_process_behind(small: Path) -> None:
+    with begun(small, "sweep", grid(small, 10)) as process:
+        below = descendants(process)
+        process.terminate()
+        status, said = ended(process, small)
+        assert status == 1
+        assert "stopped; call the same command again" in said
+        wait_dead(below)
+    (parent,), (child,) = runs(small)
+    assert parent.info.status == "FAILED" and parent.data.tags["error"]
+    assert child.info.status in ("KILLED", "FAILED") and child.data.tags["error"]
+    assert not copies(small)
+
+
+def test_a_search_is_one_row_a_trial_and_goes_on(small: Path) -> None:
+    pytest.importorskip("optuna", reason="needs requirements-extra.txt")
+    path = small / "marks" / "space.yaml"
+    path.write_text("parameters: {classifier.steps: {low: 20, high: 400}}\n")
+    first = call(small, "echosynth", "search", str(path), "--trials", "1")
+    assert first.returncode == 0, first.stderr
+    second = call(small, "echosynth", "search", str(path), "--trials", "2")
+    assert second.returncode == 0, second.stderr
+    assert set(ranking(first.stdout)) < set(ranking(second.stdout)) and len(ranking(second.stdout)) == 2
+    assert "trial 1: classifier.steps = " in second.stderr and "trial 0" not in second.stderr
+    parents, _ = runs(small)
+    assert sorted(run.data.params["classifier.steps"] for run in parents) == sorted(ranking(second.stdout))
+
+
+@pytest.fixture
+def clone(finished: Path, migrated: Path, tmp_path: Path) -> Path:
+    """A clone of the finished toy project, with its cache and an empty database."""
+    folder = tmp_path / "clone"
+    for command in (
+        ("git", "clone", "-q", str(finished), str(folder)),
+        ("dvc", "--cd", str(folder), "config", "--local", "cache.dir", str(finished / ".dvc/cache")),
+    ):
+        done = call(tmp_path, *command)
+        assert done.returncode == 0, done.stderr
+    shutil.copy(migrated, folder / "mlflow.db")
+    (folder / "marks").mkdir()
+    return folder
+
+
+def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> None:
+    path = clone / "marks/grid.yaml"  # steps for many seconds after the first checkpoint
+    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [300]}\ntargets: [diffusion]\n")
+    process = start(clone, "sweep", str(path))
+    wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
+    kill([*descendants(process), psutil.Process(process.pid)])
+    ended(process, clone)
+
+    done = call(clone, "echosynth", "sweep", str(path))
+    assert done.returncode == 0, done.stderr
+    name = re.search(r"^seed-71_steps-300-\w+", done.stdout, re.MULTILINE)
+    assert name
+    assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0]).stdout
+    assert not list(clone.glob(".resume/diffusion-*/"))
+    (parent,), (child,) = runs(clone)  # what the kill left is what was completed
+    assert parent.data.tags["dvc.exp_name"] == name[0]
+    assert parent.data.params["diffusion.steps"] == "300"
+    assert (child.info.run_name, child.info.status) == ("diffusion 60", "FINISHED")

@@ -1,0 +1,175 @@
+"""Gates: what passes, what is refused, and by which words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echosynth.common.views import VIEWS
+from echosynth.config.parameters import Params
+from echosynth.config.promotion import PromotionParams
+from echosynth.evaluation.scores import evaluate, macro_auprc, resample
+from echosynth.registry.gates import (
+    Difference,
+    calibration_gate,
+    floor_gates,
+    paired_differences,
+    patients_gate,
+    privacy_gate,
+    registered_gate,
+    regression_gates,
+    size_gate,
+)
+
+AUDIT = {"synthetic_hash": "123", "training_hash": "abc", "near_copies": 0.02, "quantile": 0.01}
+
+
+@pytest.fixture
+def gates(params_with: Callable[..., Params]) -> PromotionParams:
+    """The floors of these tests, whatever the demo's are."""
+    return params_with(
+        promotion={
+            "min_macro_f1": 0.8,
+            "min_recall": {"A2C": 0.5, "A4C": 0.9, "PLAX": 0.9, "PSAX": 0.0},
+            "max_regression": {"macro_auprc": 0.05, "macro_f1": 0.1},
+            "max_calibration_error": 0.1,
+            "max_near_copies": 0.05,
+        }
+    ).promotion
+
+
+def classifiers(better: float, count: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of two classifiers whose noise is alike, true views, and patients of three images."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 4
+    noise = rng.normal(size=(count, 4))
+    found = []
+    for strength in (2 + better, 2):
+        logits = noise + 0.1 * rng.normal(size=(count, 4)) + strength * np.eye(4)[labels]
+        found.append(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    return found[0], found[1], labels, np.arange(count) // 3
+
+
+def test_a_classifier_is_no_better_than_itself() -> None:
+    _, second, labels, groups = classifiers(0)
+    found = paired_differences(second, second, labels, groups, 0.05, 200, 0)
+    assert set(found) == {"macro_auprc", "macro_f1", *(f"recall_{view}" for view in VIEWS)}
+    assert all((one.value, one.interval, one.lower) == (0, [0, 0], 0) for one in found.values())
+
+
+def test_the_difference_is_paired_by_patient() -> None:
+    first, second, labels, groups = classifiers(0.5)
+    found = paired_differences(first, second, labels, groups, 0.05, 500, 1)["macro_auprc"]
+    weights = resample(groups, 500, 1)
+    drawn = macro_auprc(first, labels, weights) - macro_auprc(second, labels, weights)
+    assert found.value == pytest.approx(
+        evaluate(first, labels, groups, groups)["macro_auprc"] - evaluate(second, labels, groups, groups)["macro_auprc"]
+    )
+    assert found.interval == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
+    assert found.lower == pytest.approx(np.quantile(drawn, 0.05))
+    assert found.interval[0] is not None and found.interval[0] < found.lower < found.value
+
+
+def test_absent_views_have_no_difference() -> None:
+    first, second, labels, groups = classifiers(0.5)
+    keep = labels != 3
+    found = paired_differences(first[keep], second[keep], labels[keep], groups[keep], 0.05, 100, 0)
+    assert "recall_PSAX" not in found and "recall_A2C" in found
+
+
+def scores(f1: float, **recall: float | None) -> dict[str, Any]:
+    return {"macro_f1": f1, "recall": dict.fromkeys(VIEWS, 0.95) | recall}
+
+
+@pytest.mark.parametrize(
+    ("found", "failed"),
+    [
+        (scores(0.8, A2C=0.5), []),
+        (scores(0.799), ["macro F1"]),
+        (scores(0.9, A2C=0.49, A4C=0.2), ["recall of A2C", "recall of A4C"]),
+        (scores(0.9, PLAX=None), ["recall of PLAX"]),
+        (scores(0.9, PSAX=None), []),  # its floor is 0
+        (scores(0.9, PSAX=0.0), []),
+    ],
+)
+def test_floors(gates: PromotionParams, found: dict[str, Any], failed: list[str]) -> None:
+    assert [gate.name for gate in floor_gates(found, gates) if not gate.passed] == failed
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "passed"),
+    [(0.0, -0.05, True), (0.02, -0.051, False), (-0.04, -0.045, True), (-0.2, -0.3, False), (0.0, float("nan"), False)],
+)
+def test_no_regression_is_what_the_lower_bound_shows(
+    gates: PromotionParams, value: float, lower: float, passed: bool
+) -> None:
+    differences = {
+        "macro_auprc": Difference(value, [lower, 0.1], lower),
+        "macro_f1": Difference(0.0, [0.0, 0.0], 0.0),
+    }
+    auprc, f1 = regression_gates(differences, gates)
+    assert (auprc.passed, f1.passed) == (passed, True)
+    assert "against the champion" in auprc.name
+
+
+def test_without_a_champion_there_is_no_regression_and_the_table_says_so(gates: PromotionParams) -> None:
+    found = regression_gates(None, gates)
+    assert all(gate.passed for gate in found)
+    assert {gate.value for gate in found} == {"no champion yet"}
+
+
+@pytest.mark.parametrize(
+    ("champion", "allowed", "passed"),
+    [(None, False, True), (32, False, True), (64, False, False), (64, True, True)],
+)
+def test_a_champion_of_another_picture_size(
+    gates: PromotionParams, champion: int | None, allowed: bool, passed: bool
+) -> None:
+    gates = gates.model_copy(update={"allow_other_size": allowed})
+    assert size_gate(32, champion, gates).passed == passed
+    comparable = champion in (None, 32)
+    assert {gate.passed for gate in regression_gates(None, gates, comparable=comparable)} == {passed}
+
+
+def test_limits_say_what_they_depend_on(gates: PromotionParams) -> None:
+    gates = gates.model_copy(update={"alpha": 0.1, "calibration_bins": 7})
+    assert regression_gates(None, gates)[0].limit == "lower bound at least -0.05 (alpha 0.1)"
+    assert calibration_gate(0.0, gates).limit == "at most 0.1 (7 bins)"
+
+
+def test_calibration_and_patients(gates: PromotionParams) -> None:
+    assert calibration_gate(0.1, gates).passed and not calibration_gate(0.101, gates).passed
+    assert patients_gate(0).passed and not patients_gate(1).passed
+
+
+@pytest.mark.parametrize(
+    ("audit", "synthetic", "passed", "value"),
+    [
+        (None, 0, True, "no synthetic images"),
+        (None, 1000, False, "no privacy audit"),
+        (AUDIT, 1000, True, "0.020 (0.01 expected)"),
+        (AUDIT | {"near_copies": 0.051}, 1000, False, "0.051 (0.01 expected)"),
+        (AUDIT | {"near_copies_by_view": {"A2C": 0.051, "A4C": 0.01}}, 1000, False, "0.020, A2C 0.051 (0.01 expected)"),
+        (AUDIT | {"near_copies_by_view": {"A2C": 0.03, "A4C": 0.01}}, 1000, True, "0.020, A2C 0.030 (0.01 expected)"),
+        (AUDIT | {"synthetic_hash": "456"}, 1000, False, "the audit is of other images"),
+        ({key: AUDIT[key] for key in AUDIT if key != "synthetic_hash"}, 1000, False, "the audit is of other images"),
+        (AUDIT | {"training_hash": "def"}, 1000, False, "the audit is of other images"),
+    ],
+)
+def test_synthetic_images_need_an_audit(
+    gates: PromotionParams, audit: dict[str, Any] | None, synthetic: int, passed: bool, value: str
+) -> None:
+    gate = privacy_gate(audit, synthetic, "123", "abc", gates)
+    assert (gate.passed, gate.value) == (passed, value)
+
+
+def test_the_audit_can_be_switched_off_and_the_table_says_so(gates: PromotionParams) -> None:
+    gate = privacy_gate(None, 1000, "123", "abc", gates.model_copy(update={"require_privacy_audit": False}))
+    assert gate.passed and gate.limit == "not asked for"
+
+
+def test_registered_scores_must_be_those_of_the_weights() -> None:
+    registered = {"test.macro_f1": 0.9, "test.loss": 0.2}
+    assert registered_gate({"test.macro_f1": 0.905, "test.loss": 0.2, "test.accuracy": 1.0}, registered).passed
+    assert not registered_gate({"test.macro_f1": 0.9, "test.loss": 0.22}, registered).passed

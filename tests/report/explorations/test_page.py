@@ -1,0 +1,208 @@
+"""The page of the explorations, on made-up results."""
+
+import re
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
+from echosynth.config.parameters import Params
+from echosynth.diffusion.process import Process
+from echosynth.diffusion.samplers import network_evaluations
+from echosynth.imagesets.store import encode
+from echosynth.imagesets.tiles import grid
+from echosynth.report.explorations import tables as explore_tables
+from echosynth.report.explorations.inputs import (
+    FOLDER,
+    STUDY_ALONG,
+    STUDY_METHODS,
+    STUDY_VARIANTS,
+    Explorations,
+    cell_folder,
+    read_explorations,
+    summary,
+)
+from echosynth.report.explorations.page import render, render_times
+
+KINDS = ("echo", "inception")
+
+
+def scores(frechet: float) -> dict[str, float]:
+    """One kind of features of one result of the yardstick."""
+    floor = {"floor_frechet": 3.21, "floor_frechet_sd": 0.2, "floor_kernel": -0.002}
+    return {"frechet": frechet, "frechet_sd": 0.05 * frechet, "kernel": 0.01 * frechet, **floor}
+
+
+def distances(frechet: float, count: int, kinds: tuple[str, ...]) -> dict[str, Any]:
+    return {"count": count, **{kind: scores(frechet * (index + 1)) for index, kind in enumerate(kinds)}}
+
+
+def pictures(path: Path, seed: int) -> None:
+    images = np.random.default_rng(seed).integers(0, 255, (32, 32, 32), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(grid(images, 8)))
+
+
+def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
+    """Made-up results of every stage below the current folder."""
+    explore = params.explore
+    for index, name in enumerate((*STUDY_METHODS, *STUDY_VARIANTS)):
+        found = [distances(40.0 - index - 8 * place, n, kinds) for place, n in enumerate(explore.counts)]
+        facts: dict[str, Any] = {"images": 400, "parameters": 1_234_567, "steps": explore.steps, "distances": found}
+        facts["views"] = ["A4C", "PLAX"] if name.endswith("-2") else ["A2C", "A4C", "PLAX", "PSAX"]
+        if name.startswith("medfusion"):
+            facts |= {"reconstruction_psnr": 27.31, "reconstruction_mae": 6.12}
+        write_json(cell_folder(name) / "metrics.json", facts)
+        pictures(cell_folder(name) / "grid.png", index)
+    points = [
+        {
+            "count": n,
+            **dict.fromkeys(kinds, 8 + 300 / n),
+            "floor": {"count": n, **dict.fromkeys(kinds, 2 + 200 / n)} if n < 190 else None,
+        }
+        for n in explore.curve
+    ]
+    write_json(
+        FOLDER / "curve/metrics.json",
+        {"subset": "400", "step": 1000, "real": 194, "self": dict.fromkeys(kinds, 1e-11), "points": points},
+    )
+    along = []
+    for number in range(1, explore.along_snapshots + 1):
+        step = number * explore.along_steps // explore.along_snapshots
+        along.append({"step": step, "grid": f"step-{step:07d}.png", **distances(300 / number**1.6, 180, kinds)})
+        pictures(FOLDER / "along" / f"step-{step:07d}.png", number)
+    pictures(FOLDER / "along/real.png", 99)
+    write_json(FOLDER / "along/metrics.json", {"points": along})
+    process = Process("cosine", 1000, "v")
+    tried = [
+        {"solver": solver, "asked": n, "evaluations": network_evaluations(solver, process, n)}
+        | distances(9 + (60 if solver == "ancestral" else 20 + 3 * index) / n, 120, kinds)
+        for (index, solver), n in product(enumerate(explore.solvers), explore.solver_evaluations)
+    ]
+    write_json(FOLDER / "solvers/metrics.json", {"subset": "400", "step": 1000, "points": tried})
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Callable[..., Explorations]:
+    """Write made-up results into the current folder and read them back."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(kinds: tuple[str, ...] = ("echo",)) -> Explorations:
+        write_all(params, kinds)
+        return read_explorations(params)
+
+    return make
+
+
+Made = Callable[..., Explorations]
+
+
+def test_the_page_has_every_part_and_loads_nothing(made: Made) -> None:
+    page = render(made())
+    for section in ("methods", "variants", "curve", "along", "solvers"):
+        assert f'<section id="{section}">' in page
+        assert f'<a href="#{section}">' in page
+    for word in ("No distances on Inception features", "simulated phantoms", "27.3 dB", "against itself gives 0.000"):
+        assert word in page, word
+    sources = re.findall(r'src="([^"]{0,40})', page)
+    assert len(sources) == 3 + 2 + 4 + 9  # figures, both methods, four variants, eight snapshots and the real images
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"<script|<link|@import|url\(|https?://", page)
+
+
+def test_same_results_same_bytes(made: Made) -> None:
+    assert render(made()) == render(made())
+
+
+def test_the_study_stands_beside_ours_and_is_marked_as_of_other_data(made: Made) -> None:
+    found = made()
+    tables = explore_tables.methods(found), explore_tables.variants(found)
+    assert [row[-1] for row in tables[0].rows] == ["95.89", "78.16", "30.48", "47.46"]
+    assert [row[-2:] for row in tables[1].rows] == [
+        ["16.03", "4.56"],
+        ["20.87", "9.07"],
+        ["21.33", "9.20"],
+        ["17.47", "6.54"],
+    ]
+    for table in tables:
+        assert "another data set" in table.note
+        assert all(len(row) == len(table.header) for row in table.rows)
+    assert all(f"{value:.2f}" in explore_tables.along(found).note for value in STUDY_ALONG.values())
+
+
+def test_both_kinds_of_features_get_columns_and_figures(made: Made) -> None:
+    found = made(KINDS)
+    table = explore_tables.variants(found)
+    assert len(table.header) == 2 + 2 * 2 * 2 + 2  # counts x kinds x (distance, floor)
+    assert len(table.rows[0]) == len(table.header)
+    page = render(found)
+    assert len(re.findall(r'src="', page)) == 18 + 3
+    assert "No distances on Inception features" not in page
+
+
+def test_the_page_says_what_was_predicted(made: Made) -> None:
+    page = render(made())
+    assert "Both predict v, a mixture of noise and picture" in page
+    assert "Both predict the noise" not in page
+
+
+def test_a_set_larger_than_the_real_ones_has_no_floor(made: Made) -> None:
+    found = made()
+    rows = {row[0]: row[2] for row in explore_tables.curve(found).rows}
+    assert rows["1,600"] == "–"
+    assert rows["100"] == "4.00"
+
+
+def test_times_are_on_a_page_of_their_own(made: Made) -> None:
+    found = made()
+    points = [
+        {
+            "solver": point["solver"],
+            "evaluations": point["evaluations"],
+            "images_per_second": 500 / point["evaluations"],
+        }
+        for point in found.solvers["points"]
+    ]
+    page = render_times(found, {"device": "CPU, 2 threads", "images": 120, "points": points})
+    assert "CPU, 2 threads" in page
+    assert "images a second" in page
+    assert "Sampling speed" in page
+    assert "Sampling speed" not in render(found)
+
+
+def test_solvers_by_evaluations(made: Made) -> None:
+    found = made()
+    (table,) = explore_tables.solvers(found)
+    assert list(table.header[1:]) == ["4", "8", "16", "32", "64"]
+    assert [row[0] for row in table.rows] == ["ancestral", "ddim", "dpm++", "unipc", "heun"]
+    assert table.rows[0][1] == "24.0 ± 1.2"
+
+
+def test_scores_for_the_row_in_mlflow(made: Made) -> None:
+    found = summary(made())
+    assert found["explore.improved-2.frechet"] == pytest.approx(31.0)
+    assert all(re.fullmatch(r"[A-Za-z0-9_. /-]+", name) for name in found)  # what MLflow allows
+    assert len(found) == 8 + 2 + 25
+
+
+@pytest.mark.parametrize(
+    "lost", ["curve/metrics.json", "fixed-cosine/metrics.json", "along/real.png", "medfusion-4/grid.png"]
+)
+def test_a_missing_file_is_named(made: Made, params: Params, lost: str) -> None:
+    made()
+    (FOLDER / lost).unlink()
+    with pytest.raises(EchosynthError, match=lost):
+        render(read_explorations(params))
+
+
+def test_damaged_results_are_named(made: Made, params: Params) -> None:
+    made()
+    (FOLDER / "solvers/metrics.json").write_text("{")
+    with pytest.raises(EchosynthError, match=r"solvers/metrics\.json is no valid JSON"):
+        read_explorations(params)
+    assert read_json(FOLDER / "curve/metrics.json")["real"] == 194

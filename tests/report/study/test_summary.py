@@ -1,0 +1,46 @@
+"""Scores and tables for other tools, and the stage's outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from echosynth.common import paths
+from echosynth.common.files import read_json
+from echosynth.config.parameters import Params
+from echosynth.report.study.inputs import read_inputs
+from echosynth.report.study.summary import summary
+from echosynth.stages.report import build
+
+
+def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
+    scores = summary(read_inputs(params))
+    cell = next(cell for cell in comparison["cells"] if (cell["arm"], cell["subset"]) == ("upsampled", "500"))
+    assert scores["best"]["validation_macro_auprc"] == comparison["best"]["macro_auprc"]
+    assert scores["test"]["macro_auprc"] == 0.913
+    assert "recall_PSAX" not in scores["shift"]
+    assert scores["auprc"]["upsampled_500"] == cell["macro_auprc"]
+    assert scores["rare_recall"]["upsampled_500"] == pytest.approx((cell["recall"]["A2C"] + cell["recall"]["PSAX"]) / 2)
+    assert scores["fid_echo"] == {"150": 41.25, "500": 32.25, "all": 23.25}
+    assert "fid_inception" not in scores
+
+
+def test_stage_writes_all_and_repeats_its_bytes(tree: Path, params: Params) -> None:
+    scores = build(params)
+    written = [path for path in sorted(Path("reports").rglob("*")) if path.is_file()]
+    before = [path.read_bytes() for path in written]
+    assert build(params) == scores
+    assert [path.read_bytes() for path in written] == before
+    metrics = read_json("reports/metrics.json")
+    assert scores["test.macro_f1"] == metrics["test"]["macro_f1"]
+    assert len(scores) == sum(map(len, metrics.values()))
+    assert Path("reports/index.html").read_text(encoding="utf-8").endswith("</html>\n")
+    auprc = pd.read_csv("reports/plots/auprc.csv")
+    assert set(auprc) == {"real_images", "real", "upsampled", "synthetic", "mixed"}
+    assert auprc["real_images"].tolist() == sorted(auprc["real_images"])
+    assert auprc.loc[0, "mixed"] == metrics["auprc"]["mixed_150"]
+    matrix = read_json(paths.FINAL_SCORES / "metrics.json")["test"]["confusion"]
+    pairs = pd.read_csv("reports/plots/confusion_test.csv").value_counts()
+    assert pairs["A4C", "PLAX"] == matrix[1][2]
+    assert pairs.sum() == 194

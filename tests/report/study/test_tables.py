@@ -1,0 +1,68 @@
+"""Cells of the tables are the numbers of the inputs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echosynth.common import paths
+from echosynth.common.files import read_json, write_json
+from echosynth.config.parameters import Params
+from echosynth.report.study import tables
+from echosynth.report.study.inputs import Inputs, read_inputs
+
+
+@pytest.fixture
+def inputs(tree: Path, params: Params) -> Inputs:
+    return read_inputs(params)
+
+
+def test_fidelity(inputs: Inputs) -> None:
+    row = ["150", "194", "41.2 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
+    assert tables.fidelity(inputs, "echo").rows[0] == row
+    assert tables.fidelity(inputs, "inception").rows == []
+
+
+def test_comparison(inputs: Inputs, comparison: dict[str, Any]) -> None:
+    table = tables.comparison(inputs)
+    runs = [run for run in comparison["runs"] if (run["arm"], run["subset"]) == ("mixed", "500")]
+    row = next(row for row in table.rows if list(row[:2]) == ["500", "mixed"])
+    for name, key, digits in (("AUPRC", "macro_auprc", 3), ("loss", "loss", 3)):
+        values = np.array([run[key] for run in runs])
+        assert row[list(table.header).index(name)] == f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+    recall = np.array([run["recall"]["PSAX"] for run in runs])
+    assert row[list(table.header).index("recall PSAX")] == f"{recall.mean():.2f} ± {recall.std(ddof=1):.2f}"
+    assert tables.training_sets(inputs).rows[3] == ["150", "mixed", "1,650", "1,500", "300"]
+
+
+def test_differences(inputs: Inputs, comparison: dict[str, Any]) -> None:
+    row = tables.differences(inputs).rows[1]
+    versus = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))["versus_real"]
+    low, high = versus["rare_recall_interval"]
+    assert list(row[:2]) == ["150", "synthetic"]
+    assert list(row[3:6]) == [f"+{versus['rare_recall']:.3f}", f"+{low:.3f} to +{high:.3f}", "higher than real"]
+
+
+def test_several_architectures_get_a_column(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
+    for key in ("cells", "runs"):
+        comparison[key] += [item | {"architecture": "vgg16"} for item in comparison[key]]
+    write_json(paths.COMPARISON / "metrics.json", comparison)
+    both = params.classifier.model_copy(update={"architectures": ["resnet18", "vgg16"]})
+    table = tables.comparison(read_inputs(params.model_copy(update={"classifier": both})))
+    assert table.header[2] == "architecture"
+    assert [row[2] for row in table.rows] == ["resnet18"] * 12 + ["vgg16"] * 12
+
+
+def test_final(inputs: Inputs) -> None:
+    rows = {row[0]: row[1:] for row in tables.final(inputs).rows}
+    test = read_json(paths.FINAL_SCORES / "metrics.json")["test"]
+    assert rows["images"] == ["194", "194", "460"]
+    assert rows["macro AUPRC"][1:] == ["0.913 [0.873 to 0.943]", "0.550 [0.510 to 0.580]"]
+    assert rows["recall PSAX"][2] == rows["AUPRC PSAX"][2] == "–"
+    assert tables.final_matrices(inputs)[1].counts == test["confusion"]
+
+
+def test_by_source(inputs: Inputs) -> None:
+    table = tables.sources_of_cells(inputs, "150")
+    assert list(table.rows[0]) == ["real", "EchoNet-Dynamic", "50", "0.970", "–", "–", "–", "0.970", "–", "–"]

@@ -1,0 +1,256 @@
+"""What the served model is asked and what it answers, without a server."""
+
+import base64
+import io
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
+from echosynth.media.decode import Stream
+from echosynth.serving import clips, requests
+from echosynth.serving.clips import FRAMES, predict_clip
+from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.requests import answers
+
+RANDOM = np.random.default_rng(7)
+GREY = RANDOM.integers(0, 256, (40, 56), dtype=np.uint8)
+COLOUR = RANDOM.integers(0, 256, (33, 21, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def classifier(classifier_folder: Path) -> ViewClassifier:
+    return ViewClassifier(classifier_folder)
+
+
+def coded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def png(picture: np.ndarray) -> bytes:
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+def rows(found: list[dict[str, Any]]) -> np.ndarray:
+    for record in found:
+        assert list(record) == ["view", *VIEWS]
+        assert record["view"] == max(VIEWS, key=lambda view: record[view])
+    return np.array([[record[view] for view in VIEWS] for record in found])
+
+
+def test_pictures_of_all_sizes_and_files_mix_in_one_request(classifier: ViewClassifier) -> None:
+    inputs = [{"file": coded(png(GREY))}, {"image": COLOUR.tolist()}, GREY.tolist(), {"image": GREY, "file": None}]
+    found = rows(answers(classifier, inputs))
+    expected = classifier.probabilities([GREY, COLOUR, GREY, GREY])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5)  # a file is a batch of its own
+    assert np.abs(expected[0] - expected[1]).max() > 1e-2  # else their order would not matter
+
+
+def test_an_array_of_frames_is_a_request_too(classifier: ViewClassifier) -> None:
+    frames = RANDOM.integers(0, 256, (7, 30, 30), dtype=np.uint8)
+    expected = classifier.probabilities(list(frames))
+    for inputs in (frames, frames.tolist(), list(frames)):
+        np.testing.assert_allclose(rows(answers(classifier, inputs)), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["still.png", "still.jpg", "cine.avi", "cine.mp4", "examples_ybr_color.dcm"])
+def test_a_file_gets_what_predict_says(classifier: ViewClassifier, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if path.suffix in (".avi", ".mp4"):
+        code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
+        video = cv2.VideoWriter(str(path), code, 25.0, (48, 48))
+        for level in range(40):
+            video.write(np.full((48, 48, 3), 5 * level, np.uint8))
+        video.release()
+    elif path.suffix == ".dcm":
+        path = Path(str(get_testdata_file(name, download=False)))
+    else:
+        cv2.imwrite(str(path), COLOUR)
+    (record,) = answers(classifier, [{"file": coded(path.read_bytes())}])
+    expected = predict_clip(classifier, path, FRAMES)
+    assert record == {"view": expected["view"], **expected["probabilities"]}
+
+
+def test_line_breaks_in_base64_do_no_harm(classifier: ViewClassifier) -> None:
+    text = base64.encodebytes(png(GREY)).decode()
+    assert "\n" in text
+    assert answers(classifier, [{"file": text}]) == answers(classifier, [{"file": coded(png(GREY))}])
+
+
+NUMBERS = "is no picture: give rows of equal length of whole numbers from 0 to 255"
+WRONG: dict[str, tuple[Any, str]] = {
+    "text": ("abc", '"inputs" is no list'),
+    "mapping": ({"image": [[1]]}, '"inputs" is no list'),
+    "nothing": (None, '"inputs" is no list'),
+    "empty list": ([], "holds 0 elements; send 1 to"),
+    "number": ([1], r"inputs\[0\] is neither a picture nor a file"),
+    "null": ([None], r"inputs\[0\] is neither a picture nor a file"),
+    "bare text": (["abc"], r"inputs\[0\] is neither a picture nor a file"),
+    "no image": ([{}], r'inputs\[0\] needs "image" or "file"'),
+    "two nulls": ([{"image": None, "file": None}], 'needs "image" or "file"'),
+    "another word": ([{"picture": [[1]]}], 'needs "image" or "file" and nothing else'),
+    "a word too many": ([{"image": [[1]], "name": "x"}], 'needs "image" or "file" and nothing else'),
+    "both": ([{"image": [[1]], "file": "YQ=="}], 'holds both "image" and "file"'),
+    "second of two": ([[[1]], [[300]]], rf"inputs\[1\] {NUMBERS}.*from 300 to 300"),
+    "empty picture": ([[]], NUMBERS),
+    "empty rows": ([[[], []]], NUMBERS),
+    "one dimension": ([[1, 2]], NUMBERS),
+    "four dimensions": ([[[[[1, 1, 1]]]]], NUMBERS),
+    "two channels": ([[[[1, 1]]]], NUMBERS),
+    "ragged": ([[[1, 2], [3]]], NUMBERS),
+    "ragged depth": ([[[[1, 1, 1]], [1]]], NUMBERS),
+    "fractions": ([[[0.5, 1.0]]], NUMBERS),
+    "truth values": ([[[True, False]]], NUMBERS),
+    "numbers as text": ([[["1", "2"]]], NUMBERS),
+    "holes": ([[[1, None]]], NUMBERS),
+    "negative": ([[[-1, 4]]], f"{NUMBERS}.*from -1 to 4"),
+    "absurd": ([[[10**30, 4]]], NUMBERS),
+    "float array": ([np.zeros((4, 4))], NUMBERS),
+    "file of numbers": ([{"file": [1, 2]}], "file that is no text"),
+    "no base64": ([{"file": "%%%"}], "file that is no base64"),
+    "cut base64": ([{"file": "YWJjZ"}], "file that is no base64"),
+    "letters": ([{"file": "äöü"}], "file that is no base64"),
+    "no bytes": ([{"file": ""}], "file of 0 bytes"),
+    "white space": ([{"file": " \n"}], "file of 0 bytes"),
+    "text file": ([{"file": coded(b"Dear colleague, " * 20)}], "file that is none of PNG, JPEG, DICOM, AVI, MP4"),
+    "torn": ([{"file": coded(png(GREY)[:-20])}], r"inputs\[0\] has a file that is torn"),
+    "head of DICOM": ([{"file": coded(bytes(128) + b"DICM")}], "file that cannot be decoded as DICOM"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_request_is_refused_in_one_sentence(classifier: ViewClassifier, case: str) -> None:
+    inputs, words = WRONG[case]
+    with pytest.raises(EchosynthError, match=words) as refused:
+        answers(classifier, inputs)
+    text = str(refused.value)
+    assert "\n" not in text
+    assert len(text) < 400
+    assert "/tmp" not in text
+
+
+def test_limits(classifier: ViewClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_PIXELS", 2000)
+    monkeypatch.setattr(requests, "MAX_BYTES", 5000)
+    monkeypatch.setattr(requests, "MAX_INPUTS", 2)
+    small = GREY[:30, :30]
+    assert len(answers(classifier, [small.tolist(), {"file": coded(png(small))}])) == 2
+    for large in (GREY, GREY.tolist(), {"file": coded(png(GREY))}):
+        with pytest.raises(EchosynthError, match=r"has 2,240 pixels; 2,000 are allowed"):
+            answers(classifier, [large])
+    for count in (5001, 100_000):
+        with pytest.raises(EchosynthError, match="file that is too large"):
+            answers(classifier, [{"file": coded(bytes(count))}])
+    with pytest.raises(EchosynthError, match="holds 3 elements; send 1 to 2"):
+        answers(classifier, [small] * 3)
+
+
+def test_a_small_file_that_claims_to_be_large_is_refused(classifier: ViewClassifier) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = (60_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    chunks = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(999))), chunk(b"IEND", b"")]
+    bomb = b"".join([b"\x89PNG\r\n\x1a\n", *chunks])
+    with pytest.raises(EchosynthError, match="file that claims pictures of 60000 x 60000 pixels"):
+        answers(classifier, [{"file": coded(bomb)}])
+
+
+@pytest.mark.parametrize(
+    ("marker", "offset", "bytes_", "words"),
+    [
+        (b"\xff\xc0", 5, bytes([40, 0, 40, 0]), "a file that has frames of different sizes; export it again"),
+        (b"\xff\xd8", 0, bytes(2), "a file whose frame 1 of 12 cannot be decoded; copy it again"),
+    ],
+)
+def test_a_later_frame_that_is_larger_or_damaged_is_refused(
+    classifier: ViewClassifier,
+    write_avi: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    marker: bytes,
+    offset: int,
+    bytes_: bytes,
+    words: str,
+) -> None:
+    content = bytearray(write_avi(tmp_path / "v.avi", 12).read_bytes())
+    second = content.find(marker, content.find(marker) + 1)
+    content[second + offset : second + offset + len(bytes_)] = bytes_
+    decoded: list[object] = []
+    monkeypatch.setattr(classifier, "prepared", lambda frames, spacing: decoded.extend(frames))
+    with pytest.raises(EchosynthError, match=rf"inputs\[0\] has {words}"):
+        answers(classifier, [{"file": coded(bytes(content))}])
+    assert marker == b"\xff\xd8" or not decoded
+
+
+def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(classifier: ViewClassifier) -> None:
+    header = pydicom.dcmread(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
+    header.Rows = header.Columns = 10_000
+    file = io.BytesIO()
+    header.save_as(file)
+    with pytest.raises(EchosynthError, match=r"inputs\[0\] has a file that has 100,000,000 pixels; 8,388,608 are"):
+        answers(classifier, [{"file": coded(file.getvalue())}])
+
+
+def test_the_pixels_of_a_file_and_of_a_request_are_limited(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cine = {"file": coded(write_avi(tmp_path / "cine.avi", 8, side=48).read_bytes())}  # 18,432 pixels
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_431)
+    words = r"inputs\[1\] has a file that has 18,432 pixels, 8 frames of 48 x 48; 18,431 are allowed in a file"
+    with pytest.raises(EchosynthError, match=words):
+        answers(classifier, [GREY, cine])
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_432)
+    monkeypatch.setattr(requests, "MAX_REQUEST_PIXELS", 18_432 + 2_240)
+    for last in (GREY[:1, :1], GREY[:1, :1].tolist(), {"file": coded(png(GREY[:1, :1]))}):
+        assert len(answers(classifier, [GREY, cine])) == 2
+        words = "brings the request to 20,673 pixels; 20,672 are allowed, send the rest in another request"
+        with pytest.raises(EchosynthError, match=rf"inputs\[2\] .*{words}"):
+            answers(classifier, [GREY.tolist(), cine, last])
+
+
+def test_only_frames_that_are_looked_at_count(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_avi(tmp_path / "cine.avi", frames=[np.full((48, 48, 3), level, np.uint8) for level in range(200)])
+    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", FRAMES * 48 * 48)
+    assert len(answers(classifier, [{"file": coded(path.read_bytes())}])) == 1
+
+
+def test_a_cine_is_decoded_frame_by_frame(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = []
+    opened = clips.opened
+
+    def watched(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame in frames:
+            alive.append(weakref.ref(frame))
+            most.append(sum(frame() is not None for frame in alive))
+            yield frame
+            del frame
+
+    def watch(path: Path, count: int) -> Stream:
+        stream = opened(path, count)
+        return Stream(watched(stream.frames), stream.numbers, stream.spacing, stream.total)
+
+    monkeypatch.setattr(requests, "opened", watch)
+    answers(classifier, [{"file": coded(write_avi(tmp_path / "cine.avi", 20).read_bytes())}] * 2)
+    assert len(most) == 40 and max(most) <= 3
+
+
+def test_one_bad_input_refuses_the_request(classifier: ViewClassifier) -> None:
+    good = [{"file": coded(png(GREY))}, GREY.tolist()]
+    assert len(answers(classifier, [*good, *good])) == 4
+    with pytest.raises(EchosynthError, match=r"^inputs\[2\] has a file of 0 bytes; send one with content$"):
+        answers(classifier, [*good, {"file": ""}, *good, {"file": "?"}])

@@ -1,0 +1,153 @@
+import http.server
+import os
+import socket
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from echosynth.common.errors import EchosynthError
+from echosynth.tracking import store
+
+
+def test_default_store_is_in_the_workspace_and_not_in_the_working_directory(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / "repo").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(bare / "repo"))
+    assert store.tracking_uri() == f"sqlite:///{bare / 'repo' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
+    assert store.tracking_uri() == "http://elsewhere:5000"
+
+
+def test_experiment_is_made_once_with_artifacts_beside_the_store(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    elsewhere = tmp_path_factory.mktemp("temporary-copy")
+    monkeypatch.chdir(elsewhere)
+    first = store.connect().experiment
+    store._stores.clear()  # as in another process
+    assert store.connect().experiment == first
+    experiment = store.client().get_experiment(first)
+    assert experiment.name == "echosynth"
+    assert experiment.artifact_location == (workspace / "mlartifacts").as_uri()
+    assert not list(elsewhere.iterdir())
+
+
+def test_connecting_leaves_the_environment_alone(workspace: Path) -> None:
+    store.connect()
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_damaged_database_is_one_sentence(bare: Path) -> None:
+    (bare / "mlflow.db").write_bytes(b"no database at all " * 100)
+    with pytest.raises(EchosynthError, match=r"mlflow\.db cannot be used: file is not a database; .* run again$"):
+        store.connect()
+
+
+def test_read_only_database_is_one_sentence(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(  # a mode that holds for the superuser too, under whom tests may run
+        sqlite3, "connect", lambda path, **options: connect(f"file:{path}?mode=ro", uri=True, **options)
+    )
+    with pytest.raises(EchosynthError, match="cannot be used: attempt to write a readonly database;"):
+        store.connect()
+
+
+def test_dead_server_is_one_sentence_without_its_password(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(store.Unreachable, match="cannot be used") as caught:
+            store.connect()
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_server_behind_a_proxy_that_finds_it_gone_does_not_answer(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(502)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(store.Unreachable, match="502"):
+                store.connect()
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("feedfacecafe", "was written by a newer MLflow .* install that version or move the store away"),
+        ("451aebb31d03", "was written by an older MLflow .* run `mlflow db upgrade sqlite:///"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_database_of_another_schema_is_named_with_the_way_out(
+    workspace: Path, revision: str, sentence: str, whole: bool
+) -> None:
+    if revision == "451aebb31d03" and not whole:
+        pytest.skip("MLflow brings an older database that lacks tables up to date itself")
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        if not whole:
+            database.execute("DROP TABLE input_tags")
+        database.commit()
+    with pytest.raises(EchosynthError, match=sentence) as caught:
+        store.connect()
+    assert "\n" not in str(caught.value)
+
+
+def test_server_decides_where_its_artifacts_go(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        bodies: list[bytes] = []  # noqa: RUF012
+
+        def do_GET(self) -> None:
+            found = self.path == "/health"
+            self.answer(200 if found else 404, b"OK" if found else b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}')
+
+        def do_POST(self) -> None:
+            self.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(200, b'{"experiment_id": "7"}')
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            assert store.connect().experiment == "7"
+        finally:
+            server.shutdown()
+    assert b"echosynth" in Recorder.bodies[0]
+    assert b"artifact_location" not in Recorder.bodies[0]
+
+
+def test_deleted_experiment_is_named_with_the_way_back(workspace: Path) -> None:
+    number = store.connect().experiment
+    store.client().delete_experiment(number)
+    store._stores.clear()
+    with pytest.raises(EchosynthError, match=f"restore --experiment-id {number}"):
+        store.connect()
+
+
+def test_lock_may_be_taken_again_by_its_holder(bare: Path) -> None:
+    with store.lock(), store.lock():
+        assert (bare / ".resume" / "track.lock").exists()
