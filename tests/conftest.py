@@ -1,6 +1,7 @@
 """What many tests need: the demo's parameters, small media files written by hand, a stored classifier, a store."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import settings
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.parameters import Params, load_params, parse_params
+from echosynth.tracking import store
 
 ROOT = Path(__file__).parents[1]
 # A gate says the same twice about the same code; `pytest --hypothesis-profile=explore` looks for new counterexamples.
@@ -108,6 +110,27 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, which is the workspace too, and no setting of DVC or MLflow but the project's own."""
+    for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_"))]:
+        monkeypatch.delenv(name)
+    for name, value in (store.SETTINGS | {"MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false"}).items():
+        monkeypatch.setenv(name, value)
+    store._lost.clear()
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def workspace(bare: Path, migrated: Path) -> Path:
+    """A workspace with a fresh store and a small params.yaml."""
+    shutil.copy(migrated, bare / "mlflow.db")
+    (bare / "params.yaml").write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
+    return bare
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.tracking.pretended import SOURCE, add, everything
+from tests.registry.pretended import SOURCE, add, everything
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tracking.pretended import SOURCE, TESTED, add, promoted, refused, with_gates, write_project
+from tests.registry.pretended import SOURCE, TESTED, add, promoted, refused, with_gates, write_project
 
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError

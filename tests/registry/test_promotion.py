@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
-from tests.tracking.pretended import add, everything, promoted, refused
+from tests.registry.pretended import add, everything, promoted, refused
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
