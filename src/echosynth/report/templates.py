@@ -27,7 +27,7 @@ def fill(name: str, **values: Any) -> str:
     return environment.get_template(name).render(values)
 
 
-def write_page(path: Path, html: str) -> None:
+def write_html(path: Path, html: str) -> None:
     """Write a page, whole or not at all, with the same bytes on every system."""
     with atomic_file(path) as part:
         part.write_text(html, encoding="utf-8", newline="\n")

@@ -6,7 +6,7 @@ from echosynth.common.files import write_json
 from echosynth.config.parameters import Params
 from echosynth.report.data_card.card import collect
 from echosynth.report.data_card.page import render
-from echosynth.report.templates import write_page
+from echosynth.report.templates import write_html
 from echosynth.stages import stage
 
 REPORTS = Path("reports")
@@ -15,7 +15,7 @@ REPORTS = Path("reports")
 def build(params: Params) -> None:
     """Write reports/data.html and reports/data_card.json."""
     card = collect(params)
-    write_page(REPORTS / "data.html", render(card, params))
+    write_html(REPORTS / "data.html", render(card, params))
     write_json(REPORTS / "data_card.json", card)
 
 

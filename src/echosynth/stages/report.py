@@ -8,7 +8,7 @@ from echosynth.config.parameters import Params
 from echosynth.report.study.inputs import read_inputs
 from echosynth.report.study.page import render
 from echosynth.report.study.summary import flat, plots, summary
-from echosynth.report.templates import write_page
+from echosynth.report.templates import write_html
 from echosynth.stages import stage
 from echosynth.tracking.runs import finish_parent
 
@@ -19,7 +19,7 @@ def build(params: Params) -> dict[str, float]:
     """Write reports/index.html, reports/metrics.json and reports/plots, and return the scores of this execution."""
     inputs = read_inputs(params)
     scores = summary(inputs)
-    write_page(REPORTS / "index.html", render(inputs))
+    write_html(REPORTS / "index.html", render(inputs))
     write_json(REPORTS / "metrics.json", scores)
     plots(inputs, REPORTS / "plots")
     return flat(scores)

@@ -6,7 +6,7 @@ from echosynth.common.files import read_json
 from echosynth.config.parameters import Params
 from echosynth.report.explorations.inputs import TIMES, read_explorations, summary
 from echosynth.report.explorations.page import render, render_times
-from echosynth.report.templates import write_page
+from echosynth.report.templates import write_html
 from echosynth.stages import stage
 from echosynth.tracking.runs import finish_parent
 
@@ -17,11 +17,11 @@ PAGE = Path("reports/explore.html")
 def main(params: Params) -> None:
     """Read reports/explore, write reports/explore.html and, where the solvers were timed here, their times beside."""
     found = read_explorations(params)
-    write_page(PAGE, render(found))
+    write_html(PAGE, render(found))
     pages = [PAGE]
     if TIMES.is_file():
         pages.append(TIMES.with_suffix(".html"))
-        write_page(pages[-1], render_times(found, read_json(TIMES)))
+        write_html(pages[-1], render_times(found, read_json(TIMES)))
     finish_parent(summary(found), params.model_dump(), pages)
     print(f"the explorations: {PAGE}")
 
