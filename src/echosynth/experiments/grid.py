@@ -5,14 +5,12 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import fingerprint, read_json
@@ -80,8 +78,6 @@ def read_goal(path: Path, own: Sequence[str] = ()) -> tuple[Goal, dict[str, Any]
     if unknown := [key for key in content if key not in keys]:
         search = "; a seed is for `echosynth search`" if unknown[0] == "seed" else ""
         raise EchosynthError(f"{path}: {unknown[0]} is not known; allowed here: {', '.join(keys)}{search}")
-    if twice := _repeated(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)):
-        raise EchosynthError(f"{path}: {twice} stands there twice; put all its values into one list")
     direction = content.get("direction", "maximize")
     if direction not in ("maximize", "minimize"):
         raise EchosynthError(f"{path}: direction = {direction!r} is not allowed; write maximize or minimize")
@@ -187,9 +183,9 @@ def literal(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
-        # A backslash counts only in front of a quote, and at the end, where the quote follows.
-        text = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-        return f"'{text}'"
+        from hydra.core.override_parser.types import Quote, QuotedString
+
+        return str(QuotedString(value, Quote.single).with_quotes())
     if isinstance(value, list):
         return f"[{','.join(map(literal, value))}]"
     return repr(value)
@@ -219,20 +215,6 @@ def _check_score(path: Path, score: object) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def _repeated(node: yaml.Node | None) -> str:
-    """The first key that stands twice in a mapping (of which PyYAML would keep the last), or nothing."""
-    if not isinstance(node, yaml.MappingNode):
-        return ""
-    keys: set[Hashable] = set()
-    for key, value in node.value:
-        if key.value in keys:
-            return str(key.value)
-        keys.add(key.value)
-        if inner := _repeated(value):
-            return inner
-    return ""
 
 
 def _word(value: Any) -> str:
