@@ -1,12 +1,12 @@
 """`echosynth check`: what is in a folder before it is read."""
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from echosynth.cli.sources import aligned
+import click
+
+from echosynth.cli.shared import aligned, json_option, print_json
 from echosynth.config.parameters import Params, load_params
 from echosynth.ingest.check import Check, check
 from echosynth.sources.base import Source
@@ -79,13 +79,21 @@ def next_step(source: Source, folder: Path, params: Params | None) -> str:
     return f"`dvc repro ingest{shift}@{name}`"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print what is in a folder; exit status 1 when an ingest would stop at it."""
-    source, folder = find_source(arguments.source), arguments.folder
+@click.command()
+@click.argument("name", metavar="SOURCE")
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def run(name: str, folder: Path, as_json: bool) -> int:
+    """Look through a release folder without decoding a picture.
+
+    Says what is there, what would be left out and why, and what is missing. SOURCE is the name of the release (see
+    `echosynth sources`), FOLDER where it was unpacked. The exit status is 1 when `dvc repro` would stop at it.
+    """
+    source = find_source(name)
     params = load_params() if Path("params.yaml").is_file() else None
     found = check(source, folder, params)
-    if arguments.json:
-        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(found.as_json())
     else:
         print_found(source, folder, found)
         print_taken(source, found, params)

@@ -1,10 +1,12 @@
 """`echosynth sync`: rebuild MLflow's rows from git and DVC."""
 
-import argparse
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+import click
+
+from echosynth.cli.shared import json_option, print_json
 
 if TYPE_CHECKING:
     from echosynth.tracking.sync import Synced
@@ -50,20 +52,23 @@ def rebuilt(done: "Synced") -> list[str]:
     return said
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Send what waits, close what is dead, add what is missing, and say so."""
-    from echosynth.report.study.summary import flat
+@click.command()
+@json_option
+def run(as_json: bool) -> int:
+    """Add to MLflow what git and DVC know and it does not: every commit and experiment with scores.
+
+    Sends runs that were kept while no tracking server answered, and closes runs whose process is gone.
+    """
     from echosynth.tracking import offline, runs
+    from echosynth.tracking.history import flat_scores
     from echosynth.tracking.sync import sync
 
     sent, waits, closed = offline.send(), waiting(), runs.close_dead()
-    for line in [] if arguments.json else tidied(sent, waits, closed):
+    for line in [] if as_json else tidied(sent, waits, closed):
         print(line, flush=True)  # before what may fail
-    done = sync(flat)
-    if arguments.json:
-        print(
-            json.dumps({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)}, indent=2, ensure_ascii=False)
-        )
+    done = sync(flat_scores)
+    if as_json:
+        print_json({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)})
     else:
         print("\n".join(rebuilt(done)))
     sys.stdout.flush()

@@ -50,7 +50,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class State:
+class QueueState:
     """What is in the queue.
 
     Attributes:
@@ -125,7 +125,7 @@ def log_tail(name: str, lines: int = 15) -> list[str]:
     return []
 
 
-def state() -> State:
+def state() -> QueueState:
     """What is in the queue now."""
     queue = _celery_queue(Path.cwd())
     # In this order, what moves on meanwhile is seen twice and never lost.
@@ -134,7 +134,7 @@ def state() -> State:
     for task, held in _begun(queue):
         running[task.entry.name] = held or running.get(task.entry.name, False)
     ended = {entry.name for _, entry in queue._iter_processed()} - running.keys()
-    return State(frozenset(queued - running.keys()), running, frozenset(ended - queued))
+    return QueueState(frozenset(queued - running.keys()), running, frozenset(ended - queued))
 
 
 def finished() -> frozenset[str]:

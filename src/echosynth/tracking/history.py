@@ -154,10 +154,22 @@ def scores_of(commit: str) -> dict[str, float]:
     names = _files([commit])[commit]
     try:
         content = read(Result(commit, "", "", 0, *names, ""))
-        scores = {name: float(value) for name, value in flat_tree(content.scores).items()}
+        scores = flat_scores(content.scores)
     except (EchosynthError, TypeError, ValueError):
         return {}
     return scores if content.belongs() else {}
+
+
+def flat_scores(tree: Mapping[str, Any]) -> dict[str, float]:
+    """Turn the content of reports/metrics.json into "branch.leaf" -> number.
+
+    Raises:
+        TypeError, ValueError: it holds something else than branches of numbers.
+    """
+    scores = flat_tree(tree)
+    if outside := [name for name in scores if "." not in name]:
+        raise ValueError(f"{outside[0]} is no branch of scores")
+    return {name: float(value) for name, value in scores.items()}
 
 
 def blobs(*names: str) -> list[bytes]:

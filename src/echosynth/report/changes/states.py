@@ -10,7 +10,6 @@ from echosynth.common import git
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.common.yaml12 import read_yaml
-from echosynth.report.study.summary import flat
 from echosynth.tracking import history
 from echosynth.tracking.dvc_cache import Cache, NotCachedError
 from echosynth.tracking.history import LOCK, PARAMS, SCORES
@@ -36,7 +35,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class State:
+class ProjectState:
     """One state of the project.
 
     Attributes:
@@ -81,7 +80,7 @@ class State:
             raise EchosynthError(f"{cache.file(md5)} is damaged; delete it and run `dvc fetch`") from None
 
 
-def find_state(name: str) -> State:
+def find_state(name: str) -> ProjectState:
     """The state that a commit, branch, tag or experiment of DVC is.
 
     Raises:
@@ -107,7 +106,7 @@ def find_state(name: str) -> State:
     return _state(f"{kind} {name}", commit, content, experiments=known)
 
 
-def working_tree() -> State:
+def working_tree() -> ProjectState:
     """The state of the current folder.
 
     Raises:
@@ -126,9 +125,9 @@ def working_tree() -> State:
 
 def _state(
     name: str, commit: str, content: history.Content, experiments: tuple[str, ...] = (), dirty: bool = False
-) -> State:
+) -> ProjectState:
     try:
-        scores = flat(content.scores)
+        scores = history.flat_scores(content.scores)
     except (AttributeError, TypeError, ValueError):
         raise EchosynthError(f"{SCORES} of {name} holds no scores; run `dvc repro` to make it") from None
     stages = content.stages
@@ -140,7 +139,7 @@ def _state(
         raise EchosynthError(f"{LOCK} or {PARAMS} of {name} is torn; take it from another commit or run `dvc repro`")
     inputs = {path: data for path, data in deps.items() if not path.startswith(CODE) and not _made(path, outputs)}
     code = {path: data.md5 for path, data in deps.items() if path.startswith(CODE)}
-    return State(name, commit, experiments, dirty, content.params, scores, belongs, outputs, inputs, code)
+    return ProjectState(name, commit, experiments, dirty, content.params, scores, belongs, outputs, inputs, code)
 
 
 def _data(stages: Mapping[str, Any], kind: str) -> dict[str, Data]:
