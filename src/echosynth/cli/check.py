@@ -16,12 +16,12 @@ NAMES_SHOWN = 5
 
 
 def counts(numbers: Mapping[str, int]) -> str:
-    """Such as "A2C 12, A4C 7"."""
+    """Write counts as text, such as "A2C 12, A4C 7"; "none" where there are none."""
     return ", ".join(f"{name} {count:,}" for name, count in numbers.items()) or "none"
 
 
 def omitted_lines(omitted: Mapping[str, list[str]]) -> list[str]:
-    """Reason, count and the first names, a line a reason."""
+    """Write a line for each reason, with its count and the first names; the most frequent reason first."""
     rows = []
     for reason, names in sorted(omitted.items(), key=lambda item: -len(item[1])):
         more = ", ..." if len(names) > NAMES_SHOWN else ""
@@ -30,7 +30,7 @@ def omitted_lines(omitted: Mapping[str, list[str]]) -> list[str]:
 
 
 def print_found(source: Source, folder: Path, found: Check) -> None:
-    """All that was found, for people."""
+    """Print all that was found, for people."""
     print(f"{source.title} in {folder}: {found.records:,} usable")
     rows = [
         ("  views", counts(found.views)),
@@ -49,7 +49,7 @@ def print_found(source: Source, folder: Path, found: Check) -> None:
 
 
 def print_taken(source: Source, found: Check, params: Params | None) -> None:
-    """What an ingest would take of it."""
+    """Print how much of it an ingest would take, and why not all."""
     if params is None or found.taken is None:
         print("no params.yaml here: run from the project's root to see how much of it an ingest takes")
         return
@@ -64,7 +64,7 @@ def print_taken(source: Source, found: Check, params: Params | None) -> None:
 
 
 def next_step(source: Source, folder: Path, params: Params | None) -> str:
-    """What to do with a folder that is fine."""
+    """Say what to do next with a folder that is fine."""
     name = source.name
     if params is None:
         return f"put the folder at data.root/{name} and name {name} in params.yaml (docs/data.md)"

@@ -9,7 +9,7 @@ from echosynth.cli.shared import aligned, json_option, print_json
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """The comparison for people."""
+    """Write the comparison for people, a line for each score."""
     first, second = (f"version {version}" for version in found["versions"])
     rows = [("score", first, second, "difference", "95 % interval")]
     for name, (one, two) in found["scores"].items():

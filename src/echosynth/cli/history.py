@@ -9,7 +9,7 @@ from echosynth.cli.shared import aligned, json_option, print_json
 
 
 def version_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A line a version, the newest first."""
+    """Make a heading and a row of cells for each version, the newest first."""
     names = list(dict.fromkeys(name for version in history["versions"] for name in version["scores"]))
     heading = ("version", "aliases", "registered", *(name.removeprefix("test.") for name in names))
     rows = []
@@ -20,7 +20,7 @@ def version_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def decision_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A line a decision, the oldest first."""
+    """Make a heading and a row of cells for each decision, the oldest first."""
     rows = []
     for one in history["decisions"]:
         outcome = "accepted" if one["accepted"] else f"refused by {', '.join(one['failed'])}"

@@ -16,7 +16,7 @@ FRAMES = 32
 
 
 def resolve_model(model: str) -> Path:
-    """The folder of a stored model.
+    """Find the folder of a stored model.
 
     Args:
         model: a folder, a file in it, or else an alias or version in the registry.
@@ -35,7 +35,7 @@ def resolve_model(model: str) -> Path:
 
 
 def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
-    """What was predicted for people: a line about the model, then a line a file."""
+    """Write predictions for people: a line about the model, then a line for each file."""
     width = max(len("file"), *(len(result["file"]) for result in results))
     text = [
         f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_table(decision: "Decision") -> None:
-    """The gates, a line each, and what should be known besides."""
+    """Print the gates, a line each, and what should be known besides."""
     rows = [(gate.name, gate.limit, gate.value, "yes" if gate.passed else "NO") for gate in decision.gates]
     print("\n".join(aligned([("gate", "limit", "found", "passed"), *rows])))
     for note in decision.notes:
@@ -20,7 +20,7 @@ def print_table(decision: "Decision") -> None:
 
 
 def outcome(decision: "Decision", dry_run: bool) -> str:
-    """What became of it, in one line."""
+    """Say in one line what became of a version."""
     what = f"version {decision.version}"
     if not decision.accepted:
         kept = f"version {decision.before} stays champion" if decision.before else "there is no champion"

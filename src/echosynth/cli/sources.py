@@ -11,7 +11,7 @@ from echosynth.sources.registry import all_sources, find_source
 
 
 def described(source: Source) -> dict[str, Any]:
-    """What is known of a release, as plain values."""
+    """Describe a release by plain values, for JSON."""
     return {
         "name": source.name,
         "title": source.title,
@@ -26,7 +26,7 @@ def described(source: Source) -> dict[str, Any]:
 
 
 def print_list(sources: Sequence[Source]) -> None:
-    """A line a release."""
+    """Print a line for each release."""
     heading = ("name", "title", "views", "files", "group", "licence")
     rows = [(s.name, s.title, " ".join(s.views), s.unit, s.group_kind, s.licence) for s in sources]
     print("\n".join(aligned([heading, *rows])))
@@ -34,7 +34,7 @@ def print_list(sources: Sequence[Source]) -> None:
 
 
 def print_details(source: Source) -> None:
-    """All about one release."""
+    """Print all that is known of one release."""
     print(f"{source.name}: {source.title}")
     views = " ".join(source.views) + ("" if source.complete else " (those that the folder holds)")
     rows = [

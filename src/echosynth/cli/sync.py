@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def waiting() -> int:
-    """How many runs were kept while a server was away, when nothing names that server now."""
+    """Count the runs that were kept while a server was away, when nothing names that server now."""
     from echosynth.tracking import answers, rows, store
 
     if store.kept_folder() is None or answers.is_server(store.tracking_uri()):
@@ -23,7 +23,7 @@ def waiting() -> int:
 
 
 def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
-    """What was done before, for people."""
+    """Say for people what was sent, what waits, and what was closed; nothing where there was nothing."""
     said = []
     if sent:
         said.append(f"sent {sent} runs that were kept while the tracking server did not answer")
@@ -38,7 +38,7 @@ def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
 
 
 def rebuilt(done: "Synced") -> list[str]:
-    """What was added, for people."""
+    """Say for people what was added to MLflow, and what could not be."""
     said = [f"git and DVC know {done.results} results; added {done.rows} rows and {done.children} child runs"]
     if done.corrected:
         said.append(f"corrected the tag dvc.lock of {done.corrected} rows")

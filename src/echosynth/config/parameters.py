@@ -127,7 +127,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def flat_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values, such as parameters as they are read, as "section.key" -> value."""
+    """Flatten nested values, such as parameters as they are read, into "section.key" -> value."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         found |= flat_tree(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

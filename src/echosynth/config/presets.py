@@ -16,12 +16,12 @@ PARAMS = Path("params.yaml")
 
 
 def preset_names(params: Path = PARAMS) -> list[str]:
-    """Names of the presets beside a parameter file, in alphabetical order."""
+    """List the presets beside a parameter file, in alphabetical order."""
     return sorted(path.stem for path in (params.parent / "params").glob("*.yaml"))
 
 
 def overlay(name: str, params: Path = PARAMS) -> dict[str, dict[str, Any]]:
-    """What a preset changes: section -> key -> value.
+    """Read what a preset changes: section -> key -> value.
 
     Raises:
         EchosynthError: there is no such preset, or its file is no YAML.
@@ -32,7 +32,7 @@ def overlay(name: str, params: Path = PARAMS) -> dict[str, dict[str, Any]]:
 
 
 def with_preset(name: str, params: Path = PARAMS) -> Params:
-    """The parameters as a preset would make them.
+    """Return the parameters as a preset would make them.
 
     Raises:
         EchosynthError: see `overlay`, or the result is not allowed.

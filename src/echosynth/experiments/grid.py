@@ -52,7 +52,7 @@ class Grid:
     parameters: dict[str, list[Any]]
 
     def combinations(self) -> list[Values]:
-        """Parameter -> value, the last parameter changing fastest."""
+        """List all combinations, parameter -> value, the last parameter changing fastest."""
         return [
             dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*self.parameters.values())
         ]
@@ -122,7 +122,7 @@ def read_grid(path: Path, base: Mapping[str, Any]) -> Grid:
 
 
 def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
-    """The value of a parameter in params.yaml.
+    """Look up the value of a parameter in params.yaml.
 
     Raises:
         EchosynthError: there is no such parameter, or it is a section.
@@ -136,14 +136,14 @@ def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
 
 
 def like(old: Any, value: Any) -> Any:
-    """`value` as a float where params.yaml holds one: 2 and 2.0 are the same experiment."""
+    """Turn `value` into a float where params.yaml holds one: 2 and 2.0 are the same experiment."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 
 
 def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """params.yaml with other values, as a new tree."""
+    """Put other values into a copy of params.yaml as it is read."""
     tree = deepcopy(dict(base))
     for key, value in values.items():
         *sections, last = key.split(".")
@@ -165,7 +165,7 @@ def check(base: Mapping[str, Any], values: Mapping[str, Any], path: Path) -> Non
 
 
 def experiment(base: Mapping[str, Any], values: Mapping[str, Any], goal: Goal, origin: str) -> Experiment:
-    """The DVC experiment of some values.
+    """Plan the DVC experiment of some values.
 
     Its name shows the values, and ends with eight digits that depend on all parameters, the stages to run and the
     state of code and data: the same name is the same experiment, in whatever grid it stands.
@@ -179,7 +179,7 @@ def experiment(base: Mapping[str, Any], values: Mapping[str, Any], goal: Goal, o
 
 
 def literal(value: Any) -> str:
-    """A value in Hydra's override syntax: text always quoted, floats always with a point or an exponent."""
+    """Write a value in Hydra's override syntax: text always quoted, floats always with a point or an exponent."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
@@ -192,7 +192,7 @@ def literal(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as a person writes it."""
+    """Write a value as a person does, with four digits at most."""
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.4g}"
     return f"[{', '.join(map(short, value))}]" if isinstance(value, list) else str(value)

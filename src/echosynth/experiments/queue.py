@@ -66,7 +66,7 @@ class QueueState:
 
 
 def origin() -> str:
-    """What an experiment starts from, besides the parameters: commit and uncommitted changes of tracked code and data.
+    """Fingerprint what an experiment starts from besides the parameters: commit, changes of tracked code and data.
 
     Raises:
         EchosynthError: the working directory is no project under git and DVC with a commit.
@@ -119,14 +119,14 @@ def bury(name: str) -> bool:
 
 
 def log_tail(name: str, lines: int = 15) -> list[str]:
-    """The last lines that a finished attempt printed; empty when DVC failed before its first stage."""
+    """Return the last lines that a finished attempt printed; none when DVC failed before its first stage."""
     with suppress(EchosynthError):
         return _dvc("queue", "logs", name).rstrip().splitlines()[-lines:]
     return []
 
 
 def state() -> QueueState:
-    """What is in the queue now."""
+    """Look at what is in the queue now."""
     queue = _celery_queue(Path.cwd())
     # In this order, what moves on meanwhile is seen twice and never lost.
     queued = {entry.name for entry in queue.iter_queued()}
@@ -138,13 +138,15 @@ def state() -> QueueState:
 
 
 def finished() -> frozenset[str]:
-    """Names of all experiments that have a result, of whatever commit."""
+    """Name all experiments that have a result, of whatever commit."""
     return frozenset(ref.rpartition("/")[2] for ref in _references("*"))
 
 
 def scores(name: str) -> dict[str, float]:
-    """Final scores of a finished experiment, "branch.leaf" as in reports/metrics.json; empty where its stages did not
-    reach the report."""
+    """Read the final scores of a finished experiment, "branch.leaf" as in reports/metrics.json.
+
+    Empty where its stages did not reach the report.
+    """
     found = _references(name)
     return history.scores_of(found[0]) if found else {}
 

@@ -123,7 +123,11 @@ class _Watch:
                 self._lost.add(name)
 
     def begin_again(self, name: str) -> bool:
-        """Queue an experiment again that ended without a result; whether it is worth it, else it is noted as failed."""
+        """Queue an experiment again that ended without a result.
+
+        Returns:
+            Whether it was worth it; if not, it is noted as failed.
+        """
         killed = name in self._lost
         self._lost.discard(name)
         lines = [] if killed else queue.log_tail(name)
@@ -178,7 +182,7 @@ class _Running:
 
 
 def _events(watch: _Watch, team: Workers) -> Iterator[str]:
-    """Watch over the queue; yields the name of each experiment that ended."""
+    """Watch over the queue, and yield the name of each experiment that ended."""
     waiting = set(watch.open_)
     deaths = 0
     with _Running() as running:

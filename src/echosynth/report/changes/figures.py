@@ -45,7 +45,7 @@ class Group:
 
 
 def draw(old: ProjectState, new: ProjectState) -> tuple[list[Group], list[str]]:
-    """Pictures of what differs, and a sentence on each that cannot be drawn on this machine.
+    """Draw what differs, and say in a sentence what cannot be drawn on this machine.
 
     Raises:
         EchosynthError: DVC's cache is damaged.
@@ -61,7 +61,7 @@ def draw(old: ProjectState, new: ProjectState) -> tuple[list[Group], list[str]]:
 
 
 def auprc_figure(old: Mapping[str, float], new: Mapping[str, float]) -> Figure | None:
-    """Validation macro AUPRC against the subset, old and new, a panel for each arm of the first architecture.
+    """Draw validation macro AUPRC against the subset, old and new, a panel for each arm of the first architecture.
 
     Args:
         old: scores as "auprc.<arm>_<subset>" -> number; others are left out.

@@ -48,7 +48,7 @@ def write_page(old: ProjectState, new: ProjectState, folder: Path) -> list[str]:
 def render_page(
     old: ProjectState, new: ProjectState, groups: Sequence[Group] | None = None, missing: Sequence[str] = ()
 ) -> str:
-    """The comparison as Markdown.
+    """Write the comparison as Markdown.
 
     Args:
         old: what is compared against.

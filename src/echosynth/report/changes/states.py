@@ -63,7 +63,7 @@ class ProjectState:
     code: dict[str, str]
 
     def file(self, output: str, name: str) -> Path | None:
-        """A file of an output folder where it lies in DVC's cache on this machine; None where it does not.
+        """Find a file of an output folder where it lies in DVC's cache on this machine; None where it does not.
 
         Raises:
             EchosynthError: the cache is damaged.
@@ -81,7 +81,7 @@ class ProjectState:
 
 
 def find_state(name: str) -> ProjectState:
-    """The state that a commit, branch, tag or experiment of DVC is.
+    """Look up the state that a commit, branch, tag or experiment of DVC is.
 
     Raises:
         EchosynthError: there is none of this name, or it holds no results, or torn ones.
@@ -107,7 +107,7 @@ def find_state(name: str) -> ProjectState:
 
 
 def working_tree() -> ProjectState:
-    """The state of the current folder.
+    """Read the state of the current folder.
 
     Raises:
         EchosynthError: it is no git repository, nothing is committed, or it holds no results, or torn ones.
