@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from echosynth.cli.shared import aligned, json_option, print_json
+from echosynth.cli.shared import FILE, aligned, json_option, print_json
 from echosynth.config.parameters import Params, load_params
 from echosynth.ingest.check import Check, check
 from echosynth.sources.base import Source
@@ -81,7 +81,7 @@ def next_step(source: Source, folder: Path, params: Params | None) -> str:
 
 @click.command()
 @click.argument("name", metavar="SOURCE")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FILE)
 @json_option
 def run(name: str, folder: Path, as_json: bool) -> int:
     """Look through a release folder without decoding a picture.

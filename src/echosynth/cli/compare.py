@@ -5,15 +5,14 @@ from pathlib import Path
 
 import click
 
+from echosynth.cli.shared import FILE
+
 
 @click.command()
 @click.argument("revision", metavar="REV")
 @click.option("--to", metavar="REV", help="Compare this one instead of the working tree.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Write report.md and its pictures there, instead of text to the terminal.",
+    "--out", type=FILE, metavar="FOLDER", help="Write report.md and its pictures there, and not the terminal."
 )
 def run(revision: str, to: str | None, out: Path | None) -> int:
     """Write what changed against a revision, as Markdown.

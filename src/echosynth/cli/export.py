@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from echosynth.cli.predict import resolve_model
-from echosynth.cli.shared import DISCLAIMER, model_option
+from echosynth.cli.shared import DISCLAIMER, FILE, model_option
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path), metavar="FOLDER")
+@click.argument("out", type=FILE, metavar="FOLDER")
 @model_option
 def run(out: Path, model: str) -> int:
     """Write a classifier as an ONNX file (prepared images in, probabilities out) with its card.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from echosynth.cli.shared import DISCLAIMER, json_option, model_option, print_json
+from echosynth.cli.shared import DISCLAIMER, FILE, json_option, model_option, print_json
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 
@@ -51,17 +51,12 @@ def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="FILE...")
 @model_option
 @click.option(
     "--max-frames", type=int, default=FRAMES, metavar="N", help="Average at most N evenly spaced frames of a cine."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="TABLE.csv",
-    help="Write a table; a killed run goes on when called again.",
-)
+@click.option("--out", type=FILE, metavar="TABLE.csv", help="Write a table; a killed run goes on when called again.")
 @json_option
 def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, as_json: bool) -> int:
     """Name the view of each file (DICOM, AVI, MP4, PNG, JPEG, MetaImage, NIfTI).

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
-from echosynth.cli.shared import DISCLAIMER
+from echosynth.cli.shared import DISCLAIMER, FILE
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import check_replaceable
 from echosynth.common.options import Precision
@@ -74,24 +74,13 @@ def _own_words() -> Iterator[None]:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL_FOLDER")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FOLDER",
-    help="A new folder, or one that this command wrote.",
-)
+@click.argument("model", type=FILE, metavar="MODEL_FOLDER")
+@click.option("--out", type=FILE, required=True, metavar="FOLDER", help="A new folder, or one of this command.")
 @click.option("--count", type=int, metavar="N", help="Images in all.")
 @click.option("--per-view", type=int, metavar="N", help="A quarter of all images; 25 if nothing is said.")
 @click.option("--counts", metavar="A2C=5,PSAX=3", help="Images of each view.")
 @click.option("--views", type=click.Choice(VIEW_SHARES), help="Proportions of the views; balanced if left out.")
-@click.option(
-    "--source",
-    default="real",
-    metavar="NAME",
-    help="Look of one source, or real (as in the training images), balanced or none.",
-)
+@click.option("--source", default="real", metavar="NAME", help="Look of one source, or real, balanced or none.")
 @click.option("--solver", type=click.Choice(get_args(Solver)), default="unipc", help="Way from noise to image.")
 @click.option("--evaluations", type=int, default=16, metavar="N", help="Calls of the network for each image.")
 @click.option("--guidance", type=float, default=1.0, metavar="W", help="Weight of classifier-free guidance; 1 is none.")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from echosynth.cli.shared import FILE
 from echosynth.cli.sweep import show, stoppable
 from echosynth.common.errors import EchosynthError
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="SPACE.yaml")
+@click.argument("file", type=FILE, metavar="SPACE.yaml")
 @click.option("--trials", type=int, required=True, metavar="N", help="How many in all, earlier calls included.")
 def run(file: Path, trials: int) -> int:
     """Let Optuna choose the parameters of one DVC experiment after another, a row each, and print their ranking.

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 DISCLAIMER = "Research software, no medical device."
+FILE = click.Path(path_type=Path)  # of an option or argument: a file or folder, there or not
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON for machines instead of text.")
 model_option = click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from echosynth.cli.shared import FILE
 from echosynth.common.errors import EchosynthError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MANY = 500
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="GRID.yaml")
+@click.argument("file", type=FILE, metavar="GRID.yaml")
 @click.option("--workers", type=int, default=1, metavar="N", help="Experiments at a time.")
 @click.option("--dry-run", is_flag=True, help="Show the experiments and run none.")
 def run(file: Path, workers: int, dry_run: bool) -> int:

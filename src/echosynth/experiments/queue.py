@@ -139,7 +139,7 @@ def state() -> QueueState:
 
 def finished() -> frozenset[str]:
     """Name all experiments that have a result, of whatever commit."""
-    return frozenset(ref.rpartition("/")[2] for ref in _references("*"))
+    return frozenset(name for name, _, _ in history.experiments())
 
 
 def scores(name: str) -> dict[str, float]:
@@ -147,8 +147,8 @@ def scores(name: str) -> dict[str, float]:
 
     Empty where its stages did not reach the report.
     """
-    found = _references(name)
-    return history.scores_of(found[0]) if found else {}
+    found = history.experiments(name)
+    return history.scores_of(found[0][2]) if found else {}
 
 
 @cache
@@ -177,11 +177,6 @@ def _begun(queue: Any) -> list[tuple[Any, bool]]:
         (task, lives or any(other in ("", task.entry.stash_rev) for other in work))
         for task, lives in zip(tasks, living, strict=True)
     ]
-
-
-def _references(name: str) -> list[str]:
-    """Where git keeps the experiments of this name (* for all): refs/exps, two parts of the commit, name."""
-    return git.text("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").split()
 
 
 def _dvc(*words: str) -> str:

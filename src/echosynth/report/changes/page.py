@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from echosynth.common.files import atomic_folder, check_replaceable
 from echosynth.config.parameters import flat_tree
 from echosynth.report.changes.figures import Group, draw
@@ -202,15 +204,7 @@ def _block(
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A Markdown table that can be read on a terminal too; the columns `numbers` stand at the right."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(header))]
-    rule = ["-" * (width - 1) + (":" if place in numbers else "-") for place, width in enumerate(widths)]
-    lines = [
-        " | ".join(
-            cell.rjust(width) if place in numbers else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [cells[0], rule, *cells[1:]]
-    ]
-    return "\n".join(f"| {line} |" for line in lines)
+    """Write a Markdown table that can be read on a terminal too; the columns `numbers` stand at the right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    sides = ["right" if place in numbers else "left" for place in range(len(header))]
+    return tabulate(cells, header, tablefmt="pipe", disable_numparse=True, colalign=sides)

@@ -87,7 +87,7 @@ def find_state(name: str) -> ProjectState:
         EchosynthError: there is none of this name, or it holds no results, or torn ones.
     """
     kind, commit = "revision", _commit(name)
-    experiments = _experiments()
+    experiments = history.experiments()
     if not commit:
         kind, commit = "experiment", _tip(name, experiments)
     files = {path: f"{commit}:./{path}" for path in (PARAMS, SCORES, LOCK)}
@@ -165,13 +165,6 @@ def _commit(name: str) -> str:
     """
     git.output("rev-parse", "--git-dir")
     return "" if name.startswith("-") else git.text_or("", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-
-
-def _experiments() -> list[tuple[str, str, str]]:
-    """DVC's experiments: name, the commit that it started from, its own commit."""
-    lines = git.text_or("", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
-    found = [(tip, history.EXPERIMENT.fullmatch(ref)) for tip, _, ref in (line.partition(" ") for line in lines)]
-    return [(match[3], match[1] + match[2], tip) for tip, match in found if match]
 
 
 def _tip(name: str, experiments: list[tuple[str, str, str]]) -> str:
