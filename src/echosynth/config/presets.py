@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,9 @@ def _merge(tree: Any, changes: Mapping[str, Any], prefix: str = "") -> dict[str,
         if isinstance(value, Mapping) and isinstance(tree.get(key), Mapping):
             changed |= _merge(tree[key], value, f"{prefix}{key}.")
         elif key not in tree or tree[key] != value:
-            changed[f"{prefix}{key}"] = (_plain(tree.get(key)), value)
+            changed[f"{prefix}{key}"] = (deepcopy(tree.get(key)), value)
             if isinstance(value, list) and isinstance(tree.get(key), list):
                 tree[key][:] = value
             else:
                 tree[key] = value
     return changed
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else value
