@@ -1,13 +1,13 @@
 """README.md and docs/: nothing left to fill in, links that lead somewhere, commands that the command line knows."""
 
-import argparse
 import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
-from echosynth.cli.options import parser
+from echosynth.cli import commands
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "bench/README", "findings/README")]
@@ -35,12 +35,21 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def refusal(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+def command(name: str) -> click.Command | None:
+    """The command of this name; None where there is none."""
+    return commands.get_command(click.Context(commands), name)
+
+
+def refusal(words: list[str]) -> str:
     """What the command line says against a call, without running it."""
+    name, *rest = words
+    known = command(name)
+    if not known:
+        return f"no command {name}"
     try:
-        parser().parse_args(words)
-    except SystemExit as stop:
-        return "" if stop.code == 0 else capsys.readouterr().err.splitlines()[-1]
+        known.make_context(name, rest)
+    except click.ClickException as error:
+        return error.format_message()
     return ""
 
 
@@ -63,27 +72,26 @@ def test_links_and_pictures_are_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_to_paste_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_to_paste_are_understood(page: Path) -> None:
     calls = of_shell(page.read_text(encoding="utf-8"))
-    wrong = {call: refusal(shlex.split(call)[1:], capsys) for call in calls}
+    wrong = {call: refusal(shlex.split(call)[1:]) for call in calls}
     assert {call: words for call, words in wrong.items() if words} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_sentences_have_names_and_options_that_exist(page: Path) -> None:
     """These leave out what does not matter there, so they cannot be parsed as a whole."""
-    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     wrong = []
     for call in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         name, *words = call.split()[1:]
-        known = commands.choices[name]._option_string_actions if name in commands.choices else None
+        known = command(name)
         options = {word.strip("[]").partition("=")[0] for word in words if word.startswith(("-", "[-"))}
-        if known is None or not options <= known.keys():
+        if not known or not options <= {option for param in known.params for option in param.opts}:
             wrong.append(call)
     assert wrong == []
 
 
-def test_calls_are_found_where_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+def test_calls_are_found_where_they_stand() -> None:
     lines = [
         "```console",
         "$ echosynth promote --dry-run   # why",
@@ -91,7 +99,7 @@ def test_calls_are_found_where_they_stand(capsys: pytest.CaptureFixture[str]) ->
     ]
     text = "\n".join([*lines, "```", ""])
     assert of_shell(text) == ["echosynth promote --dry-run", "echosynth sweep g --nonsense 3"]
-    first, second = (refusal(shlex.split(call)[1:], capsys) for call in of_shell(text))
-    assert first == "" and "unrecognized arguments: --nonsense 3" in second
+    first, second = (refusal(shlex.split(call)[1:]) for call in of_shell(text))
+    assert first == "" and "No such option '--nonsense'" in second
     assert sum(len(of_shell(page.read_text(encoding="utf-8"))) for page in PAGES) > 30
     assert {"the-registry", "without-mlflow"} <= anchors((ROOT / "docs/registry.md").read_text(encoding="utf-8"))

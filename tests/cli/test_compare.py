@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from echosynth import cli
-from echosynth.report.changes.page import page as changes
-from echosynth.report.changes.page import states as changes_inputs
+from echosynth.report.changes import page as changes
+from echosynth.report.changes import states as changes_inputs
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(changes_inputs, "find_state", find)
     monkeypatch.setattr(changes_inputs, "working_tree", lambda: find("here"))
-    monkeypatch.setattr(changes, "page", lambda old, new: f"# {old.name} and {new.name}\n")
+    monkeypatch.setattr(changes, "render_page", lambda old, new: f"# {old.name} and {new.name}\n")
     return names
 
 
@@ -44,7 +44,7 @@ def test_a_folder_is_written_and_what_is_missing_said(
         seen.append((old.name, new.name, folder))
         return ["a is not here; run b"]
 
-    monkeypatch.setattr(changes, "write", write)
+    monkeypatch.setattr(changes, "write_page", write)
     assert cli.main(["compare", "main", "--out", str(tmp_path / "out")]) == 0
     assert seen == [("main", "here", tmp_path / "out")]
     assert capsys.readouterr() == (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from echosynth import cli
-from echosynth.cli.options import DISCLAIMER
+from echosynth.cli.shared import DISCLAIMER
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from echosynth import cli
-from echosynth.cli import options
+from echosynth.cli import predict, shared
 from echosynth.cli.predict import resolve_model
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash
@@ -48,7 +48,7 @@ def test_json_for_machines(
     assert list(first["probabilities"]) == list(VIEWS)
     assert first["view"] == max(first["probabilities"], key=first["probabilities"].get)
     assert second == {"file": str(missing), "error": f"{missing} is missing"}
-    assert options.DISCLAIMER in err
+    assert shared.DISCLAIMER in err
 
 
 def test_table_for_people(
@@ -70,7 +70,7 @@ def test_table_for_people(
     assert cli.main(["predict", str(tmp_path), "--model", model]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[2].split()[:2] == ["still.png", view]
-    assert err.splitlines() == ["1 files in folders are no pictures and were left out", options.DISCLAIMER]
+    assert err.splitlines() == ["1 files in folders are no pictures and were left out", shared.DISCLAIMER]
 
 
 def test_a_table_of_a_folder(
@@ -94,7 +94,7 @@ def test_a_table_of_a_folder(
 
 
 def test_cines_are_looked_at_as_often_by_all() -> None:
-    assert options.FRAMES == clips.FRAMES
+    assert predict.FRAMES == clips.FRAMES
 
 
 @pytest.mark.parametrize(

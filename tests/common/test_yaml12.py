@@ -40,6 +40,16 @@ def test_quoted_words_and_anchors(tmp_path: Path) -> None:
     assert found["b"]["x"] == "1" and found["b"]["y"][0] != found["b"]["y"][0] and found["b"]["y"][1] == "~"
 
 
+def test_a_key_that_stands_twice_is_an_error_and_one_that_is_merged_in_gives_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    for text in ("a: 1\nb: 2\na: 3\n", "x: {a: 1, b: 2, a: 1}\n", "[{a: 1, 'a': 2}]\n"):
+        path.write_text(text)
+        with pytest.raises(EchosynthError, match=r"a\.yaml is no valid YAML: a stands there twice.*line"):
+            read_yaml(path)
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert read_yaml(path)["b"] == {"x": 3, "y": 2}
+
+
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(EchosynthError, match=r"none\.yaml is missing"):
         read_yaml(tmp_path / "none.yaml")

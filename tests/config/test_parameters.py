@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.yaml12 import read_yaml
+from echosynth.config import parameters
 from echosynth.config.parameters import Params, flat_tree, load_params, parse_params
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def changed(section: str, **values: object) -> dict:
@@ -58,6 +59,39 @@ def test_what_only_looks_like_a_float_is_not(tmp_path, text):
 def test_what_is_not_allowed_is_named(section, values, words):
     with pytest.raises(EchosynthError, match=f"params.yaml: .*{words}"):
         parse_params(changed(section, **values))
+
+
+@pytest.mark.parametrize(
+    ("former", "today", "section", "values"),
+    [
+        ("ingest.sise", "ingest.size", "ingest", {"sise": 32}),
+        ("split.subsets = whole", "split.subsets = all", "split", {"subsets": [100, "whole"]}),
+        ("sample.solver = unipcc", "sample.solver = unipc", "sample", {"solver": "unipcc"}),
+    ],
+)
+def test_a_former_name_is_refused_with_the_one_of_today(monkeypatch, former, today, section, values):
+    monkeypatch.setitem(parameters.FORMER, former, today)
+    with pytest.raises(EchosynthError) as refused:
+        parse_params(changed(section, **values), "old.yaml")
+    assert str(refused.value) == f"old.yaml: {former} is called {today} today; rename it"
+
+
+def test_what_is_missing_under_its_new_name_alone_is_no_second_error(monkeypatch):
+    monkeypatch.setitem(parameters.FORMER, "ingest.side", "ingest.size")
+    content = changed("ingest")
+    content["ingest"]["side"] = content["ingest"].pop("size")
+    with pytest.raises(EchosynthError, match=r"^params.yaml: ingest.side is called ingest.size today; rename it$"):
+        parse_params(content)
+    del content["ingest"]["side"]
+    with pytest.raises(EchosynthError, match=r"^params.yaml: ingest.size is missing$"):
+        parse_params(content)
+
+
+def test_every_former_name_has_one_of_today():
+    for today in parameters.FORMER.values():
+        name, _, value = today.partition(" = ")
+        assert name in flat_tree(read_yaml(ROOT / "params.yaml")), today
+        assert today not in parameters.FORMER and (value or " = " not in today)
 
 
 def test_every_mistake_is_named_at_once():

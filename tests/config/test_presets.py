@@ -17,7 +17,7 @@ from echosynth.config.parameters import Params, load_params
 from echosynth.config.presets import apply_preset, overlay, preset_names, with_preset
 from echosynth.diffusion.network import ViewDenoiser
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
 
 

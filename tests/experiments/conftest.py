@@ -85,7 +85,7 @@ class FakeQueue:
         self.logs[name] = ["what it printed before it was killed"]
         return True
 
-    def state(self) -> queue.State:
+    def state(self) -> queue.QueueState:
         alive = self.workers.alive if self.workers else 0
         for name in [name for name in self.running if name not in self.orphans]:
             self.running[name] -= 1
@@ -95,7 +95,7 @@ class FakeQueue:
             self.running[self.waiting.pop(0)] = 2
         self.most = max(self.most, len(self.running) - len(self.orphans))
         running = {name: name not in self.orphans for name in self.running} | dict.fromkeys(self.seeming, False)
-        return queue.State(frozenset(self.waiting), running, frozenset(self.ended))
+        return queue.QueueState(frozenset(self.waiting), running, frozenset(self.ended))
 
     def _end(self, name: str) -> None:
         planned = self.outcomes.get(name, ["done"])

@@ -236,7 +236,7 @@ def test_copies_go_at_the_start_and_at_the_end_even_of_a_stopped_sweep(
 ) -> None:
     calls: list[list[str]] = []
 
-    def stopped() -> queue.State:
+    def stopped() -> queue.QueueState:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workers, "remove_copies", lambda: calls.append(list(fake.put_names)))
@@ -270,7 +270,7 @@ def test_a_kill_at_any_moment_loses_nothing(fake: Any, monkeypatch: pytest.Monke
     state = queue.state
     looks: Iterator[int] = iter(())
 
-    def counted() -> queue.State:
+    def counted() -> queue.QueueState:
         if next(looks, None) is None:
             raise KeyboardInterrupt
         return state()

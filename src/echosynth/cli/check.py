@@ -1,12 +1,12 @@
 """`echosynth check`: what is in a folder before it is read."""
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from echosynth.cli.sources import aligned
+import click
+
+from echosynth.cli.shared import FILE, aligned, json_option, print_json
 from echosynth.config.parameters import Params, load_params
 from echosynth.ingest.check import Check, check
 from echosynth.sources.base import Source
@@ -16,12 +16,12 @@ NAMES_SHOWN = 5
 
 
 def counts(numbers: Mapping[str, int]) -> str:
-    """Such as "A2C 12, A4C 7"."""
+    """Write counts as text, such as "A2C 12, A4C 7"; "none" where there are none."""
     return ", ".join(f"{name} {count:,}" for name, count in numbers.items()) or "none"
 
 
 def omitted_lines(omitted: Mapping[str, list[str]]) -> list[str]:
-    """Reason, count and the first names, a line a reason."""
+    """Write a line for each reason, with its count and the first names; the most frequent reason first."""
     rows = []
     for reason, names in sorted(omitted.items(), key=lambda item: -len(item[1])):
         more = ", ..." if len(names) > NAMES_SHOWN else ""
@@ -30,7 +30,7 @@ def omitted_lines(omitted: Mapping[str, list[str]]) -> list[str]:
 
 
 def print_found(source: Source, folder: Path, found: Check) -> None:
-    """All that was found, for people."""
+    """Print all that was found, for people."""
     print(f"{source.title} in {folder}: {found.records:,} usable")
     rows = [
         ("  views", counts(found.views)),
@@ -49,7 +49,7 @@ def print_found(source: Source, folder: Path, found: Check) -> None:
 
 
 def print_taken(source: Source, found: Check, params: Params | None) -> None:
-    """What an ingest would take of it."""
+    """Print how much of it an ingest would take, and why not all."""
     if params is None or found.taken is None:
         print("no params.yaml here: run from the project's root to see how much of it an ingest takes")
         return
@@ -64,7 +64,7 @@ def print_taken(source: Source, found: Check, params: Params | None) -> None:
 
 
 def next_step(source: Source, folder: Path, params: Params | None) -> str:
-    """What to do with a folder that is fine."""
+    """Say what to do next with a folder that is fine."""
     name = source.name
     if params is None:
         return f"put the folder at data.root/{name} and name {name} in params.yaml (docs/data.md)"
@@ -79,13 +79,21 @@ def next_step(source: Source, folder: Path, params: Params | None) -> str:
     return f"`dvc repro ingest{shift}@{name}`"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print what is in a folder; exit status 1 when an ingest would stop at it."""
-    source, folder = find_source(arguments.source), arguments.folder
+@click.command()
+@click.argument("name", metavar="SOURCE")
+@click.argument("folder", type=FILE)
+@json_option
+def run(name: str, folder: Path, as_json: bool) -> int:
+    """Look through a release folder without decoding a picture.
+
+    Says what is there, what would be left out and why, and what is missing. SOURCE is the name of the release (see
+    `echosynth sources`), FOLDER where it was unpacked. The exit status is 1 when `dvc repro` would stop at it.
+    """
+    source = find_source(name)
     params = load_params() if Path("params.yaml").is_file() else None
     found = check(source, folder, params)
-    if arguments.json:
-        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(found.as_json())
     else:
         print_found(source, folder, found)
         print_taken(source, found, params)

@@ -1,15 +1,15 @@
 """`echosynth compare-models`: two versions on the same real test images."""
 
-import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from echosynth.cli.sources import aligned
+import click
+
+from echosynth.cli.shared import aligned, json_option, print_json
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """The comparison for people."""
+    """Write the comparison for people, a line for each score."""
     first, second = (f"version {version}" for version in found["versions"])
     rows = [("score", first, second, "difference", "95 % interval")]
     for name, (one, two) in found["scores"].items():
@@ -22,11 +22,21 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     return [*aligned(rows), size, *(f"note: {note}" for note in found["notes"])]
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print scores side by side with their difference."""
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@json_option
+def run(first: str, second: str, as_json: bool) -> int:
+    """Compare two versions, A and B (each an alias or a version), on the same real test images.
+
+    Prints the scores of both and their difference by a paired bootstrap over patients.
+    """
     from echosynth.config.parameters import load_params  # MLflow and PyTorch take seconds to import
     from echosynth.registry.examine import compare_models
 
-    found = compare_models(arguments.first, arguments.second, load_params())
-    print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else "\n".join(lines(found)))
+    found = compare_models(first, second, load_params())
+    if as_json:
+        print_json(found)
+    else:
+        print("\n".join(lines(found)))
     return 0

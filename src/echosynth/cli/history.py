@@ -1,15 +1,15 @@
 """`echosynth history`: versions, and the decisions on them."""
 
-import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from echosynth.cli.sources import aligned
+import click
+
+from echosynth.cli.shared import aligned, json_option, print_json
 
 
 def version_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A line a version, the newest first."""
+    """Make a heading and a row of cells for each version, the newest first."""
     names = list(dict.fromkeys(name for version in history["versions"] for name in version["scores"]))
     heading = ("version", "aliases", "registered", *(name.removeprefix("test.") for name in names))
     rows = []
@@ -20,7 +20,7 @@ def version_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def decision_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A line a decision, the oldest first."""
+    """Make a heading and a row of cells for each decision, the oldest first."""
     rows = []
     for one in history["decisions"]:
         outcome = "accepted" if one["accepted"] else f"refused by {', '.join(one['failed'])}"
@@ -29,13 +29,15 @@ def decision_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [("when (UTC)", "decision", "version", "champion", "who", "outcome", "why"), *rows]
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print all versions and all decisions."""
+@click.command()
+@json_option
+def run(as_json: bool) -> int:
+    """List all versions in the registry, and all decisions on them."""
     from echosynth.registry.decisions import history  # MLflow takes seconds to import
 
     found = history()
-    if arguments.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(found)
         return 0
     print("\n".join(aligned(version_rows(found))) if found["versions"] else "no version is registered")
     print()

@@ -1,20 +1,22 @@
 """`echosynth predict`: the view of files."""
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from echosynth.cli.options import DISCLAIMER
+import click
+
+from echosynth.cli.shared import DISCLAIMER, FILE, json_option, model_option, print_json
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 
+FRAMES = 32
+
 
 def resolve_model(model: str) -> Path:
-    """The folder of a stored model.
+    """Find the folder of a stored model.
 
     Args:
         model: a folder, a file in it, or else an alias or version in the registry.
@@ -33,7 +35,7 @@ def resolve_model(model: str) -> Path:
 
 
 def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
-    """What was predicted for people: a line about the model, then a line a file."""
+    """Write predictions for people: a line about the model, then a line for each file."""
     width = max(len("file"), *(len(result["file"]) for result in results))
     text = [
         f"model: {model['folder']} ({model['architecture']}, arm {model['arm']}, subset {model['subset']})",
@@ -48,36 +50,46 @@ def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(text)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print the view of each file, or write a table; exit status 1 when a file could not be read."""
-    if arguments.max_frames < 1:
-        raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@model_option
+@click.option(
+    "--max-frames", type=int, default=FRAMES, metavar="N", help="Average at most N evenly spaced frames of a cine."
+)
+@click.option("--out", type=FILE, metavar="TABLE.csv", help="Write a table; a killed run goes on when called again.")
+@json_option
+def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, as_json: bool) -> int:
+    """Name the view of each file (DICOM, AVI, MP4, PNG, JPEG, MetaImage, NIfTI).
+
+    Its probabilities are averaged over the frames. A folder stands for all files below it. The exit status is 1 when a
+    file cannot be read.
+    """
+    if max_frames < 1:
+        raise EchosynthError(f"--max-frames is {max_frames}; give 1 or more")
     from echosynth.common.files import file_hash
     from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
     from echosynth.serving.frames import ViewClassifier
     from echosynth.serving.table import write_table
 
-    out: Path | None = arguments.out
-    files, left_out = listed(arguments.files)
-    folder = resolve_model(arguments.model)
+    files, left_out = listed(paths)
+    folder = resolve_model(model)
     classifier = ViewClassifier(folder)
     # The name alone: where the registry keeps its copies is nobody's business.
-    model = {"name": arguments.model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
-    model |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
+    about = {"name": model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
+    about |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
     found: dict[str, Any]
     if out:
-        written = write_table(classifier, model["md5"], files, arguments.max_frames, out)
+        written = write_table(classifier, about["md5"], files, max_frames, out)
         errors, found = written.errors, {"table": {"path": str(out), **asdict(written)}}
         text = f"{out}: {written.files} files, {errors} with an error, {written.resumed} from an earlier run"
     else:
-        results = predict_clips(classifier, files, arguments.max_frames)
+        results = predict_clips(classifier, files, max_frames)
         errors, found = sum("error" in result for result in results), {"files": results}
-        text = lines(model, results)
-    print(
-        json.dumps({"model": model, **found, "left_out": left_out}, indent=2, ensure_ascii=False)
-        if arguments.json
-        else text
-    )
+        text = lines(about, results)
+    if as_json:
+        print_json({"model": about, **found, "left_out": left_out})
+    else:
+        print(text)
     sys.stdout.flush()  # the next lines are to be the last ones, wherever the two streams go
     if left_out:
         print(f"{left_out} files in folders are no pictures and were left out", file=sys.stderr)

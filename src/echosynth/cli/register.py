@@ -1,10 +1,14 @@
 """`echosynth register`: the final classifier into the registry."""
 
-import argparse
+import click
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Register models/final and say which version it is."""
+@click.command()
+def run() -> int:
+    """Register models/final as a new version; no alias moves.
+
+    The same weights and card are registered once.
+    """
     from echosynth.registry.register import register_final  # MLflow and PyTorch take seconds to import
 
     found = register_final()

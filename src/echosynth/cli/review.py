@@ -1,8 +1,9 @@
 """`echosynth review`: which groups of recordings are kept."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
 
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
@@ -12,7 +13,7 @@ from echosynth.sources.registry import find_source
 
 
 @dataclass(frozen=True)
-class State:
+class Progress:
     """How far a person is: groups with and without a decision, and decisions on what is not there any more."""
 
     decided: int
@@ -20,21 +21,27 @@ class State:
     stale: int
 
 
-def state(validation: Path, decisions: Path, params: ReviewParams) -> State:
+def progress(validation: Path, decisions: Path, params: ReviewParams) -> Progress:
     """Compare the groups and recordings of a validation with the decisions on them."""
     from echosynth.screening.decisions import group_decisions, read_decisions, read_tables
 
     groups, recordings = read_tables(validation)
     made = read_decisions(decisions)
     decided = int((group_decisions(groups, recordings, made, params)["by"] == "person").sum())
-    return State(decided, len(groups) - decided, len(made.stale(recordings)))
+    return Progress(decided, len(groups) - decided, len(made.stale(recordings)))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Bring the decisions up to date and say what is left to do."""
+@click.command()
+@click.argument("source")
+@click.option("--accept", is_flag=True, help="Take the computed proposal for every undecided group.")
+def run(source: str, accept: bool) -> int:
+    """Add new groups of the video validation to data/review/SOURCE.yaml, for you to decide on.
+
+    SOURCE is the name of the release, see `echosynth sources`.
+    """
     from echosynth.screening.decisions import start_decisions, update_decisions
 
-    name, params = find_source(arguments.source).name, load_params()
+    name, params = find_source(source).name, load_params()
     validation, decisions = paths.SCREENING / name, paths.REVIEW / f"{name}.yaml"
     shift = "-shift" if name in params.data.shift_sources else ""
     if not decisions.is_file():
@@ -42,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{decisions} was missing; it is there now, without a decision: put it under git")
     if not (validation / "groups.csv").is_file():
         raise EchosynthError(f"{validation} is missing; run `dvc repro screen{shift}@{name}` first")
-    update_decisions(validation, decisions, arguments.accept)
-    found = state(validation, decisions, params.review)
+    update_decisions(validation, decisions, accept)
+    found = progress(validation, decisions, params.review)
     print(f"{name}: {found.decided} groups decided, {found.undecided} undecided, {found.stale} stale decisions")
     sheet = validation / "sheet.png"
     if sheet.is_file():

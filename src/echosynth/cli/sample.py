@@ -1,20 +1,23 @@
 """`echosynth sample`: a synthetic set from a stored model."""
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
-from echosynth.cli.options import DISCLAIMER
+import click
+from pydantic import ValidationError
+
+from echosynth.cli.shared import DISCLAIMER, FILE
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import check_replaceable
+from echosynth.common.options import Precision
+from echosynth.diffusion.options import SampleParams, Solver
 
-if TYPE_CHECKING:
-    from echosynth.diffusion.options import SampleParams
-
+VIEW_SHARES = get_args(SampleParams.model_fields["views"].annotation)
 PER_VIEW = 25
 OURS = {"images.zip", "manifest.csv", "metrics.json", "samples.png"}
 
@@ -34,12 +37,8 @@ def _counts(text: str) -> dict[str, int]:
     return counts
 
 
-def _settings(arguments: argparse.Namespace) -> "SampleParams":
+def _settings(arguments: SimpleNamespace) -> SampleParams:
     """The options as section `sample` of the parameters, which knows what is allowed."""
-    from pydantic import ValidationError
-
-    from echosynth.diffusion.options import SampleParams
-
     values: dict[str, Any] = {
         "seed": arguments.seed,
         "per_view": arguments.per_view if arguments.per_view is not None else PER_VIEW,
@@ -74,9 +73,30 @@ def _own_words() -> Iterator[None]:
         raise EchosynthError(text) from error
 
 
+@click.command()
+@click.argument("model", type=FILE, metavar="MODEL_FOLDER")
+@click.option("--out", type=FILE, required=True, metavar="FOLDER", help="A new folder, or one of this command.")
+@click.option("--count", type=int, metavar="N", help="Images in all.")
+@click.option("--per-view", type=int, metavar="N", help="A quarter of all images; 25 if nothing is said.")
+@click.option("--counts", metavar="A2C=5,PSAX=3", help="Images of each view.")
+@click.option("--views", type=click.Choice(VIEW_SHARES), help="Proportions of the views; balanced if left out.")
+@click.option("--source", default="real", metavar="NAME", help="Look of one source, or real, balanced or none.")
+@click.option("--solver", type=click.Choice(get_args(Solver)), default="unipc", help="Way from noise to image.")
+@click.option("--evaluations", type=int, default=16, metavar="N", help="Calls of the network for each image.")
+@click.option("--guidance", type=float, default=1.0, metavar="W", help="Weight of classifier-free guidance; 1 is none.")
+@click.option("--seed", type=int, default=0, help="Of the noise.")
+@click.option("--batch-size", type=int, default=100, metavar="N", help="Images at a time on a GPU.")
+@click.option("--precision", type=click.Choice(get_args(Precision)), default="auto", help="Type of the numbers.")
 @_own_words()
-def run(arguments: argparse.Namespace) -> int:
-    """Write an image set and its contact sheet."""
+def run(**options: Any) -> int:
+    """Write a set of synthetic images (images.zip and manifest.csv) with a contact sheet, samples.png.
+
+    MODEL_FOLDER is a trained model, such as models/diffusion/all. Image n depends on the model, the seed, the options
+    and n alone. A killed run goes on when called again.
+    """
+    arguments = SimpleNamespace(**options)
+    if sum(value is not None for value in (arguments.count, arguments.per_view, arguments.counts)) > 1:
+        raise click.UsageError("give one of --count, --per-view and --counts")
     settings = _settings(arguments)
     if arguments.counts is not None and arguments.views is not None:
         raise EchosynthError("--counts says how many of each view; leave --views out")

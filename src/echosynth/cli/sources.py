@@ -1,16 +1,17 @@
 """`echosynth sources`: the releases that can be read."""
 
-import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
+import click
+
+from echosynth.cli.shared import aligned, json_option, print_json
 from echosynth.sources.base import Source
 from echosynth.sources.registry import all_sources, find_source
 
 
 def described(source: Source) -> dict[str, Any]:
-    """What is known of a release, as plain values."""
+    """Describe a release by plain values, for JSON."""
     return {
         "name": source.name,
         "title": source.title,
@@ -24,14 +25,8 @@ def described(source: Source) -> dict[str, Any]:
     }
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
 def print_list(sources: Sequence[Source]) -> None:
-    """A line a release."""
+    """Print a line for each release."""
     heading = ("name", "title", "views", "files", "group", "licence")
     rows = [(s.name, s.title, " ".join(s.views), s.unit, s.group_kind, s.licence) for s in sources]
     print("\n".join(aligned([heading, *rows])))
@@ -39,7 +34,7 @@ def print_list(sources: Sequence[Source]) -> None:
 
 
 def print_details(source: Source) -> None:
-    """All about one release."""
+    """Print all that is known of one release."""
     print(f"{source.name}: {source.title}")
     views = " ".join(source.views) + ("" if source.complete else " (those that the folder holds)")
     rows = [
@@ -54,16 +49,19 @@ def print_details(source: Source) -> None:
     print("\n".join(f"  {line}" for line in source.layout))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print all releases, or one with its layout."""
-    if arguments.name:
-        source = find_source(arguments.name)
-        if arguments.json:
-            print(json.dumps(described(source), indent=2, ensure_ascii=False))
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def run(name: str | None, as_json: bool) -> int:
+    """List the releases that can be read; with NAME, show the layout that one is expected to have, and its citation."""
+    if name:
+        source = find_source(name)
+        if as_json:
+            print_json(described(source))
         else:
             print_details(source)
-    elif arguments.json:
-        print(json.dumps([described(source) for source in all_sources()], indent=2, ensure_ascii=False))
+    elif as_json:
+        print_json([described(source) for source in all_sources()])
     else:
         print_list(all_sources())
     return 0

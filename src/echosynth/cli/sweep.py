@@ -1,14 +1,17 @@
 """`echosynth sweep`: run a grid of experiments and rank them."""
 
-import argparse
 import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import click
+
+from echosynth.cli.shared import FILE
 from echosynth.common.errors import EchosynthError
 
 if TYPE_CHECKING:
@@ -19,8 +22,16 @@ if TYPE_CHECKING:
 MANY = 500
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Run what has no result yet, print the ranking, and name what failed."""
+@click.command()
+@click.argument("file", type=FILE, metavar="GRID.yaml")
+@click.option("--workers", type=int, default=1, metavar="N", help="Experiments at a time.")
+@click.option("--dry-run", is_flag=True, help="Show the experiments and run none.")
+def run(file: Path, workers: int, dry_run: bool) -> int:
+    """Run every combination of a grid as a DVC experiment, and rank all by a score.
+
+    GRID.yaml names parameters and the values of each (docs/experiments.md). What failed is tried once more. Called
+    again it goes on where it was. The exit status is 1 when an experiment has no result.
+    """
     from echosynth.common.yaml12 import read_yaml
     from echosynth.config.parameters import load_params
     from echosynth.experiments import queue
@@ -28,18 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
     from echosynth.experiments.ranking import Row
     from echosynth.experiments.sweep import execute
 
-    if arguments.workers < 1:
-        raise EchosynthError(f"--workers is {arguments.workers}; give 1 or more")
+    if workers < 1:
+        raise EchosynthError(f"--workers is {workers}; give 1 or more")
     origin = queue.origin()
     load_params(queue.PARAMS)
     base = read_yaml(queue.PARAMS)
-    grid = read_grid(arguments.grid, base)
+    grid = read_grid(file, base)
     values = {
         planned: chosen for chosen in grid.combinations() for planned in [experiment(base, chosen, grid.goal, origin)]
     }
     finished = queue.finished()
     there = sum(planned.name in finished for planned in values)
-    print(f"{arguments.grid}: {_experiments(len(values))}, {there} of them with a result", file=sys.stderr, flush=True)
+    print(f"{file}: {_experiments(len(values))}, {there} of them with a result", file=sys.stderr, flush=True)
     if len(values) > MANY:
         print(
             f"this is more than {MANY} times the pipeline; Ctrl-C stops it, what is done stays, and called again it "
@@ -47,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
             flush=True,
         )
-    if arguments.dry_run:
+    if dry_run:
         for planned in values:
             print(f"{'has a result' if planned.name in finished else 'to be run':12}  {planned.name}")
         return 0
     with stoppable():
-        failed = execute(list(values), arguments.workers, score=grid.goal.score)
+        failed = execute(list(values), workers, score=grid.goal.score)
     rows = [
         Row(planned.name, chosen, queue.scores(planned.name))
         for planned, chosen in values.items()

@@ -1,17 +1,19 @@
 """`echosynth sync`: rebuild MLflow's rows from git and DVC."""
 
-import argparse
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+import click
+
+from echosynth.cli.shared import json_option, print_json
 
 if TYPE_CHECKING:
     from echosynth.tracking.sync import Synced
 
 
 def waiting() -> int:
-    """How many runs were kept while a server was away, when nothing names that server now."""
+    """Count the runs that were kept while a server was away, when nothing names that server now."""
     from echosynth.tracking import answers, rows, store
 
     if store.kept_folder() is None or answers.is_server(store.tracking_uri()):
@@ -21,7 +23,7 @@ def waiting() -> int:
 
 
 def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
-    """What was done before, for people."""
+    """Say for people what was sent, what waits, and what was closed; nothing where there was nothing."""
     said = []
     if sent:
         said.append(f"sent {sent} runs that were kept while the tracking server did not answer")
@@ -36,7 +38,7 @@ def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
 
 
 def rebuilt(done: "Synced") -> list[str]:
-    """What was added, for people."""
+    """Say for people what was added to MLflow, and what could not be."""
     said = [f"git and DVC know {done.results} results; added {done.rows} rows and {done.children} child runs"]
     if done.corrected:
         said.append(f"corrected the tag dvc.lock of {done.corrected} rows")
@@ -50,20 +52,23 @@ def rebuilt(done: "Synced") -> list[str]:
     return said
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Send what waits, close what is dead, add what is missing, and say so."""
-    from echosynth.report.study.summary import flat
+@click.command()
+@json_option
+def run(as_json: bool) -> int:
+    """Add to MLflow what git and DVC know and it does not: every commit and experiment with scores.
+
+    Sends runs that were kept while no tracking server answered, and closes runs whose process is gone.
+    """
     from echosynth.tracking import offline, runs
+    from echosynth.tracking.history import flat_scores
     from echosynth.tracking.sync import sync
 
     sent, waits, closed = offline.send(), waiting(), runs.close_dead()
-    for line in [] if arguments.json else tidied(sent, waits, closed):
+    for line in [] if as_json else tidied(sent, waits, closed):
         print(line, flush=True)  # before what may fail
-    done = sync(flat)
-    if arguments.json:
-        print(
-            json.dumps({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)}, indent=2, ensure_ascii=False)
-        )
+    done = sync(flat_scores)
+    if as_json:
+        print_json({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)})
     else:
         print("\n".join(rebuilt(done)))
     sys.stdout.flush()

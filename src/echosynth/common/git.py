@@ -6,7 +6,7 @@ from echosynth.common.errors import EchosynthError
 
 
 def output(*words: str, given: str = "") -> bytes:
-    """What a git command prints.
+    """Run a git command and return what it prints.
 
     Args:
         words: the command and its arguments.
@@ -27,7 +27,7 @@ def output(*words: str, given: str = "") -> bytes:
 
 
 def text(*words: str, given: str = "") -> str:
-    """The same as text, without white space around it; bytes that are no UTF-8 are replaced.
+    """Run a git command and return its output as text, stripped; bytes that are no UTF-8 are replaced.
 
     Raises:
         EchosynthError: see `output`.
@@ -36,7 +36,7 @@ def text(*words: str, given: str = "") -> str:
 
 
 def text_or(otherwise: str, *words: str) -> str:
-    """The same, or `otherwise` where `text` would raise."""
+    """Return what `text` does, or `otherwise` where it would raise."""
     try:
         return text(*words)
     except EchosynthError:

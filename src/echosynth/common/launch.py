@@ -17,12 +17,12 @@ ON_THIS_MACHINE = ("--standalone", "--local-addr", "127.0.0.1")
 
 
 def is_main_process() -> bool:
-    """Whether this process writes results and logs: the only one, or the first of several."""
+    """Say whether this process writes results and logs: the only one, or the first of several."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def wanted_processes() -> int:
-    """How many processes share the work: `ECHOSYNTH_PROCESSES`, else one for each GPU, else one.
+    """Return how many processes share the work: `ECHOSYNTH_PROCESSES`, else one for each GPU, else one.
 
     Raises:
         EchosynthError: the variable is no whole number above 0.

@@ -1,19 +1,37 @@
 """YAML 1.2, as DVC writes it; it also reads 1_000 and 2026-01-01 as version 1.1 does, which are texts here.
 
-PyYAML reads version 1.1, for which 2e-05 is a text, 1:30 the number 90, and `no` is false.
+PyYAML reads version 1.1, for which 2e-05 is a text, 1:30 the number 90, and `no` is false. Where a key stands twice it
+keeps the last value without a word; here that is an error, as it is for DVC.
 """
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from echosynth.common.errors import EchosynthError
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast where it is built
     """A safe loader that takes plain words for what the core schema says (YAML 1.2.2, section 10.3.2)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Make a mapping.
+
+        Raises:
+            ConstructorError: a key stands there twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:  # before keys are merged in, which those of the mapping itself may repeat
+            if key.value in seen:
+                raise ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def _integer(loader: Loader, node: yaml.ScalarNode) -> int:

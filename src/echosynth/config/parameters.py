@@ -1,6 +1,6 @@
 """The typed parameters: `params.yaml` is checked here and nowhere else.
 
-What its sections hold is in `echosynth.sections`. Every error names the key and what is allowed.
+What its sections hold is in `options.py` of the rooms that they are for. Every error names the key and what is allowed.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,12 @@ from echosynth.phantom.options import PhantomParams
 from echosynth.screening.options import ReviewParams
 from echosynth.sources.options import DataParams, known_source
 from echosynth.splits.options import SplitParams
+
+# What was called otherwise once: name or "name = value" -> the same today. A file with a former name is refused, with
+# the new one. It is not read silently: dvc.yaml reads params.yaml too, and would go on with the old word.
+FORMER = {
+    "classifier.real_arms = upsampled": "classifier.real_arms = oversampled",
+}
 
 
 class Params(Section):
@@ -74,10 +80,14 @@ class Params(Section):
 
 
 def _sentence(error: dict[str, Any], source: str) -> str:
-    """One pydantic error as a sentence: key, what was found, what is allowed."""
+    """Turn one pydantic error into a sentence: key, what was found, what is allowed or what it is called today."""
     # Branches of a union appear as extra parts such as "constrained-int" or "literal['all']": not part of the key.
     parts = [str(part) for part in error["loc"] if not (isinstance(part, str) and ("[" in part or "-" in part))]
     key = ".".join(parts) or "the file"
+    name = ".".join(part for part in parts if not part.isdecimal())  # without the place in a list
+    for old in (name, f"{name} = {error['input']}"):
+        if old in FORMER:
+            return f"{source}: {old} is called {FORMER[old]} today; rename it"
     if error["type"] == "missing":
         return f"{source}: {key} is missing"
     if error["type"] == "extra_forbidden":
@@ -100,7 +110,10 @@ def parse_params(content: Any, source: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        sentences = dict.fromkeys(_sentence(dict(item), source) for item in error.errors())
+        errors = {".".join(map(str, item["loc"])): dict(item) for item in error.errors()}
+        for name in errors.keys() & FORMER.keys():  # missing under the new name only
+            errors.pop(FORMER[name], None)
+        sentences = dict.fromkeys(_sentence(item, source) for item in errors.values())
         raise EchosynthError("; ".join(sentences)) from None
 
 
@@ -114,7 +127,7 @@ def load_params(path: Path | str = "params.yaml") -> Params:
 
 
 def flat_tree(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values, such as parameters as they are read, as "section.key" -> value."""
+    """Flatten nested values, such as parameters as they are read, into "section.key" -> value."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         found |= flat_tree(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

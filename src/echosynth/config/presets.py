@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ PARAMS = Path("params.yaml")
 
 
 def preset_names(params: Path = PARAMS) -> list[str]:
-    """Names of the presets beside a parameter file, in alphabetical order."""
+    """List the presets beside a parameter file, in alphabetical order."""
     return sorted(path.stem for path in (params.parent / "params").glob("*.yaml"))
 
 
 def overlay(name: str, params: Path = PARAMS) -> dict[str, dict[str, Any]]:
-    """What a preset changes: section -> key -> value.
+    """Read what a preset changes: section -> key -> value.
 
     Raises:
         EchosynthError: there is no such preset, or its file is no YAML.
@@ -32,7 +33,7 @@ def overlay(name: str, params: Path = PARAMS) -> dict[str, dict[str, Any]]:
 
 
 def with_preset(name: str, params: Path = PARAMS) -> Params:
-    """The parameters as a preset would make them.
+    """Return the parameters as a preset would make them.
 
     Raises:
         EchosynthError: see `overlay`, or the result is not allowed.
@@ -72,13 +73,9 @@ def _merge(tree: Any, changes: Mapping[str, Any], prefix: str = "") -> dict[str,
         if isinstance(value, Mapping) and isinstance(tree.get(key), Mapping):
             changed |= _merge(tree[key], value, f"{prefix}{key}.")
         elif key not in tree or tree[key] != value:
-            changed[f"{prefix}{key}"] = (_plain(tree.get(key)), value)
+            changed[f"{prefix}{key}"] = (deepcopy(tree.get(key)), value)
             if isinstance(value, list) and isinstance(tree.get(key), list):
                 tree[key][:] = value
             else:
                 tree[key] = value
     return changed
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else value

@@ -5,14 +5,12 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import fingerprint, read_json
@@ -54,7 +52,7 @@ class Grid:
     parameters: dict[str, list[Any]]
 
     def combinations(self) -> list[Values]:
-        """Parameter -> value, the last parameter changing fastest."""
+        """List all combinations, parameter -> value, the last parameter changing fastest."""
         return [
             dict(zip(self.parameters, values, strict=True)) for values in itertools.product(*self.parameters.values())
         ]
@@ -80,8 +78,6 @@ def read_goal(path: Path, own: Sequence[str] = ()) -> tuple[Goal, dict[str, Any]
     if unknown := [key for key in content if key not in keys]:
         search = "; a seed is for `echosynth search`" if unknown[0] == "seed" else ""
         raise EchosynthError(f"{path}: {unknown[0]} is not known; allowed here: {', '.join(keys)}{search}")
-    if twice := _repeated(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)):
-        raise EchosynthError(f"{path}: {twice} stands there twice; put all its values into one list")
     direction = content.get("direction", "maximize")
     if direction not in ("maximize", "minimize"):
         raise EchosynthError(f"{path}: direction = {direction!r} is not allowed; write maximize or minimize")
@@ -126,7 +122,7 @@ def read_grid(path: Path, base: Mapping[str, Any]) -> Grid:
 
 
 def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
-    """The value of a parameter in params.yaml.
+    """Look up the value of a parameter in params.yaml.
 
     Raises:
         EchosynthError: there is no such parameter, or it is a section.
@@ -140,14 +136,14 @@ def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
 
 
 def like(old: Any, value: Any) -> Any:
-    """`value` as a float where params.yaml holds one: 2 and 2.0 are the same experiment."""
+    """Turn `value` into a float where params.yaml holds one: 2 and 2.0 are the same experiment."""
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
 
 
 def changed(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """params.yaml with other values, as a new tree."""
+    """Put other values into a copy of params.yaml as it is read."""
     tree = deepcopy(dict(base))
     for key, value in values.items():
         *sections, last = key.split(".")
@@ -169,7 +165,7 @@ def check(base: Mapping[str, Any], values: Mapping[str, Any], path: Path) -> Non
 
 
 def experiment(base: Mapping[str, Any], values: Mapping[str, Any], goal: Goal, origin: str) -> Experiment:
-    """The DVC experiment of some values.
+    """Plan the DVC experiment of some values.
 
     Its name shows the values, and ends with eight digits that depend on all parameters, the stages to run and the
     state of code and data: the same name is the same experiment, in whatever grid it stands.
@@ -183,20 +179,20 @@ def experiment(base: Mapping[str, Any], values: Mapping[str, Any], goal: Goal, o
 
 
 def literal(value: Any) -> str:
-    """A value in Hydra's override syntax: text always quoted, floats always with a point or an exponent."""
+    """Write a value in Hydra's override syntax: text always quoted, floats always with a point or an exponent."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, str):
-        # A backslash counts only in front of a quote, and at the end, where the quote follows.
-        text = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-        return f"'{text}'"
+        from hydra.core.override_parser.types import Quote, QuotedString
+
+        return str(QuotedString(value, Quote.single).with_quotes())
     if isinstance(value, list):
         return f"[{','.join(map(literal, value))}]"
     return repr(value)
 
 
 def short(value: Any) -> str:
-    """A value as a person writes it."""
+    """Write a value as a person does, with four digits at most."""
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.4g}"
     return f"[{', '.join(map(short, value))}]" if isinstance(value, list) else str(value)
@@ -219,20 +215,6 @@ def _check_score(path: Path, score: object) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def _repeated(node: yaml.Node | None) -> str:
-    """The first key that stands twice in a mapping (of which PyYAML would keep the last), or nothing."""
-    if not isinstance(node, yaml.MappingNode):
-        return ""
-    keys: set[Hashable] = set()
-    for key, value in node.value:
-        if key.value in keys:
-            return str(key.value)
-        keys.add(key.value)
-        if inner := _repeated(value):
-            return inner
-    return ""
 
 
 def _word(value: Any) -> str:

@@ -50,7 +50,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class State:
+class QueueState:
     """What is in the queue.
 
     Attributes:
@@ -66,7 +66,7 @@ class State:
 
 
 def origin() -> str:
-    """What an experiment starts from, besides the parameters: commit and uncommitted changes of tracked code and data.
+    """Fingerprint what an experiment starts from besides the parameters: commit, changes of tracked code and data.
 
     Raises:
         EchosynthError: the working directory is no project under git and DVC with a commit.
@@ -119,14 +119,14 @@ def bury(name: str) -> bool:
 
 
 def log_tail(name: str, lines: int = 15) -> list[str]:
-    """The last lines that a finished attempt printed; empty when DVC failed before its first stage."""
+    """Return the last lines that a finished attempt printed; none when DVC failed before its first stage."""
     with suppress(EchosynthError):
         return _dvc("queue", "logs", name).rstrip().splitlines()[-lines:]
     return []
 
 
-def state() -> State:
-    """What is in the queue now."""
+def state() -> QueueState:
+    """Look at what is in the queue now."""
     queue = _celery_queue(Path.cwd())
     # In this order, what moves on meanwhile is seen twice and never lost.
     queued = {entry.name for entry in queue.iter_queued()}
@@ -134,19 +134,21 @@ def state() -> State:
     for task, held in _begun(queue):
         running[task.entry.name] = held or running.get(task.entry.name, False)
     ended = {entry.name for _, entry in queue._iter_processed()} - running.keys()
-    return State(frozenset(queued - running.keys()), running, frozenset(ended - queued))
+    return QueueState(frozenset(queued - running.keys()), running, frozenset(ended - queued))
 
 
 def finished() -> frozenset[str]:
-    """Names of all experiments that have a result, of whatever commit."""
-    return frozenset(ref.rpartition("/")[2] for ref in _references("*"))
+    """Name all experiments that have a result, of whatever commit."""
+    return frozenset(name for name, _, _ in history.experiments())
 
 
 def scores(name: str) -> dict[str, float]:
-    """Final scores of a finished experiment, "branch.leaf" as in reports/metrics.json; empty where its stages did not
-    reach the report."""
-    found = _references(name)
-    return history.scores_of(found[0]) if found else {}
+    """Read the final scores of a finished experiment, "branch.leaf" as in reports/metrics.json.
+
+    Empty where its stages did not reach the report.
+    """
+    found = history.experiments(name)
+    return history.scores_of(found[0][2]) if found else {}
 
 
 @cache
@@ -175,11 +177,6 @@ def _begun(queue: Any) -> list[tuple[Any, bool]]:
         (task, lives or any(other in ("", task.entry.stash_rev) for other in work))
         for task, lives in zip(tasks, living, strict=True)
     ]
-
-
-def _references(name: str) -> list[str]:
-    """Where git keeps the experiments of this name (* for all): refs/exps, two parts of the commit, name."""
-    return git.text("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").split()
 
 
 def _dvc(*words: str) -> str:

@@ -23,7 +23,7 @@ class Row:
 
 
 def ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
-    """Best first; those without the score at the end."""
+    """Sort rows, the best first; those without the score come last."""
     sign = -1 if goal.maximise else 1
 
     def key(row: Row) -> float:
@@ -34,7 +34,7 @@ def ranked(rows: Sequence[Row], goal: Goal) -> list[Row]:
 
 
 def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
-    """The ranking as text, best first.
+    """Write the ranking as text, the best first.
 
     Args:
         rows: of one sweep or search, in any order.
@@ -56,18 +56,18 @@ def table(rows: Sequence[Row], goal: Goal, width: int) -> str:
 
 
 def shown_parameters(rows: Sequence[Row]) -> list[str]:
-    """The parameters in which the experiments differ; all of them where they do not."""
+    """Choose the parameters in which the experiments differ; all of them where they do not."""
     names = list(rows[0].values)
     return [name for name in names if any(row.values[name] != rows[0].values[name] for row in rows)] or names
 
 
 def shown_columns(rows: Sequence[Row], goal: Goal) -> list[str]:
-    """The further scores that any of the experiments has."""
+    """Choose the further scores that any of the experiments has."""
     return [name for name in goal.columns if any(name in row.scores for row in rows)]
 
 
 def command(rows: Sequence[Row], goal: Goal) -> str:
-    """The `dvc exp show` that ranks the same experiments by the same columns."""
+    """Write the `dvc exp show` that ranks the same experiments by the same columns."""
     wanted = "|".join(name.replace(".", r"\.") for name in ["Experiment", *shown_parameters(rows), goal.score])
     order = "desc" if goal.maximise else "asc"
     words = ["dvc", "exp", "show", "--only-changed", "--drop", f"^(?!({wanted})$)"]
@@ -81,7 +81,7 @@ def _labels(keys: Sequence[str]) -> dict[str, str]:
 
 
 def cut(name: str, longest: int) -> str:
-    """A name with its middle left out where it is too long: its last eight digits tell it from others."""
+    """Leave out the middle of a name that is too long: its last eight digits tell it from others."""
     if len(name) <= longest:
         return name
     end = min(longest - 2, IDENTITY)

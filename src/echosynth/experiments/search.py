@@ -42,8 +42,8 @@ class Space:
     base: Mapping[str, Any]
 
     def study_name(self, origin: str) -> str:
-        """Name of the file, and digits that depend on what the space and params.yaml hold and on the state of code and
-        data (see `queue.origin`): others never meet."""
+        """Return the name of the file, and digits that depend on what the space and params.yaml hold and on the state
+        of code and data (see `queue.origin`): others never meet."""
         goal = (self.goal.score, self.goal.maximise, self.goal.targets)
         return f"{self.goal.path.stem}-{fingerprint(self.parameters, self.seed, goal, self.base, origin)}"
 

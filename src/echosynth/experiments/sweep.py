@@ -11,7 +11,7 @@ from tqdm import tqdm
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.experiments import queue, rows, workers
-from echosynth.experiments.queue import Experiment, State
+from echosynth.experiments.queue import Experiment, QueueState
 from echosynth.experiments.ranking import SHORTEST_NAME, cut
 from echosynth.experiments.workers import Workers, say
 from echosynth.tracking import closing
@@ -96,7 +96,7 @@ def _queue_missing(open_: dict[str, Experiment]) -> None:
         queue.put(experiment)
 
 
-def _lost(state: State, open_: dict[str, Experiment]) -> list[str]:
+def _lost(state: QueueState, open_: dict[str, Experiment]) -> list[str]:
     """Experiments that were begun, and whose worker is gone."""
     return sorted(name for name in open_.keys() & state.running.keys() if not state.running[name])
 
@@ -116,14 +116,18 @@ class _Watch:
     _attempts: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
 
-    def bury(self, state: State) -> None:
+    def bury(self, state: QueueState) -> None:
         """Give up the attempts whose worker was killed, which would seem to run for ever."""
         for name in _lost(state, self.open_):
             if queue.bury(name):
                 self._lost.add(name)
 
     def begin_again(self, name: str) -> bool:
-        """Queue an experiment again that ended without a result; whether it is worth it, else it is noted as failed."""
+        """Queue an experiment again that ended without a result.
+
+        Returns:
+            Whether it was worth it; if not, it is noted as failed.
+        """
         killed = name in self._lost
         self._lost.discard(name)
         lines = [] if killed else queue.log_tail(name)
@@ -178,7 +182,7 @@ class _Running:
 
 
 def _events(watch: _Watch, team: Workers) -> Iterator[str]:
-    """Watch over the queue; yields the name of each experiment that ended."""
+    """Watch over the queue, and yield the name of each experiment that ended."""
     waiting = set(watch.open_)
     deaths = 0
     with _Running() as running:

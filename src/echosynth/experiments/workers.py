@@ -166,23 +166,23 @@ class Workers:
 
 
 def log() -> Path:
-    """Where the workers write; what the experiments print is in `dvc queue logs`."""
+    """Return the file that the workers write to; what the experiments print is in `dvc queue logs`."""
     return workspace() / ".resume" / "experiments.log"
 
 
 def environment() -> dict[str, str]:
-    """The environment in which `dvc` and `python` are those of this process, whether or not its venv is active."""
+    """Return an environment in which `dvc` and `python` are those of this process, be its venv active or not."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def say(text: str) -> None:
-    """A line on stderr, above the bar where there is one."""
+    """Print a line on stderr, above the bar where there is one."""
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
 
 def experiment_of(process: int) -> str:
-    """Hash of the experiment (`stash_rev`) that a process runs, when it is a living `dvc exp exec-run`, else empty."""
+    """Return the hash (`stash_rev`) of what a process runs that is a living `dvc exp exec-run`, else empty text."""
     with suppress(psutil.Error):
         words = psutil.Process(process).cmdline()  # of a dead one that nobody has waited for: nothing
         if "exec-run" in words and "--infofile" in words:
@@ -191,7 +191,7 @@ def experiment_of(process: int) -> str:
 
 
 def at_work() -> list[str]:
-    """What each queue worker of this project is at work on, whoever started it.
+    """Find out what each queue worker of this project is at work on, whoever started it.
 
     Returns:
         For each one: the hash of the experiment whose process it runs, and empty text for one that has no such process,

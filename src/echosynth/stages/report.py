@@ -7,9 +7,10 @@ from echosynth.common.files import write_json
 from echosynth.config.parameters import Params
 from echosynth.report.study.inputs import read_inputs
 from echosynth.report.study.page import render
-from echosynth.report.study.summary import flat, plots, summary
+from echosynth.report.study.summary import plots, summary
 from echosynth.report.templates import write_html
 from echosynth.stages import stage
+from echosynth.tracking.history import flat_scores
 from echosynth.tracking.runs import finish_parent
 
 REPORTS = Path("reports")
@@ -22,7 +23,7 @@ def build(params: Params) -> dict[str, float]:
     write_html(REPORTS / "index.html", render(inputs))
     write_json(REPORTS / "metrics.json", scores)
     plots(inputs, REPORTS / "plots")
-    return flat(scores)
+    return flat_scores(scores)
 
 
 @stage

@@ -132,6 +132,22 @@ def results() -> list[Result]:
     return sorted(found, key=lambda result: (result.seconds, not result.experiment))
 
 
+def experiments(name: str = "*") -> list[tuple[str, str, str]]:
+    """List DVC's experiments that have a result: name, the commit that it started from, its own commit.
+
+    Args:
+        name: of those that are wanted; `*` for all.
+
+    Raises:
+        EchosynthError: the working directory is in no git repository, or git is missing.
+    """
+    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)", f"refs/exps/*/*/{name}").splitlines()
+    named = [
+        (commit, EXPERIMENT.fullmatch(reference)) for commit, _, reference in (line.partition(" ") for line in lines)
+    ]
+    return [(match[3], match[1] + match[2], commit) for commit, match in named if match]
+
+
 def read(result: Result) -> Content:
     """Read a result.
 
@@ -154,10 +170,22 @@ def scores_of(commit: str) -> dict[str, float]:
     names = _files([commit])[commit]
     try:
         content = read(Result(commit, "", "", 0, *names, ""))
-        scores = {name: float(value) for name, value in flat_tree(content.scores).items()}
+        scores = flat_scores(content.scores)
     except (EchosynthError, TypeError, ValueError):
         return {}
     return scores if content.belongs() else {}
+
+
+def flat_scores(tree: Mapping[str, Any]) -> dict[str, float]:
+    """Turn the content of reports/metrics.json into "branch.leaf" -> number.
+
+    Raises:
+        TypeError, ValueError: it holds something else than branches of numbers.
+    """
+    scores = flat_tree(tree)
+    if outside := [name for name in scores if "." not in name]:
+        raise ValueError(f"{outside[0]} is no branch of scores")
+    return {name: float(value) for name, value in scores.items()}
 
 
 def blobs(*names: str) -> list[bytes]:
@@ -221,13 +249,10 @@ def _touches(paths: Iterable[str], others: Iterable[str]) -> bool:
 
 def _references() -> tuple[list[str], dict[str, tuple[str, str]]]:
     """Commits to start from, and name and baseline of those that are experiments."""
-    lines = git.text("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/exps").splitlines()
-    named = [tuple(line.split(" ", 1)) for line in lines]
-    matches = [(commit, EXPERIMENT.fullmatch(name)) for commit, name in named]
-    experiments = {commit: (match[3], match[1] + match[2]) for commit, match in matches if match}
-    starts = [commit for commit, name in named if name.startswith("refs/heads/")] + list(experiments)
+    found = {commit: (name, baseline) for name, baseline, commit in experiments()}
+    starts = git.text("for-each-ref", "--format=%(objectname)", "refs/heads").splitlines() + list(found)
     detached = git.text_or("", "rev-parse", "--quiet", "--verify", "HEAD")
-    return starts + [detached] * bool(detached), experiments
+    return starts + [detached] * bool(detached), found
 
 
 def _commits(starts: Iterable[str]) -> list[tuple[str, int, list[str]]]:

@@ -18,7 +18,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.store import write_image_set
 from echosynth.report.changes.figures import auprc_figure, draw
-from echosynth.report.changes.page import page, write
+from echosynth.report.changes.page import render_page, write_page
 from echosynth.report.changes.states import find_state, working_tree
 
 PARAMS = {"sample": {"guidance": 1.0, "solver": "unipc"}, "split": {"subsets": [100, "all"]}, "data": {"flag": True}}
@@ -161,7 +161,7 @@ def test_parameters_that_changed_came_or_went_are_listed_and_no_others(commit: R
     params = changed(PARAMS, sample={"guidance": 2.0, "eta": 0}, split={"subsets": ["100", "all"]}, data={"flag": 1})
     params["sample"].pop("solver")
     commit(params)
-    text = page(find_state(old), working_tree())
+    text = render_page(find_state(old), working_tree())
     assert "5 of 5 parameters differ" in text
     assert row(text, "`sample.guidance`")[1:] == ["`1.0`", "`2.0`"]
     assert row(text, "`sample.eta`")[1:] == ["–", "`0`"]
@@ -173,7 +173,7 @@ def test_parameters_that_changed_came_or_went_are_listed_and_no_others(commit: R
 def test_a_number_that_became_text_is_told_apart(commit: Repository) -> None:
     old = commit()
     commit(changed(PARAMS, sample={"guidance": "1.0", "solver": "unipc"}))
-    assert row(page(find_state(old), working_tree()), "`sample.guidance`")[1:] == ["`1.0`", '`"1.0"`']
+    assert row(render_page(find_state(old), working_tree()), "`sample.guidance`")[1:] == ["`1.0`", '`"1.0"`']
 
 
 def test_scores_stand_in_order_with_their_difference_in_words(commit: Repository) -> None:
@@ -188,7 +188,7 @@ def test_scores_stand_in_order_with_their_difference_in_words(commit: Repository
     )
     scores["best"] = {}
     commit(scores=scores)
-    text = page(find_state(old), working_tree())
+    text = render_page(find_state(old), working_tree())
     assert "8 of 14 scores differ" in text
     names = [line.split("|")[1].strip() for line in text.partition("## Scores")[2].splitlines() if line[:1] == "|"][2:]
     assert names[:5] == ["test.macro_auprc", "shift.macro_f1", "fid_echo.100", "auprc.mixed_all", "auprc.real_all"]
@@ -209,7 +209,7 @@ def test_data_and_code_that_differ_are_named(commit: Repository) -> None:
     commit(
         outputs={"data/synthetic/100": folders["b"], "models/feature-network": folders["b"]}, code="other", review="x"
     )
-    text = page(find_state(old), working_tree())
+    text = render_page(find_state(old), working_tree())
     assert row(text, "`data/synthetic/100`") == [
         "sample@100", "`data/synthetic/100`", "aaaaaaa, 2 files, 999 bytes", "bbbbbbb, 2 files, 1.5 MB",
     ]  # fmt: skip
@@ -221,7 +221,7 @@ def test_data_and_code_that_differ_are_named(commit: Repository) -> None:
 
 def test_equal_states_say_so(commit: Repository) -> None:
     old = commit()
-    text = page(find_state(old), find_state("main"), *draw(find_state(old), find_state("main")))
+    text = render_page(find_state(old), find_state("main"), *draw(find_state(old), find_state("main")))
     assert "4 parameters, no difference." in text
     assert "12 scores, no difference." in text
     assert "The code that stages depend on is the same." in text
@@ -236,7 +236,7 @@ def test_what_is_compared_is_named(commit: Repository) -> None:
     git(Path(), "reset", "-q", "--hard", base)
     git(Path(), "tag", "first")
     Path("params.yaml").write_text(yaml.safe_dump(changed(PARAMS, sample={"guidance": 9.0})))
-    text = page(find_state("strong"), working_tree())
+    text = render_page(find_state("strong"), working_tree())
     assert "# What changes from experiment strong to the working tree" in text
     assert row(text, "commit")[1:] == [tip[:7], f"{base[:7]} with changes"]
     assert row(text, "experiment")[1:] == ["strong", "–"]
@@ -268,7 +268,7 @@ def test_pictures_of_both_sides_lie_beside_the_page(commit: Repository, cache: P
     old = commit(outputs=outputs(1))
     commit(scores=changed(SCORES, auprc={"mixed_100": 0.5}), outputs=outputs(2))
     out = tmp_path / "out"
-    assert write(find_state(old), working_tree(), out) == []
+    assert write_page(find_state(old), working_tree(), out) == []
     text = (out / "report.md").read_text()
     names = {
         "auprc.png",
@@ -284,7 +284,7 @@ def test_pictures_of_both_sides_lie_beside_the_page(commit: Repository, cache: P
         assert cells[3, 1:].tolist() == [255] * 7  # there is one image of PSAX
         assert (cells[:3] < 255).all()
     before = {path: path.read_bytes() for path in out.iterdir()}
-    write(find_state(old), working_tree(), out)
+    write_page(find_state(old), working_tree(), out)
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
@@ -292,7 +292,7 @@ def test_what_the_cache_lacks_is_said_and_the_rest_is_shown(commit: Repository, 
     gone = {"md5": "0" * 32 + ".dir", "size": 1, "nfiles": 1}
     old = commit(outputs={"reports/final": gone})
     commit(outputs={"reports/final": store_folder(cache, final_scores(5))})
-    (sentence,) = write(find_state(old), working_tree(), tmp_path / "out")
+    (sentence,) = write_page(find_state(old), working_tree(), tmp_path / "out")
     assert f"reports/final of revision {old} is not in DVC's cache" in sentence and "dvc fetch" in sentence
     assert sentence in (tmp_path / "out/report.md").read_text()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.md", "reports-final-new.png"}
@@ -302,7 +302,7 @@ def test_pictures_of_patients_are_never_shown(commit: Repository, cache: Path, t
     old = commit()
     commit(outputs={"data/synthetic/100": store_folder(cache, synthetic_set(tmp_path / "set", 0, synthetic=False))})
     with pytest.raises(EchosynthError, match="holds images that are not synthetic"):
-        write(find_state(old), working_tree(), tmp_path / "out")
+        write_page(find_state(old), working_tree(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -315,7 +315,7 @@ def test_a_damaged_cache_is_named(commit: Repository, cache: Path, tmp_path: Pat
     outputs = {path: store_folder(cache, files) for path, files in folders.items()}
     commit(outputs=outputs)
     with pytest.raises(EchosynthError, match=r"cache/files/md5.*(damaged|no valid JSON)"):
-        write(find_state(old), working_tree(), tmp_path / "out")
+        write_page(find_state(old), working_tree(), tmp_path / "out")
 
 
 def test_the_curves_are_those_of_the_first_architecture() -> None:
@@ -387,24 +387,24 @@ def test_a_folder_with_other_things_is_not_replaced(commit: Repository, tmp_path
     (tmp_path / "out/thesis.tex").write_text("years of work")
     for folder in (tmp_path / "out", tmp_path / "out/thesis.tex"):
         with pytest.raises(EchosynthError, match="name a new folder"):
-            write(state, state, folder)
+            write_page(state, state, folder)
     (tmp_path / "out/report.md").write_text("")
     with pytest.raises(EchosynthError, match="name a new folder"):
-        write(state, state, tmp_path / "out")
+        write_page(state, state, tmp_path / "out")
     assert (tmp_path / "out/thesis.tex").read_text() == "years of work"
     (tmp_path / "out/thesis.tex").unlink()
     (tmp_path / "out/report.md").write_text("# Months of work\n\n![photo](photo.png)\n")
     (tmp_path / "out/photo.png").write_bytes(b"png")
     with pytest.raises(EchosynthError, match="which this command did not write; name a new folder"):
-        write(state, state, tmp_path / "out")
+        write_page(state, state, tmp_path / "out")
     assert (tmp_path / "out/photo.png").read_bytes() == b"png"
 
 
 def test_a_picture_that_somebody_added_is_not_deleted(commit: Repository, tmp_path: Path) -> None:
     state = find_state(commit())
-    write(state, state, tmp_path / "out")
-    write(state, state, tmp_path / "out")
+    write_page(state, state, tmp_path / "out")
+    write_page(state, state, tmp_path / "out")
     (tmp_path / "out/photo.png").write_bytes(b"png")
     with pytest.raises(EchosynthError, match=r"out holds photo\.png, which this command did not write"):
-        write(state, state, tmp_path / "out")
+        write_page(state, state, tmp_path / "out")
     assert (tmp_path / "out/photo.png").read_bytes() == b"png"

@@ -15,7 +15,7 @@ from echosynth.common.files import read_json
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.store import Images, encode
 from echosynth.imagesets.tiles import grid
-from echosynth.report.changes.states import State
+from echosynth.report.changes.states import ProjectState
 from echosynth.report.drawing import HEIGHT, STYLES, look, png
 from echosynth.tracking.plots import confusion_png
 
@@ -26,7 +26,7 @@ OLD_COLOUR = "#57606a"
 
 
 @dataclass(frozen=True)
-class Picture:
+class PngFile:
     """A PNG file of the page, what it shows in words, and the side that it is of (empty: both)."""
 
     file: str
@@ -40,12 +40,12 @@ class Group:
     """Pictures side by side, under a heading."""
 
     title: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[PngFile]
     note: str = ""
 
 
-def draw(old: State, new: State) -> tuple[list[Group], list[str]]:
-    """Pictures of what differs, and a sentence on each that cannot be drawn on this machine.
+def draw(old: ProjectState, new: ProjectState) -> tuple[list[Group], list[str]]:
+    """Draw what differs, and say in a sentence what cannot be drawn on this machine.
 
     Raises:
         EchosynthError: DVC's cache is damaged.
@@ -61,7 +61,7 @@ def draw(old: State, new: State) -> tuple[list[Group], list[str]]:
 
 
 def auprc_figure(old: Mapping[str, float], new: Mapping[str, float]) -> Figure | None:
-    """Validation macro AUPRC against the subset, old and new, a panel for each arm of the first architecture.
+    """Draw validation macro AUPRC against the subset, old and new, a panel for each arm of the first architecture.
 
     Args:
         old: scores as "auprc.<arm>_<subset>" -> number; others are left out.
@@ -116,17 +116,19 @@ def _scores_by_arm(old: Mapping[str, float], new: Mapping[str, float]) -> Group 
     if _by_arm(old) == _by_arm(new) or not (figure := auprc_figure(old, new)):
         return None
     alt = "Macro AUPRC of each arm against the training subset, old and new; numbers in the table above"
-    return Group("AUPRC by arm and subset", [Picture("auprc.png", alt, png(figure))], "Mean of the seeds.")
+    return Group("AUPRC by arm and subset", [PngFile("auprc.png", alt, png(figure))], "Mean of the seeds.")
 
 
 def _is_synthetic(path: str) -> bool:
     return path.startswith(f"{paths.SYNTHETIC.as_posix()}/")
 
 
-Draw = Callable[[State, str], tuple[bytes, str] | None]
+Draw = Callable[[ProjectState, str], tuple[bytes, str] | None]
 
 
-def _pair(old: State, new: State, output: str, title: str, draw: Draw, missing: list[str]) -> Group | None:
+def _pair(
+    old: ProjectState, new: ProjectState, output: str, title: str, draw: Draw, missing: list[str]
+) -> Group | None:
     """The pictures of an output in both states; None where it is the same or nowhere at hand."""
     states = dict(zip(SIDES, (old, new), strict=True))
     hashes = {side: state.outputs[output].md5 for side, state in states.items() if output in state.outputs}
@@ -136,7 +138,7 @@ def _pair(old: State, new: State, output: str, title: str, draw: Draw, missing: 
     for side in hashes:
         if drawn := draw(states[side], output):
             content, alt = drawn
-            pictures.append(Picture(f"{output.replace('/', '-')}-{side}.png", f"{side}: {alt}", content, side))
+            pictures.append(PngFile(f"{output.replace('/', '-')}-{side}.png", f"{side}: {alt}", content, side))
         else:
             missing.append(
                 f"{output} of {states[side].name} is not in DVC's cache on this machine; get it by "
@@ -146,7 +148,7 @@ def _pair(old: State, new: State, output: str, title: str, draw: Draw, missing: 
     return Group(title, pictures, note) if pictures else None
 
 
-def _confusion(state: State, output: str) -> tuple[bytes, str] | None:
+def _confusion(state: ProjectState, output: str) -> tuple[bytes, str] | None:
     """The confusion matrix on the test set."""
     path = state.file(output, "metrics.json")
     if not path:
@@ -158,7 +160,7 @@ def _confusion(state: State, output: str) -> tuple[bytes, str] | None:
     return picture, f"confusion matrix of the final model on the test set, {state.name}"
 
 
-def _samples(state: State, output: str) -> tuple[bytes, str] | None:
+def _samples(state: ProjectState, output: str) -> tuple[bytes, str] | None:
     """The first images of each view, a row each, enlarged without smoothing."""
     archive, manifest = (state.file(output, name) for name in ("images.zip", "manifest.csv"))
     if not archive or not manifest:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from echosynth.common.files import atomic_folder, check_replaceable
 from echosynth.config.parameters import flat_tree
 from echosynth.report.changes.figures import Group, draw
-from echosynth.report.changes.states import Data, State
+from echosynth.report.changes.states import Data, ProjectState
 from echosynth.report.formatting import count, decimal, plural, signed
 
 PAGE = "report.md"
@@ -22,7 +24,7 @@ HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.")
 DISCLAIMER = "Research software, no medical device: not for diagnosis or treatment."
 
 
-def write(old: State, new: State, folder: Path) -> list[str]:
+def write_page(old: ProjectState, new: ProjectState, folder: Path) -> list[str]:
     """Write the page and its pictures.
 
     Args:
@@ -39,14 +41,16 @@ def write(old: State, new: State, folder: Path) -> list[str]:
     check_replaceable(folder, _ours(folder))
     groups, missing = draw(old, new)
     with atomic_folder(folder) as part:
-        (part / PAGE).write_text(f"{MARK}\n\n{page(old, new, groups, missing)}", encoding="utf-8", newline="\n")
+        (part / PAGE).write_text(f"{MARK}\n\n{render_page(old, new, groups, missing)}", encoding="utf-8", newline="\n")
         for picture in (picture for group in groups for picture in group.pictures):
             (part / picture.file).write_bytes(picture.png)
     return missing
 
 
-def page(old: State, new: State, groups: Sequence[Group] | None = None, missing: Sequence[str] = ()) -> str:
-    """The comparison as Markdown.
+def render_page(
+    old: ProjectState, new: ProjectState, groups: Sequence[Group] | None = None, missing: Sequence[str] = ()
+) -> str:
+    """Write the comparison as Markdown.
 
     Args:
         old: what is compared against.
@@ -75,7 +79,7 @@ def _ours(folder: Path) -> set[str]:
     return {PAGE, *re.findall(r"\]\(([^()]+\.png)\)", text)} if text.startswith(MARK) else set()
 
 
-def _compared(old: State, new: State) -> list[str]:
+def _compared(old: ProjectState, new: ProjectState) -> list[str]:
     """What the two states are, and what speaks against comparing them."""
     sides = (old, new)
     rows = [
@@ -91,7 +95,7 @@ def _compared(old: State, new: State) -> list[str]:
     return [_table(["", "old", "new"], rows), *warnings]
 
 
-def _parameters(old: State, new: State) -> list[str]:
+def _parameters(old: ProjectState, new: ProjectState) -> list[str]:
     before, after = flat_tree(old.params), flat_tree(new.params)
     changed = [key for key in _union(after, before) if not _same(before, after, key)]
     rows = [[f"`{key}`", *_values(before, after, key)] for key in changed]
@@ -116,7 +120,7 @@ def _values(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> li
     return [next(shown) if key in tree else ABSENT for tree in (before, after)]
 
 
-def _scores(old: State, new: State) -> list[str]:
+def _scores(old: ProjectState, new: ProjectState) -> list[str]:
     names = _union(new.scores, old.scores)
     names.sort(key=lambda name: next((rank for rank, start in enumerate(HEADLINES) if name.startswith(start)), 99))
     changed = [name for name in names if old.scores.get(name) != new.scores.get(name)]
@@ -141,7 +145,7 @@ def _difference(name: str, before: float | None, after: float | None) -> list[st
     return [*shown, signed(difference, digits), words]
 
 
-def _data(old: State, new: State) -> list[str]:
+def _data(old: ProjectState, new: ProjectState) -> list[str]:
     """Outputs and inputs with another hash, and the modules that differ."""
     blocks = []
     for noun, before, after in (("output", old.outputs, new.outputs), ("input", old.inputs, new.inputs)):
@@ -200,15 +204,7 @@ def _block(
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A Markdown table that can be read on a terminal too; the columns `numbers` stand at the right."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(header))]
-    rule = ["-" * (width - 1) + (":" if place in numbers else "-") for place, width in enumerate(widths)]
-    lines = [
-        " | ".join(
-            cell.rjust(width) if place in numbers else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in [cells[0], rule, *cells[1:]]
-    ]
-    return "\n".join(f"| {line} |" for line in lines)
+    """Write a Markdown table that can be read on a terminal too; the columns `numbers` stand at the right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    sides = ["right" if place in numbers else "left" for place in range(len(header))]
+    return tabulate(cells, header, tablefmt="pipe", disable_numparse=True, colalign=sides)

@@ -10,7 +10,6 @@ from echosynth.common import git
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.common.yaml12 import read_yaml
-from echosynth.report.study.summary import flat
 from echosynth.tracking import history
 from echosynth.tracking.dvc_cache import Cache, NotCachedError
 from echosynth.tracking.history import LOCK, PARAMS, SCORES
@@ -36,7 +35,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class State:
+class ProjectState:
     """One state of the project.
 
     Attributes:
@@ -64,7 +63,7 @@ class State:
     code: dict[str, str]
 
     def file(self, output: str, name: str) -> Path | None:
-        """A file of an output folder where it lies in DVC's cache on this machine; None where it does not.
+        """Find a file of an output folder where it lies in DVC's cache on this machine; None where it does not.
 
         Raises:
             EchosynthError: the cache is damaged.
@@ -81,14 +80,14 @@ class State:
             raise EchosynthError(f"{cache.file(md5)} is damaged; delete it and run `dvc fetch`") from None
 
 
-def find_state(name: str) -> State:
-    """The state that a commit, branch, tag or experiment of DVC is.
+def find_state(name: str) -> ProjectState:
+    """Look up the state that a commit, branch, tag or experiment of DVC is.
 
     Raises:
         EchosynthError: there is none of this name, or it holds no results, or torn ones.
     """
     kind, commit = "revision", _commit(name)
-    experiments = _experiments()
+    experiments = history.experiments()
     if not commit:
         kind, commit = "experiment", _tip(name, experiments)
     files = {path: f"{commit}:./{path}" for path in (PARAMS, SCORES, LOCK)}
@@ -107,8 +106,8 @@ def find_state(name: str) -> State:
     return _state(f"{kind} {name}", commit, content, experiments=known)
 
 
-def working_tree() -> State:
-    """The state of the current folder.
+def working_tree() -> ProjectState:
+    """Read the state of the current folder.
 
     Raises:
         EchosynthError: it is no git repository, nothing is committed, or it holds no results, or torn ones.
@@ -126,9 +125,9 @@ def working_tree() -> State:
 
 def _state(
     name: str, commit: str, content: history.Content, experiments: tuple[str, ...] = (), dirty: bool = False
-) -> State:
+) -> ProjectState:
     try:
-        scores = flat(content.scores)
+        scores = history.flat_scores(content.scores)
     except (AttributeError, TypeError, ValueError):
         raise EchosynthError(f"{SCORES} of {name} holds no scores; run `dvc repro` to make it") from None
     stages = content.stages
@@ -140,7 +139,7 @@ def _state(
         raise EchosynthError(f"{LOCK} or {PARAMS} of {name} is torn; take it from another commit or run `dvc repro`")
     inputs = {path: data for path, data in deps.items() if not path.startswith(CODE) and not _made(path, outputs)}
     code = {path: data.md5 for path, data in deps.items() if path.startswith(CODE)}
-    return State(name, commit, experiments, dirty, content.params, scores, belongs, outputs, inputs, code)
+    return ProjectState(name, commit, experiments, dirty, content.params, scores, belongs, outputs, inputs, code)
 
 
 def _data(stages: Mapping[str, Any], kind: str) -> dict[str, Data]:
@@ -166,13 +165,6 @@ def _commit(name: str) -> str:
     """
     git.output("rev-parse", "--git-dir")
     return "" if name.startswith("-") else git.text_or("", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-
-
-def _experiments() -> list[tuple[str, str, str]]:
-    """DVC's experiments: name, the commit that it started from, its own commit."""
-    lines = git.text_or("", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines()
-    found = [(tip, history.EXPERIMENT.fullmatch(ref)) for tip, _, ref in (line.partition(" ") for line in lines)]
-    return [(match[3], match[1] + match[2], tip) for tip, match in found if match]
 
 
 def _tip(name: str, experiments: list[tuple[str, str, str]]) -> str:

@@ -56,11 +56,6 @@ def summary(inputs: Inputs) -> Tree:
     return {name: branch for name, branch in tree.items() if branch}
 
 
-def flat(tree: Tree) -> dict[str, float]:
-    """A summary as "branch.leaf" -> number."""
-    return {f"{branch}.{leaf}": float(value) for branch, leaves in tree.items() for leaf, value in leaves.items()}
-
-
 def plots(inputs: Inputs, folder: Path) -> None:
     """Write auprc.csv and confusion_test.csv for `dvc plots` into `folder`, which is replaced.
 
