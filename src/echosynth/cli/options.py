@@ -54,7 +54,7 @@ def _data(commands: Commands, machines: argparse.ArgumentParser) -> None:
     review = commands.add_parser(
         "review",
         help="decide which groups of recordings are kept",
-        description="Add new groups of the video validation to data/review/SOURCE.yaml, for you to decide on.",
+        description="Add new groups of the screening to data/review/SOURCE.yaml, for you to decide on.",
     )
     review.add_argument("source", metavar="SOURCE", help="name of the release, see `echosynth sources`")
     review.add_argument("--accept", action="store_true", help="take the computed proposal for every undecided group")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from echosynth.imagesets.store import Images
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def rendered(figure: Figure) -> str:
 
 def mosaic(images: Images, columns: int) -> str:
     """Images (n, S, S) uint8 side by side, `columns` a row, with white gaps, as an embedded PNG."""
-    sheet = grid(images, columns, gap=max(1, images.shape[1] // 28))
+    sheet = contact_grid(images, columns, gap=max(1, images.shape[1] // 28))
     return embedded(cv2.imencode(".png", sheet)[1].tobytes())
 
 

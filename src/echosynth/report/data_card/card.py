@@ -179,7 +179,7 @@ def _duplicates(pairs: pd.DataFrame, found: Json) -> Json:
 
 
 def _validation(review: Review) -> Json:
-    """The video validation of one source.
+    """The screening of one source.
 
     Returns:
         recordings, groups: counts; decisions: see `echosynth.report.data_card.screening.decisions`; single: decision ->

@@ -1,4 +1,4 @@
-"""What the data card says about the video validation of one source."""
+"""What the data card says about the screening of one source."""
 
 from collections import Counter
 from dataclasses import dataclass
