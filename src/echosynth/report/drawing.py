@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from echosynth.imagesets.store import Images
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.formatting import count
 
 
@@ -127,5 +127,5 @@ def page_figure(figure: Figure, alt: str, caption: str) -> PageFigure:
 
 def mosaic(images: Images, columns: int) -> str:
     """Lay images (n, S, S) uint8 side by side, `columns` a row, with white gaps, as an embedded PNG."""
-    sheet = grid(images, columns, gap=max(1, images.shape[1] // 28))
+    sheet = contact_grid(images, columns, gap=max(1, images.shape[1] // 28))
     return embedded(cv2.imencode(".png", sheet)[1].tobytes())
