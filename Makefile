@@ -44,11 +44,16 @@ explore: $(READY) ## Run the explorations behind the choices (17 minutes on 2 co
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
 	@echosynth sweep $(GRID) --workers $(WORKERS)
 
+# One process of the tests a core, each with one thread. NUMBER=4 where there is memory: each takes up to 3 GB.
+NUMBER ?= 2
+test test-fast: export OMP_NUM_THREADS := 1
+# Tests start hundreds of processes; without byte code each would compile the package.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
 test: $(EXTRA) check ## Check style and types, then run all tests
-	@python -m pytest
+	@python -m pytest -n $(NUMBER)
 
 test-fast: $(EXTRA) ## Run the tests that take no more than a few seconds
-	@python -m pytest -m "not slow"
+	@python -m pytest -n $(NUMBER) -m "not slow"
 
 check: $(READY) ## Check style (ruff) and types (mypy)
 	@ruff check --quiet . && ruff format --quiet --check . && mypy --no-error-summary

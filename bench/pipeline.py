@@ -38,7 +38,8 @@ NO_OP = {  # the first reads dvc.lock twice; what is left of it looks for change
     "of it, start and one reading of dvc.yaml and dvc.lock (`dvc stage list`)": "dvc stage list --name-only",
     "of it, DVC's own start (`dvc root`)": "dvc root",
 }
-COPIED = ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", "params", "src", "data/review", "data/salt.demo")
+PIPELINES = ("dvc.yaml", "data/raw/dvc.yaml")
+COPIED = (*PIPELINES, "params.yaml", ".dvcignore", ".gitignore", "params", "src", "data/review", "data/salt.demo")
 COMMAND, STAND_IN = "python -m echosynth.stages.", "bash stand_in.sh "
 SCRIPTS = {
     "stand_in.sh": f'began=$(date +%s.%N)\n"{sys.executable}" writer.py "$*"\necho "$began $(date +%s.%N)" >> times\n',
@@ -163,8 +164,8 @@ class Project:
         path.write_text(yaml.safe_dump(params))
         for name, text in SCRIPTS.items():
             (self.folder / name).write_text(text)
-        pipeline = self.folder / "dvc.yaml"
-        pipeline.write_text(pipeline.read_text().replace(COMMAND, STAND_IN))
+        for pipeline in (self.folder / name for name in PIPELINES):
+            pipeline.write_text(pipeline.read_text().replace(COMMAND, STAND_IN))
 
     def _outputs(self, known: Mapping[str, tuple[int, int]]) -> Outputs:
         """What each stand-in writes. What no stage writes and is not there is written here, tiny."""

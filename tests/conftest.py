@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,41 @@ ROOT = Path(__file__).parents[1]
 settings.register_profile("gate", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
 settings.load_profile("gate")
+
+# Tests that share what is dear to make go to one of the workers, and the longest begin first.
+TOGETHER = ("tests/pipeline", "tests/teams")
+ALONE = "tests/pipeline/test_sweep.py"  # the one file of its folder that does not use the toy project
+FIRST = ("tests/pipeline/", "tests/teams/", "tests/experiments/", "tests/diffusion/", "tests/tracking/", "tests/bench/")
+
+
+def place(nodeid: str) -> str:
+    """Which tests a worker takes together: those of a file, or of a folder that shares a project or servers."""
+    file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    return folder if folder in TOGETHER and file != ALONE else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the folders that take longest first, so that no worker is left with one of them at the end."""
+
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        number = next((index for index, folder in enumerate(FIRST) if item.nodeid.startswith(folder)), len(FIRST))
+        return number, place(item.nodeid) != "tests/pipeline"
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files, in the order above."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return place(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByPlace(config, log)
 
 
 @pytest.fixture(autouse=True)
@@ -104,9 +140,12 @@ def write_csv() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them; to make one takes seconds."""
+    """A database with MLflow's tables and nothing in them; to make one takes seconds. Stores that are opened later do
+    not look through all of MLflow's migrations each time to find the last one."""
     from mlflow import MlflowClient
+    from mlflow.store.db import utils
 
+    utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path

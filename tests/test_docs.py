@@ -10,7 +10,8 @@ import pytest
 from echosynth.cli import COMMANDS, command
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "bench/README.md"]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "bench/README", "findings/README")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 PLACEHOLDERS = re.compile(
     r"\b(TODO|FIXME|TBD|XXX+)\b|lorem ipsum|fill (this )?in\b|<(paste|insert|your)\b", re.IGNORECASE
 )

@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 
-from echosynth.classifier.arms import TrainingSet, training_set
+from echosynth.classifier.arms import training_set
 from echosynth.common.errors import EchosynthError
+from echosynth.imagesets.dataset import LabelledImages
 
 
-def real() -> TrainingSet:
-    labels = np.array([0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 3])
-    return TrainingSet(np.arange(11, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8), labels)
+def labelled(name: str, greys: list[int], views: list[int]) -> LabelledImages:
+    """Images of one grey level each."""
+    images = np.array(greys, np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    ids = np.array([f"{name}-{number}" for number in range(len(greys))])
+    return LabelledImages(images, np.array(views), ids, np.full(len(greys), name), ids)
+
+
+def real() -> LabelledImages:
+    return labelled("tmed2", list(range(11)), [0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 3])
 
 
 def test_upsampling_copies_real_images_to_the_largest_view() -> None:
@@ -24,14 +31,16 @@ def test_upsampling_copies_real_images_to_the_largest_view() -> None:
 
 def test_upsampling_needs_every_view() -> None:
     with pytest.raises(EchosynthError, match="PLAX"):
-        training_set("upsampled", TrainingSet(real().images[:7], real().labels[:7]), None, 0)
+        training_set("upsampled", real().rows(np.arange(7)), None, 0)
 
 
 def test_mixed_holds_both_and_counts_the_synthetic_ones() -> None:
-    made = TrainingSet(np.full((4, 2, 2), 99, np.uint8), np.arange(4), 4)
+    made = labelled("synthetic-all", [99] * 4, [0, 1, 2, 3])
     data = training_set("mixed", real(), made, 0)
     assert (len(data.images), data.synthetic) == (15, 4)
     assert data.by_view() == {"A2C": 3, "A4C": 6, "PLAX": 2, "PSAX": 4}
+    assert data.images[:, 0, 0].tolist() == [*range(11), 99, 99, 99, 99]
+    assert data.ids.tolist() == [*real().ids, *made.ids]
     assert training_set("synthetic", real(), made, 0) is made
 
 

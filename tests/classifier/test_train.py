@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.network import ClassifierCard, build, load, predict, save
 from echosynth.classifier.options import ClassifierParams
 from echosynth.classifier.train import Point, batch_indices, total_steps, train
 from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import load_params
+from echosynth.imagesets.dataset import LabelledImages
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,14 +22,15 @@ def settings(**changes: object) -> ClassifierParams:
     return load_params(ROOT / "params.yaml").classifier.model_copy(update=small | changes)
 
 
-def bars(count: int, seed: int) -> TrainingSet:
+def bars(count: int, seed: int) -> LabelledImages:
     """Noisy pictures with a bright bar at one of four places: easy, but not without training."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 4
     images = rng.integers(0, 90, (count, 32, 32), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         image[:, label * 8 : label * 8 + 8] += 100
-    return TrainingSet(images, labels)
+    names = np.array([f"tmed2-{number}" for number in range(count)])
+    return LabelledImages(images, labels, names, np.full(count, "tmed2"), names)
 
 
 def test_each_pass_takes_every_image_once_in_a_new_order() -> None:

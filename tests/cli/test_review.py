@@ -12,7 +12,7 @@ from echosynth import cli
 ROOT = Path(__file__).parents[2]
 SOURCE = "echonet-lvh"
 DECISIONS = Path("data/review/echonet-lvh.yaml")
-VALIDATION = Path("data/screening/echonet-lvh")
+SCREENING = Path("data/screening/echonet-lvh")
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +25,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def validated(write_csv: Callable[..., Path]) -> None:
     """Three groups a, b, c."""
     lines = ("a,2,0,0,keep,", "b,1,9,1,drop,colour Doppler", "c,1,3,0,keep,usable tint")
-    write_csv(VALIDATION / "groups.csv", "group,size,colourfulness,flagged,proposal,reason", *lines)
+    write_csv(SCREENING / "groups.csv", "group,size,colourfulness,flagged,proposal,reason", *lines)
     rows = (f"{name},{group},1,0,,0,1" for name, group in (("a", "a"), ("d", "a"), ("b", "b"), ("c", "c")))
-    write_csv(VALIDATION / "recordings.csv", "id,group,grey_share,coloured_share,proposal,statistic,p_value", *rows)
-    (VALIDATION / "sheet.png").write_bytes(b"")
+    write_csv(SCREENING / "recordings.csv", "id,group,grey_share,coloured_share,proposal,statistic,p_value", *rows)
+    (SCREENING / "sheet.png").write_bytes(b"")
 
 
 def decide(groups: dict[str, str], recordings: dict[str, str]) -> None:
@@ -52,7 +52,7 @@ def test_what_is_open_and_stale_is_counted(validated: None, capsys: pytest.Captu
     assert cli.main(["review", SOURCE]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "echonet-lvh: 1 groups decided, 2 undecided, 2 stale decisions"
-    assert f"{VALIDATION}/sheet.png" in lines[1]
+    assert f"{SCREENING}/sheet.png" in lines[1]
     assert f"write keep or drop in {DECISIONS}" in lines[2]
     assert yaml.safe_load(DECISIONS.read_text())["groups"] == {"a": "keep", "gone": "drop"}
     assert "  # b: drop  # 1 recording, colourfulness 9.0, colour Doppler\n" in DECISIONS.read_text()

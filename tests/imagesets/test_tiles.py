@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 
 
 def test_pictures_lie_row_by_row_on_white() -> None:
-    sheet = grid(np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 3), np.uint8), 3)
+    sheet = contact_grid(np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 3), np.uint8), 3)
     assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
     assert sheet[0, 0] == 0
     assert sheet[0, 4] == 1

@@ -12,6 +12,8 @@ from echosynth.imagesets.prepare import prepare
 from echosynth.imagesets.store import read_image_set
 from echosynth.ingest.image_set import ingest
 from echosynth.media.decode import read_frame
+from echosynth.screening.decisions import start_decisions
+from echosynth.screening.screen import screen_release
 from echosynth.sources.base import read_salt, record_id
 from echosynth.sources.registry import all_sources, find_source
 
@@ -118,27 +120,36 @@ def test_the_bytes_do_not_depend_on_the_workers_or_the_place(tmp_path, dynamic, 
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def fake_review(monkeypatch, reasons):
-    """The video validation as the ingest sees it."""
+@pytest.fixture
+def review(tmp_path):
+    """The folder of a screening, and decisions of nobody."""
+    start_decisions(tmp_path / "decisions.yaml")
+    return tmp_path / "screening", tmp_path / "decisions.yaml"
+
+
+def fake_verdicts(monkeypatch, reasons):
+    """What a screening and a person say, as the ingest sees it."""
     asked = []
 
-    def verdicts(validation, decisions, params):
-        asked.append((validation, decisions))
+    def verdicts(screening, decisions, params):
+        asked.append((screening, decisions))
         return reasons
 
     monkeypatch.setattr("echosynth.ingest.image_set.verdicts", verdicts)
     return asked
 
 
-def test_cines_that_the_validation_drops_are_left_out_with_its_reason(tmp_path, dynamic, params_with, monkeypatch):
+def test_cines_that_the_screening_drops_are_left_out_with_its_reason(
+    tmp_path, dynamic, params_with, monkeypatch, review
+):
     params = params_with(ingest={"workers": 1})
     salt = read_salt(Path(params.data.salt_file))
     names = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in (1, 4, 6)]
     every = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in range(8)]
     reasons = dict.fromkeys(every, "") | {names[0]: "colour", names[1]: "colour", names[2]: "split picture"}
     reasons["echonet-dynamic-0"] = "colour"
-    asked = fake_review(monkeypatch, reasons)
-    review = (tmp_path / "validation", tmp_path / "decisions.yaml")
+    asked = fake_verdicts(monkeypatch, reasons)
+    screen_release(DYNAMIC, dynamic, review[0], params)
     report = ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)
     assert asked == [review]
     assert report["omitted"]["colour"] == {"count": 2, "names": sorted(names[:2])}
@@ -149,29 +160,98 @@ def test_cines_that_the_validation_drops_are_left_out_with_its_reason(tmp_path, 
         "by_reason": {"colour": 2, "split picture": 1},
     }
     assert not set(names) & set(read_image_set(tmp_path / "out").manifest["id"]) and report["images"] == 5
-    # Without a validation all are kept.
+    # Without a screening all are kept.
     report = ingest(DYNAMIC, dynamic, tmp_path / "all", params)
     assert report["images"] == 8 and report["validation"]["method"] == "none"
 
 
-def test_what_was_not_validated_is_left_out_and_counts_as_bad(tmp_path, dynamic, params_with, monkeypatch):
+def test_what_was_not_screened_is_left_out_and_counts_as_bad(tmp_path, dynamic, params_with, review):
     params = params_with(ingest={"workers": 1})
-    salt = read_salt(Path(params.data.salt_file))
-    # The validation could not read 0X3, of which other frames may be fine, and 0X5 has come since.
-    reasons = {record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi"): "" for index in range(8) if index not in (3, 5)}
-    fake_review(monkeypatch, reasons)
-    review = (tmp_path / "validation", tmp_path / "decisions.yaml")
-    with pytest.raises(EchosynthError, match=r"2 of 8 files.*0X3\.avi was not there when .* validated"):
+    # The screening cannot read 0X3, which was half copied then, and 0X5 comes after it.
+    whole, late = ((dynamic / f"Videos/0X{index}.avi") for index in (3, 5))
+    content = whole.read_bytes()
+    whole.write_bytes(content[:2000])
+    hidden = late.rename(tmp_path / "late.avi")
+    screen_release(DYNAMIC, dynamic, review[0], params)
+    whole.write_bytes(content)
+    hidden.rename(late)
+    with pytest.raises(EchosynthError, match=r"2 of 8 files.*0X3\.avi was not there when .* screened"):
         ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)
     report = ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(data={"max_bad_share": 0.3}), review)
     assert report["images"] == 6 and report["omitted"]["unreadable"]["count"] == 2
 
 
-def test_stills_are_not_validated(tmp_path, tmed2, params_with, monkeypatch):
-    asked = fake_review(monkeypatch, {})
-    report = ingest(TMED2, tmed2, tmp_path / "out", params_with(ingest={"workers": 1}), (tmp_path, tmp_path / "x"))
+def test_a_recording_without_a_verdict_is_named(tmp_path, dynamic, params_with, monkeypatch, review):
+    params = params_with(ingest={"workers": 1})
+    screen_release(DYNAMIC, dynamic, review[0], params)
+    fake_verdicts(monkeypatch, {})
+    with pytest.raises(EchosynthError, match=r"files\.csv: image echonet-dynamic-\w+ is not in .*recordings\.csv"):
+        ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)
+
+
+def test_stills_pass_no_verdict(tmp_path, tmed2, params_with, monkeypatch, review):
+    params = params_with(ingest={"workers": 1})
+    asked = fake_verdicts(monkeypatch, {})
+    screen_release(TMED2, tmed2, review[0], params)
+    report = ingest(TMED2, tmed2, tmp_path / "out", params, review)
     assert not asked
     assert report["validation"] == {"method": "none", "kept": 13, "dropped": 0, "by_reason": {}}
+
+
+@pytest.fixture
+def odd_releases(tmp_path, tmed2, dynamic):
+    """Stills and cines of which some are torn, empty, gone or without a row."""
+    (tmed2 / "view_labeled_set/labeled/100s1_3.png").write_bytes(b"")
+    torn = dynamic / "Videos/0X3.avi"
+    torn.write_bytes(torn.read_bytes()[:2000])
+    (dynamic / "Videos/0X9.avi").write_bytes(torn.read_bytes())
+    return (TMED2, tmed2), (DYNAMIC, dynamic)
+
+
+def test_after_a_screening_no_table_is_read_and_no_first_frame_decoded_again(
+    tmp_path, odd_releases, params_with, review, monkeypatch, workspace
+):
+    params = params_with(data={"max_bad_share": 0.5}, ingest={"workers": 1, "max_per_patient_view": 4})
+    for source, folder in odd_releases:
+        plain = ingest(source, folder, tmp_path / "plain", params)
+        screen_release(source, folder, review[0], params)
+        names = (workspace / f".cache/left-out/{source.name}.csv").read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr("echosynth.screening.listing.read_frame", lambda path: pytest.fail("decoded again"))
+            unlisted = replace(source, list_records=lambda folder: pytest.fail("listed again"))
+            screened = ingest(unlisted, folder, tmp_path / "screened", params, review)
+        # The same bytes as without a screening, but for the counts of the screening itself.
+        for name in ("images.zip", "manifest.csv"):
+            assert (tmp_path / "screened" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+        assert {**screened, "validation": 0} == {**plain, "validation": 0}
+        assert screened["omitted"]["unreadable"]["count"] == 1
+        assert (workspace / f".cache/left-out/{source.name}.csv").read_bytes() == names
+        # On another machine, where the names in the clear are not, they are found anew.
+        (workspace / f".cache/listings/{source.name}.json").unlink()
+        assert ingest(source, folder, tmp_path / "elsewhere", params, review) == screened
+        assert (workspace / f".cache/left-out/{source.name}.csv").read_bytes() == names
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"key": 1}', '{"key": "x", "records": 7}'])
+def test_damaged_names_are_found_anew(tmp_path, dynamic, params_with, review, workspace, content):
+    params = params_with(ingest={"workers": 1})
+    screen_release(DYNAMIC, dynamic, review[0], params)
+    (workspace / ".cache/listings/echonet-dynamic.json").write_text(content)
+    assert ingest(DYNAMIC, dynamic, tmp_path / "out", params, review)["images"] == 8
+
+
+def test_another_table_is_read_again(tmp_path, tmed2, params_with, review):
+    params = params_with(ingest={"workers": 1})
+    screen_release(TMED2, tmed2, review[0], params)
+    table = tmed2 / "labels_per_image.csv"
+    table.write_text(table.read_text().replace("9s1_1.png", "9s1_2.png") + "9s1_3.png,A4C\n")
+    report = ingest(TMED2, tmed2, tmp_path / "out", params, review)
+    assert report["omitted"]["row without a file"]["count"] == 2
+
+
+def test_a_missing_table_of_files_is_named(tmp_path, dynamic, params_with, review):
+    with pytest.raises(EchosynthError, match=r"files\.csv is missing; run `dvc repro`"):
+        ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 1}), review)
 
 
 def marking(source, marks):

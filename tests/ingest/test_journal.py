@@ -1,7 +1,8 @@
 import pytest
 
+from echosynth.ingest.batches import pack, unpack
 from echosynth.ingest.frames import Reading, Taken
-from echosynth.ingest.journal import Journal, pack, unpack
+from echosynth.ingest.journal import Journal
 
 READINGS = [
     Reading((Taken(3, "ED", "0" * 16, b"png one"), Taken(9, "", "1" * 16, b"png two")), 12, 640, 480, 1),

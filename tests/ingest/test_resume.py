@@ -11,6 +11,7 @@ import pytest
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
+from echosynth.ingest import batches as batches_module
 from echosynth.ingest import frames
 from echosynth.ingest import image_set as module
 from echosynth.ingest.image_set import ingest
@@ -25,14 +26,14 @@ SLOW = """
 import itertools, sys, time
 from pathlib import Path
 from echosynth.config.parameters import load_params
-from echosynth.ingest import image_set as module
+from echosynth.ingest import batches, image_set
 from echosynth.sources.registry import find_source
-read = module.read_record
+read = batches.read_record
 numbers = itertools.count()
-module.read_record = lambda *args: time.sleep(3600 * (next(numbers) >= 20)) or read(*args)
+batches.read_record = lambda *args: time.sleep(3600 * (next(numbers) >= 20)) or read(*args)
 params = load_params(sys.argv[3])
 params = params.model_copy(update={"ingest": params.ingest.model_copy(update={"workers": 1})})
-module.ingest(find_source("echonet-dynamic"), Path(sys.argv[1]), Path(sys.argv[2]), params)
+image_set.ingest(find_source("echonet-dynamic"), Path(sys.argv[1]), Path(sys.argv[2]), params)
 """
 
 
@@ -65,7 +66,7 @@ def decoded(monkeypatch):
         names.append(record.path.name)
         return frames.read_record(record, *args)
 
-    monkeypatch.setattr(module, "read_record", read)
+    monkeypatch.setattr(batches_module, "read_record", read)
     return names
 
 
@@ -136,7 +137,7 @@ def test_changed_files_or_parameters_start_anew(tmp_path, interrupted, dynamic, 
 
 
 def test_other_workers_go_on_too(tmp_path, interrupted, dynamic, params_with, monkeypatch):
-    monkeypatch.setattr(module, "_decode", lambda batch: pytest.fail("decoded again"))
+    monkeypatch.setattr(module, "decode", lambda batch: pytest.fail("decoded again"))
     ingest(DYNAMIC, dynamic, tmp_path / "out", params_with(ingest={"workers": 2}))
     assert (tmp_path / "out/images.zip").is_file()
 

@@ -4,18 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from tests.pipeline.toy import Temporary
+from tests.preloaded import running
 
 from echosynth.common.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
 TINY: dict[str, dict[str, Any]] = {
     "phantom": {"one_in": 130.0},
+    "ingest": {"workers": 1},  # the start of worker processes takes longer than their work
     "split": {"subsets": [60]},
     "diffusion": {
         "channels": [16, 32],
@@ -44,8 +48,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def clean_environment(project: Path) -> dict[str, str]:
-    """The environment without what DVC and MLflow would take from it, with this project's own copy of the package."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
+    """The environment without what DVC and MLflow would take from it, with this project's own copy of the package,
+    which each process would compile anew where byte code is not kept."""
+    foreign = ("DVC_", "MLFLOW_", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return kept | identity | {"PYTHONPATH": str(project / "src")}
@@ -80,9 +86,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(project: Path) -> dict[str, str]:
+def plain_environment(project: Path) -> dict[str, str]:
     """Environment of commands in the toy project."""
     return clean_environment(project)
+
+
+@pytest.fixture(scope="session")
+def environment(
+    plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The same, with commands that find their libraries imported."""
+    with running(tmp_path_factory.mktemp("preloaded")) as commands:
+        yield plain_environment | {"PATH": f"{commands}{os.pathsep}{plain_environment['PATH']}"}
 
 
 @pytest.fixture(scope="session")
@@ -112,3 +127,18 @@ def finished(project: Path, run: Run) -> Path:
     run("git", "add", "-A")
     run("git", "commit", "-qm", "Results")
     return project
+
+
+def rows_of_executions(project: Path) -> int:
+    """How many executions the project's store holds."""
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("echosynth").experiment_id
+    return len(client.search_runs([experiment], "tags.`echosynth.stage` = 'pipeline'"))
+
+
+@pytest.fixture(scope="session")
+def stronger(finished: Path, run: Run) -> Temporary:
+    """An experiment with other samples, beside the results of HEAD."""
+    before = rows_of_executions(finished)
+    run("dvc", "exp", "run", "--temp", "-n", "stronger", "-S", "sample.guidance=2.0")
+    return Temporary("stronger", before, rows_of_executions(finished))

@@ -16,6 +16,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from tests.killing import kill
+from tests.pipeline.toy import Temporary
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -93,10 +94,11 @@ def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: P
         "import json, numpy as np\n"
         "from echosynth.serving.frames import ViewClassifier\n"
         "from echosynth.common.files import file_hash\n"
-        "from echosynth.track import packaging, registry\n"
+        "from echosynth.registry import versions\n"
+        "from echosynth.serving import packaging\n"
         "frames = list(np.random.default_rng(1).integers(0, 256, (3, 70, 90), dtype=np.uint8))\n"
         "sha = file_hash('models/final/model.safetensors')\n"
-        "(version,) = [one for one in registry.versions() if one.tags['model_sha'] == sha]\n"
+        "(version,) = [one for one in versions.versions() if one.tags['model_sha'] == sha]\n"
         "served = packaging.predicted(f'models:/{version.name}/{version.version}', frames)\n"
         "local = ViewClassifier('models/final').probabilities(frames)\n"
         "words = {'tags': version.tags, 'description': version.description}\n"
@@ -159,40 +161,77 @@ def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, 
     run("dvc", "checkout", "-q")
 
 
-def test_nothing_is_lost_in_a_temporary_experiment(finished: Path, run: Command) -> None:
-    before = len(runs(finished)[0])
-    run("dvc", "exp", "run", "--temp", "-n", "aside", "-S", "sample.guidance=1.5")
+def test_nothing_is_lost_in_a_temporary_experiment(finished: Path, stronger: Temporary) -> None:
     parents, children = runs(finished)
-    assert len(parents) == before + 1
-    mine = [child for child in children if child.data.tags["mlflow.parentRunId"] == parents[-1].info.run_id]
+    assert stronger.rows_after == stronger.rows_before + 1
+    (row,) = (parent for parent in parents if parent.data.tags.get("dvc.exp_name") == stronger.name)
+    mine = [child for child in children if child.data.tags["mlflow.parentRunId"] == row.info.run_id]
     assert "sample 60" in {child.info.run_name for child in mine}
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     assert all(Path(child.info.artifact_uri.removeprefix("file://")).is_relative_to(finished) for child in mine)
-    assert {item.path for item in client.list_artifacts(parents[-1].info.run_id)} >= {"index.html", "metrics.json"}
+    assert {item.path for item in client.list_artifacts(row.info.run_id)} >= {"index.html", "metrics.json"}
+
+
+def test_data_sets_of_runs_carry_the_hash_that_dvc_holds_for_them(finished: Path, run: Command) -> None:
+    first = run("git", "log", "--format=%H", "--grep=^Results$").stdout.split()[-1]
+    stages = yaml.safe_load(run("git", "show", f"{first}:dvc.lock").stdout)["stages"]
+    hashes = {
+        entry["path"]: entry["md5"] for stage in stages.values() for kind in ("deps", "outs") for entry in stage[kind]
+    }
+    parents, children = runs(finished)
+    seen = set()
+    for child in children:
+        if child.data.tags["mlflow.parentRunId"] != parents[0].info.run_id:
+            continue
+        for item in child.inputs.dataset_inputs:
+            path = json.loads(item.dataset.source)["uri"]
+            assert item.dataset.digest == hashes[path], (child.info.run_name, path)
+            seen.add(child.data.tags["echosynth.stage"])
+    assert {"echo", "diffusion", "sample", "classify", "fidelity", "final"} <= seen
+
+
+def refused(run: Command, *changes: str) -> str:
+    """What is printed over an experiment whose parameters are not allowed."""
+    words = [word for change in changes for word in ("-S", change)]
+    done = run("dvc", "exp", "run", "--temp", "-n", "refused", *words, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    return done.stdout
+
+
+def test_wrong_parameters_stop_with_their_names_before_any_work_and_a_row_says_why(
+    finished: Path, run: Command
+) -> None:
+    wrong = {
+        "classifier.steps=abc": "classifier.steps = 'abc' is not allowed: input should be a valid integer",
+        "sample.per_view=0": "sample.per_view = 0 is not allowed: input should be greater than or equal to 1",
+        "diffusion.schedule=square": (
+            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine' or 'sigmoid'"
+        ),
+        "fidelity.training.steps=0": "fidelity.training.steps = 0 is not allowed",
+        "+classifier.stepz=3": "classifier.stepz is no parameter; allowed here: ",
+    }
+    printed = refused(run, *wrong)
+    for sentence in wrong.values():
+        assert sentence in printed
+    (row,) = (parent for parent in runs(finished)[0] if parent.data.tags.get("dvc.exp_name") == "refused")
+    assert (row.info.run_name, row.info.status) == ("refused", "FAILED")
+    assert "sample.per_view = 0 is not allowed" in row.data.tags["error"]
+    assert row.data.params["sample.per_view"] == "0"
+    assert row.data.tags["git.dirty"] == "false"
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("classifier.steps=abc", "classifier.steps = 'abc' is not allowed: input should be a valid integer"),
-        ("sample.per_view=0", "sample.per_view = 0 is not allowed: input should be greater than or equal to 1"),
-        (
-            "diffusion.schedule=square",
-            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine' or 'sigmoid'",
-        ),
         ("diffusion.attention=[5]", "diffusion.attention = 5 is the side of no level"),
-        ("fidelity.training.steps=0", "fidelity.training.steps = 0 is not allowed"),
-        ("split.subsets=[60,100000]", "split.subsets"),
-        ("+classifier.stepz=3", "classifier.stepz is no parameter; allowed here: "),
+        ("split.subsets=[60,100000]", "split.subsets"),  # the stage alone knows how many there are
     ],
 )
-def test_a_wrong_parameter_stops_with_its_name_before_any_work(
+def test_what_does_not_fit_together_stops_the_experiment(
     finished: Path, run: Command, change: str, sentence: str
 ) -> None:
-    done = run("dvc", "exp", "run", "--temp", "-S", change, check=False)
-    assert done.returncode != 0
-    assert sentence in done.stdout
-    assert "Traceback" not in done.stdout
+    assert sentence in refused(run, change)
 
 
 # As sitecustomize.py: the training waits behind its first saved state to be killed.
@@ -210,13 +249,13 @@ Path.replace = waiting
 
 
 def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
-    finished: Path, run: Command, environment: dict[str, str], tmp_path: Path
+    finished: Path, run: Command, plain_environment: dict[str, str], tmp_path: Path
 ) -> None:
     params = yaml.safe_load((finished / "params.yaml").read_text())
     params["diffusion"]["seed"] = 99
     (finished / "params.yaml").write_text(yaml.safe_dump(params))
     (tmp_path / "sitecustomize.py").write_text(WAITING)
-    waiting = environment | {"PYTHONPATH": f"{environment['PYTHONPATH']}{os.pathsep}{tmp_path}"}
+    waiting = plain_environment | {"PYTHONPATH": f"{plain_environment['PYTHONPATH']}{os.pathsep}{tmp_path}"}
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=finished, env=waiting, start_new_session=True, stderr=subprocess.DEVNULL
     )
@@ -228,7 +267,7 @@ def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(
     kill([main, *main.children(recursive=True)])
     process.wait()
     assert not (finished / "models/diffusion/60").exists()
-    run("python", "-c", "from echosynth.tracking.runs import close_dead; close_dead()")
+    run("python", "-c", "from echosynth.tracking.closing import close_dead; close_dead()")
     parents, children = runs(finished)
     assert [parents[-1].info.status, children[-1].info.status] == ["FAILED", "FAILED"]
     assert children[-1].data.tags["error"].startswith("its process was killed")

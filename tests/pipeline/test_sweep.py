@@ -1,22 +1,18 @@
-"""Sweeps and searches for real: dvc, its queue and mlflow as processes, in a project with one stage of a few lines and
-in the toy copy of this project."""
+"""Sweeps and searches for real: dvc, its queue and mlflow as processes, in a project with one stage of a few lines."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from tests.killing import DEADLINE, dead, kill, wait_dead
+from tests.killing import dead, kill, wait_dead
+from tests.pipeline.commands import call, descendants, ended, runs, start, wait_for
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -93,22 +89,6 @@ stages:
 """
 
 
-def bare_environment() -> dict[str, str]:
-    """The environment of this process without what DVC and MLflow would take from it."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
-    identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    return kept | identity | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}marks", "COLUMNS": "100"}
-
-
-def call(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a project; `dvc` need not be on the path of the one who calls echosynth."""
-    if words[0] in ("echosynth", "dvc"):
-        words = (sys.executable, "-m", {"echosynth": "echosynth.cli", "dvc": "dvc"}[words[0]], *words[1:])
-    return subprocess.run(
-        words, cwd=project, env=bare_environment(), check=False, text=True, capture_output=True, timeout=DEADLINE
-    )
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A fresh clone: a commit, no database, nothing in the cache."""
@@ -143,14 +123,6 @@ def grid(project: Path, *steps: int) -> str:
     path = project / "marks" / "grid.yaml"
     path.write_text(f"parameters: {{classifier.steps: {list(steps)}}}\n")
     return str(path)
-
-
-def runs(project: Path) -> tuple[list[Run], list[Run]]:
-    """Parents and children in the project's store."""
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("echosynth").experiment_id])
-    children = [run for run in found if "mlflow.parentRunId" in run.data.tags]
-    return [run for run in found if "mlflow.parentRunId" not in run.data.tags], children
 
 
 def ranking(printed: str) -> list[str]:
@@ -211,42 +183,6 @@ def test_a_combination_that_is_the_baseline_has_a_result_and_says_that_it_has_no
     assert ranking(done.stdout) == ["11"] and name not in done.stdout
     assert "DVC took everything from its cache, so there is no new row in MLflow" in done.stderr
     assert len(runs(small)[0]) == 1
-
-
-def start(project: Path, *words: str) -> subprocess.Popen[bytes]:
-    """A command of echosynth that runs meanwhile; marks/err says what it has to say."""
-    with (project / "marks/err").open("wb") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-m", "echosynth.cli", *words],
-            cwd=project,
-            env=bare_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-        )
-
-
-def wait_for(what: str, condition: Callable[[], object], process: subprocess.Popen[bytes], project: Path) -> None:
-    """Wait until a command has come so far; it has to be running then."""
-    until = time.monotonic() + DEADLINE
-    while not condition():
-        said = (project / "marks/err").read_text()
-        assert process.poll() is None, f"it ended before {what}: {said}"
-        assert time.monotonic() < until, f"not within {DEADLINE:.0f} s: {what}; it said: {said}"
-        time.sleep(0.05)
-    assert process.poll() is None, (project / "marks/err").read_text()
-
-
-def ended(process: subprocess.Popen[bytes], project: Path) -> tuple[int, str]:
-    """Exit status of a command, and what it said, when it has ended."""
-    try:
-        status = process.wait(DEADLINE)
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"no end within {DEADLINE:.0f} s; it said: {(project / 'marks/err').read_text()}")
-    return status, (project / "marks/err").read_text()
-
-
-def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
 
 
 @contextmanager
@@ -370,38 +306,3 @@ def test_a_search_is_one_row_a_trial_and_goes_on(small: Path) -> None:
     assert "trial 1: classifier.steps = " in second.stderr and "trial 0" not in second.stderr
     parents, _ = runs(small)
     assert sorted(run.data.params["classifier.steps"] for run in parents) == sorted(ranking(second.stdout))
-
-
-@pytest.fixture
-def clone(finished: Path, migrated: Path, tmp_path: Path) -> Path:
-    """A clone of the finished toy project, with its cache and an empty database."""
-    folder = tmp_path / "clone"
-    for command in (
-        ("git", "clone", "-q", str(finished), str(folder)),
-        ("dvc", "--cd", str(folder), "config", "--local", "cache.dir", str(finished / ".dvc/cache")),
-    ):
-        done = call(tmp_path, *command)
-        assert done.returncode == 0, done.stderr
-    shutil.copy(migrated, folder / "mlflow.db")
-    (folder / "marks").mkdir()
-    return folder
-
-
-def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path) -> None:
-    path = clone / "marks/grid.yaml"  # steps for many seconds after the first checkpoint
-    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [300]}\ntargets: [diffusion]\n")
-    process = start(clone, "sweep", str(path))
-    wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
-    kill([*descendants(process), psutil.Process(process.pid)])
-    ended(process, clone)
-
-    done = call(clone, "echosynth", "sweep", str(path))
-    assert done.returncode == 0, done.stderr
-    name = re.search(r"^seed-71_steps-300-\w+", done.stdout, re.MULTILINE)
-    assert name
-    assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0]).stdout
-    assert not list(clone.glob(".resume/diffusion-*/"))
-    (parent,), (child,) = runs(clone)  # what the kill left is what was completed
-    assert parent.data.tags["dvc.exp_name"] == name[0]
-    assert parent.data.params["diffusion.steps"] == "300"
-    assert (child.info.run_name, child.info.status) == ("diffusion 60", "FINISHED")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from echosynth.screening.colour import difference_histogram
 from echosynth.screening.ks_groups import (
     critical_value,
-    difference_histogram,
     ks_groups,
     ks_statistic,
     p_value,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from echosynth.common.errors import EchosynthError
-from echosynth.imagesets.schema import GROUPS, RECORDINGS, read_csv
+from echosynth.imagesets.schema import FILES, GROUPS, RECORDINGS, read_csv
 from echosynth.screening.contact_sheet import Tile, page
-from echosynth.screening.screen import validate
+from echosynth.screening.screen import screen_release
 from echosynth.sources.base import read_salt, record_id
 from echosynth.sources.registry import find_source
 
@@ -45,6 +45,14 @@ def write_cine(path: Path, picture: np.ndarray) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def workspace(tmp_path_factory, monkeypatch):
+    """Names in the clear lie in the test's own folder."""
+    folder = tmp_path_factory.mktemp("workspace")
+    monkeypatch.setenv("DVC_ROOT", str(folder))
+    return folder
+
+
 @pytest.fixture
 def release(tmp_path, write_csv):
     """Eight cines: grey but for 2 and 5 (colour Doppler), 3 (split, grey), 6 (tinted) and 7 (torn)."""
@@ -70,7 +78,7 @@ def number_of(params) -> dict[str, int]:
 
 
 def test_recordings_groups_sheet_and_metrics(release, tmp_path, params):
-    metrics = validate(DYNAMIC, release, tmp_path / "out", params)
+    metrics = screen_release(DYNAMIC, release, tmp_path / "out", params)
     numbers = number_of(params)
     recordings = read_csv(tmp_path / "out/recordings.csv", RECORDINGS)
     groups = read_csv(tmp_path / "out/groups.csv", GROUPS)
@@ -95,14 +103,14 @@ def test_recordings_groups_sheet_and_metrics(release, tmp_path, params):
 
 def test_of_many_groups_the_small_ones_to_be_dropped_are_shown(release, tmp_path, params, monkeypatch):
     monkeypatch.setattr("echosynth.screening.screen.MOST_TILES", 1)
-    validate(DYNAMIC, release, tmp_path / "out", params)
+    screen_release(DYNAMIC, release, tmp_path / "out", params)
     # The largest group, the Doppler group and the split picture; not the tinted one.
     sheet = cv2.imread(str(tmp_path / "out/sheet.png"))
     assert sheet.shape[1] == 3 * page([Tile(grey(0), "keep", ())]).shape[1]
 
 
 def test_the_shares_are_measured(release, tmp_path, params):
-    validate(DYNAMIC, release, tmp_path / "out", params)
+    screen_release(DYNAMIC, release, tmp_path / "out", params)
     table = read_csv(tmp_path / "out/recordings.csv", RECORDINGS).set_index("id").rename(index=number_of(params))
     assert table["grey_share"][0] == 1 and table["coloured_share"][0] == 0
     assert table["grey_share"][2] == pytest.approx(1 - 900 / 112**2, abs=0.01)
@@ -113,17 +121,17 @@ def test_the_bytes_do_not_depend_on_the_workers_or_the_place(release, tmp_path, 
     monkeypatch.setattr("echosynth.screening.screen.BATCH", 2)
     for workers in (1, 2):
         settings = params_with(ingest={"workers": workers}, data={"salt_file": str(ROOT / "data/salt.demo")})
-        validate(DYNAMIC, release, tmp_path / f"out-{workers}", settings)
+        screen_release(DYNAMIC, release, tmp_path / f"out-{workers}", settings)
         release = release.rename(tmp_path / f"moved-{workers}")
     names = sorted(path.name for path in (tmp_path / "out-1").iterdir())
-    assert names == ["groups.csv", "metrics.json", "recordings.csv", "sheet.png"]
+    assert names == ["files.csv", "groups.csv", "left_out.json", "metrics.json", "recordings.csv", "sheet.png"]
     for name in names:
         assert (tmp_path / "out-1" / name).read_bytes() == (tmp_path / "out-2" / name).read_bytes()
 
 
 def test_no_name_of_a_file_is_written(release, tmp_path, params):
-    validate(DYNAMIC, release, tmp_path / "out", params)
-    for name in ("recordings.csv", "groups.csv", "metrics.json"):
+    screen_release(DYNAMIC, release, tmp_path / "out", params)
+    for name in ("recordings.csv", "groups.csv", "metrics.json", "files.csv", "left_out.json"):
         text = (tmp_path / "out" / name).read_text()
         assert "0X" not in text and str(tmp_path) not in text
 
@@ -131,7 +139,7 @@ def test_no_name_of_a_file_is_written(release, tmp_path, params):
 @pytest.mark.parametrize("method", ["grey", "none"])
 def test_other_methods_make_no_groups(release, tmp_path, params_with, method):
     salt = {"salt_file": str(ROOT / "data/salt.demo")}
-    metrics = validate(DYNAMIC, release, tmp_path / "out", params_with(review={"method": method}, data=salt))
+    metrics = screen_release(DYNAMIC, release, tmp_path / "out", params_with(review={"method": method}, data=salt))
     recordings = read_csv(tmp_path / "out/recordings.csv", RECORDINGS)
     assert len(recordings) == 7 and recordings["grey_share"].min() < 0.95 and metrics["groups"] == 0
     assert read_csv(tmp_path / "out/groups.csv", GROUPS).empty
@@ -142,22 +150,31 @@ def test_alpha_changes_the_groups(release, tmp_path, params_with):
     numbers = []
     for alpha in (1e-9, 0.05):
         settings = params_with(review={"alpha": alpha}, data={"salt_file": str(ROOT / "data/salt.demo")})
-        numbers.append(validate(DYNAMIC, release, tmp_path / "out", settings)["groups"])
+        numbers.append(screen_release(DYNAMIC, release, tmp_path / "out", settings)["groups"])
     assert numbers[0] <= numbers[1] == 3
 
 
-def test_a_source_of_stills_has_nothing_to_validate(tmp_path, params):
-    metrics = validate(find_source("tmed2"), tmp_path / "nowhere", tmp_path / "out", params)
-    assert metrics["recordings"] == 0
+def test_a_source_of_stills_has_files_but_no_recordings(tmp_path, params, write_png, write_csv):
+    folder = tmp_path / "tmed2"
+    write_png(folder / "view_labeled_set/1s1_1.png", seed=1)
+    write_png(folder / "view_labeled_set/1s1_2.png", seed=2).write_bytes(b"")
+    rows = ("1s1_1.png,A2C", "1s1_2.png,PLAX", "2s1_1.png,PSAX")
+    write_csv(folder / "labels_per_image.csv", "query_key,view_label", *rows)
+    metrics = screen_release(find_source("tmed2"), folder, tmp_path / "out", params)
+    assert metrics["recordings"] == metrics["unreadable"] == 0
     assert read_csv(tmp_path / "out/recordings.csv", RECORDINGS).empty
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "files.csv",
         "groups.csv",
+        "left_out.json",
         "metrics.json",
         "recordings.csv",
     ]
+    files = read_csv(tmp_path / "out/files.csv", FILES)
+    assert files[["view", "frames", "width", "height"]].to_numpy().tolist() == [["A2C", 1, 112, 112], ["PLAX", 0, 0, 0]]
 
 
 def test_a_missing_release_leaves_nothing(tmp_path, params):
     with pytest.raises(EchosynthError, match="dynamic is missing"):
-        validate(DYNAMIC, tmp_path / "dynamic", tmp_path / "out", params)
+        screen_release(DYNAMIC, tmp_path / "dynamic", tmp_path / "out", params)
     assert not list(tmp_path.iterdir())

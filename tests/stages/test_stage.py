@@ -1,15 +1,9 @@
 """How stages end."""
 
-import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
@@ -17,14 +11,6 @@ from echosynth.stages import stage
 
 ROOT = Path(__file__).parents[2]
 Told = list[tuple[BaseException, str, bool]]
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def runs(project: Path, condition: str) -> list[Run]:
-    """Runs in the project's store, the oldest first."""
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("echosynth").experiment_id
-    return list(client.search_runs([experiment], condition, order_by=["attributes.start_time ASC"]))
 
 
 @pytest.fixture(autouse=True)
@@ -113,30 +99,3 @@ def test_a_stage_that_ends_by_a_status_tells_nothing(monkeypatch: pytest.MonkeyP
     with pytest.raises(SystemExit):
         stage(lambda params: sys.exit(3))()
     assert not told
-
-
-@pytest.mark.slow
-def test_data_sets_of_runs_carry_the_hash_that_dvc_holds_for_them(finished: Path, run: Command) -> None:
-    first = run("git", "log", "--format=%H", "--grep=^Results$").stdout.split()[-1]
-    lock = yaml.safe_load(run("git", "show", f"{first}:dvc.lock").stdout)["stages"]
-    hashes = {
-        entry["path"]: entry["md5"] for stage in lock.values() for kind in ("deps", "outs") for entry in stage[kind]
-    }
-    parent = runs(finished, "tags.`echosynth.stage` = 'pipeline'")[0]
-    seen = set()
-    for child in runs(finished, f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"):
-        for item in child.inputs.dataset_inputs:
-            path = json.loads(item.dataset.source)["uri"]
-            assert item.dataset.digest == hashes[path], (child.info.run_name, path)
-            seen.add(child.data.tags["echosynth.stage"])
-    assert {"echo", "diffusion", "sample", "classify", "fidelity", "final"} <= seen
-
-
-@pytest.mark.slow
-def test_an_experiment_whose_parameters_are_refused_has_a_row_with_the_reason(finished: Path, run: Command) -> None:
-    run("dvc", "exp", "run", "--temp", "-n", "refused", "-S", "sample.per_view=0", check=False)
-    (row,) = runs(finished, "tags.`dvc.exp_name` = 'refused'")
-    assert (row.info.run_name, row.info.status) == ("refused", "FAILED")
-    assert "sample.per_view = 0 is not allowed" in row.data.tags["error"]
-    assert row.data.params["sample.per_view"] == "0"
-    assert row.data.tags["git.dirty"] == "false"

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/teams.md"
 WORKER = Path(__file__).with_name("worker.py")
+PRELOADED: list[Path] = []  # folder of commands that find their libraries imported, where there is one
 PARAMS = "split:\n  seed: 3\nclassifier:\n  seed: 0\n"
 
 
@@ -40,11 +41,11 @@ def documented(heading: str, replace: Mapping[str, str], language: str = "consol
 
 def clean_environment(home: Path) -> dict[str, str]:
     """An environment without settings of DVC, MLflow, PostgreSQL and S3, with the programs of this Python first."""
-    foreign = ("DVC_", "MLFLOW_", "PG", "AWS_", "SSH_", "GIT_")
+    foreign = ("DVC_", "MLFLOW_", "PG", "AWS_", "SSH_", "GIT_", "PYTHONDONTWRITEBYTECODE")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     identity = {f"GIT_{who}_{what}": "toy" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     places = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
+        "PATH": os.pathsep.join([*map(str, PRELOADED), str(Path(sys.executable).parent), kept["PATH"]]),
         "HOME": str(home),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *filter(None, [kept.get("PYTHONPATH")])]),
         "GIT_CONFIG_GLOBAL": os.devnull,

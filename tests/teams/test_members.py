@@ -2,7 +2,6 @@
 
 import datetime
 import ipaddress
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import pytest
 from tests.teams.page import PARAMS, WORKER, clean_environment, documented, require, shell
 from tests.teams.servers import PASSWORD, Bucket, Postgres, free_port, running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("preloaded")]
 ADMIN, ANN, BEN = "admin-of-the-server", "password-of-ann", "password-of-ben"
-WORK = f"{sys.executable} {WORKER} {{}} 3 ."
+WORK = f"python {WORKER} {{}} 3 ."
 
 
 def write_certificate(folder: Path) -> None:
@@ -95,7 +94,7 @@ def test_members_write_and_do_not_delete_what_others_made(network: tuple[str, Pa
     assert not second, second
     code = "import mlflow; c = mlflow.MlflowClient(); r = c.search_runs(['1']); "
     code += "print([run.info.run_name for run in r]); c.delete_run(r[-1].info.run_id)"
-    seen = as_member(network, machine, "ben", BEN, f'{sys.executable} -c "{code}"')
+    seen = as_member(network, machine, "ben", BEN, f'python -c "{code}"')
     assert "'worker 0'" in seen
     assert "'worker 1'" in seen
     assert "PERMISSION_DENIED" in seen or "Permission denied" in seen

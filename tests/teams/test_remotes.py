@@ -9,7 +9,7 @@ import pytest
 from tests.teams.page import clean_environment, documented, require, shell
 from tests.teams.servers import Bucket, free_port, running_sftp
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("preloaded")]
 TEAM = ("mine", "colleague")
 PIPELINE = """stages:
   final:
@@ -70,7 +70,7 @@ def same(team: Path) -> bool:
 
 
 def test_folder_and_experiments(team: Path) -> None:
-    words = {"git.hospital.example:echo/echosynth.common.git": "origin.git", "/mnt/team/echosynth": str(team / "share")}
+    words = {"git.hospital.example:echo/echosynth.git": "origin.git", "/mnt/team/echosynth": str(team / "share")}
     first, second, _ = documented("A folder", words)
     do(team, "mine", first)
     do(team, ".", second)

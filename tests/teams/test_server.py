@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -40,7 +39,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(database: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    database: str, bucket: Bucket, preloaded: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """The server for one machine, empty at the start."""
     folder, home, port = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("home"), free_port()
     (folder / "server.env").write_text("".join(documented("The server", bucket.words(), "ini")))
@@ -74,7 +75,7 @@ def work(server: Server, workspaces: Sequence[Path], gate: Path, **more: str) ->
     for number, workspace in enumerate(workspaces):
         log = (gate / f"log-{number}").open("wb")
         environment = base | {"DVC_ROOT": str(workspace)}
-        words = [sys.executable, str(WORKER), str(number), str(POINTS), str(gate)]
+        words = ["python", str(WORKER), str(number), str(POINTS), str(gate)]
         workers.append(subprocess.Popen(words, cwd=workspace, env=environment, stdout=log, stderr=log))
         log.close()
     until = time.monotonic() + 1800
@@ -158,9 +159,9 @@ def test_runs_of_a_time_without_server_are_sent_later(server: Server, member: Pa
     shell("git init -q . && dvc init -q && git add params.yaml .dvc && git commit -qm start", member, everything)
     (member / "params.yaml").write_text(f"{PARAMS}away: 1\n")
     gone = everything | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    said = shell(f"{sys.executable} {WORKER} 0 {POINTS} .", member, gone).stdout
+    said = shell(f"python {WORKER} 0 {POINTS} .", member, gone).stdout
     assert "`echosynth sync` sends them later" in said
-    [command] = documented("When the server is away", {"echosynth": f"{sys.executable} -m echosynth.cli"})
+    [command] = documented("When the server is away", {"echosynth": "python -m echosynth.cli"})
     for _ in range(2):
         # It ends with a complaint: there is no finished pipeline here whose rows could be rebuilt.
         shell(command, member, everything | {"MLFLOW_TRACKING_URI": server.url}, check=False)

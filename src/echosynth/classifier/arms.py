@@ -1,39 +1,14 @@
 """Arms: the sets that classifiers are trained on, made from the same few real images and their synthetic set."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from echosynth.classifier.options import ArmName
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
-from echosynth.imagesets.store import Images
-
-Labels = npt.NDArray[np.int64]
+from echosynth.imagesets.dataset import LabelledImages
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Images to train a classifier on.
-
-    Attributes:
-        images: (N, S, S) uint8.
-        labels: (N,) int64, index of the view.
-        synthetic: how many of them are synthetic.
-    """
-
-    images: Images
-    labels: Labels
-    synthetic: int = 0
-
-    def by_view(self) -> dict[str, int]:
-        """Number of images of each view."""
-        counts = np.bincount(self.labels, minlength=len(VIEWS))
-        return {view: int(count) for view, count in zip(VIEWS, counts, strict=True)}
-
-
-def upsampled(real: TrainingSet, seed: int) -> TrainingSet:
+def upsampled(real: LabelledImages, seed: int) -> LabelledImages:
     """Every view filled up to the largest one with copies, taken in turn from a random order.
 
     Raises:
@@ -49,11 +24,10 @@ def upsampled(real: TrainingSet, seed: int) -> TrainingSet:
             )
         shuffled = np.random.default_rng((seed, index)).permutation(members)
         picks.append(np.concatenate([members, np.resize(shuffled, largest - len(members))]))
-    order = np.concatenate(picks)
-    return TrainingSet(real.images[order], real.labels[order])
+    return real.rows(np.concatenate(picks))
 
 
-def training_set(arm: ArmName, real: TrainingSet, synthetic: TrainingSet | None, seed: int) -> TrainingSet:
+def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages | None, seed: int) -> LabelledImages:
     """The set of one arm.
 
     Args:
@@ -71,5 +45,4 @@ def training_set(arm: ArmName, real: TrainingSet, synthetic: TrainingSet | None,
         raise EchosynthError(f"arm {arm} needs a synthetic set; run `dvc repro` to make it")
     if arm == "synthetic":
         return synthetic
-    images = np.concatenate([real.images, synthetic.images])
-    return TrainingSet(images, np.concatenate([real.labels, synthetic.labels]), synthetic.synthetic)
+    return real.joined(synthetic)

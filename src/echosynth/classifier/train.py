@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.network import build
 from echosynth.classifier.options import TrainingParams
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.compute.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
 from echosynth.imagesets.augment import augment
+from echosynth.imagesets.dataset import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def train(
     params: TrainingParams,
     architecture: str,
     seed: int,
-    data: TrainingSet,
+    data: LabelledImages,
     evaluate: Callable[[nn.Module, Point], None] = lambda network, point: None,
     evaluations: int = 1,
 ) -> TrainedClassifier:

@@ -57,7 +57,7 @@ def print_taken(source: Source, found: Check, params: Params | None) -> None:
     if found.taken < found.records:
         why = f"at most {limit} of one patient and view"
     elif source.has_cines:
-        why = "less those that the video validation drops"
+        why = "less those that the screening drops"
     else:
         why = "all of them"
     print(f"an ingest would take {found.taken:,}, {why}")

@@ -17,7 +17,7 @@ from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.sample import Sampling, sample_images
 from echosynth.imagesets.store import Images, encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 
 HOW = Sampling(solver="unipc", evaluations=8)
 SHOWN = 8  # pictures of each view in a grid
@@ -118,7 +118,7 @@ class Snapshots:
                 save_weights(average.weights, part)
         pictures = self._sampled(model, *self._shown)
         with atomic_file(self.folder / taken[-1].grid) as part:
-            part.write_bytes(encode(grid(pictures, SHOWN)))
+            part.write_bytes(encode(contact_grid(pictures, SHOWN)))
         return taken
 
     def weights(self, snapshot: Snapshot) -> dict[str, torch.Tensor]:

@@ -16,22 +16,21 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
+from echosynth.common.arrays import Image, Images
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import atomic_file, explained, file_hash, workspace
 from echosynth.common.progress import progress
 from echosynth.imagesets.schema import MANIFEST, check_ids, read_csv
 
-Images = npt.NDArray[np.uint8]
 # All packs together; the least recently used go first.
 MOST_BYTES: Final = 20 * 2**30
 REMEDY: Final = "delete it and run `dvc repro`"
 
 
-def pixel_hash(picture: Images) -> str:
+def pixel_hash(picture: Image) -> str:
     """16 hex digits that stand for the pixels of a picture: BLAKE2b of its bytes, row by row."""
     return hashlib.blake2b(np.ascontiguousarray(picture).reshape(-1).data, digest_size=8).hexdigest()
 

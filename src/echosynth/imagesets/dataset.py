@@ -11,15 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from echosynth.common import paths
+from echosynth.common.arrays import Images
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEW_INDEX, VIEWS
-from echosynth.imagesets.cache import Images, packed, read_manifest
-from echosynth.imagesets.schema import ASSIGNMENT, SUBSET, check_ids, read_csv
+from echosynth.imagesets.cache import packed, read_manifest
+from echosynth.imagesets.schema import ASSIGNMENT, SUBSET, SYNTHETIC_ID, check_ids, read_csv
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with what is known of them.
+    """Images with what is known of them: the one container from the manifest to the training step.
 
     Attributes:
         images: (N, S, S) uint8.
@@ -35,6 +36,11 @@ class LabelledImages:
     sources: npt.NDArray[Any]
     ids: npt.NDArray[Any]
 
+    @property
+    def synthetic(self) -> int:
+        """How many of them are synthetic, which their ids say."""
+        return int(np.char.startswith(self.ids, SYNTHETIC_ID).sum())
+
     def by_view(self) -> dict[str, int]:
         """Number of images of each view."""
         return {view: int((self.labels == index).sum()) for index, view in enumerate(VIEWS)}
@@ -42,6 +48,11 @@ class LabelledImages:
     def rows(self, kept: npt.NDArray[Any]) -> "LabelledImages":
         """Some of them: a mask (N,) bool, or indices."""
         return LabelledImages(*(getattr(self, column.name)[kept] for column in fields(self)))
+
+    def joined(self, others: "LabelledImages") -> "LabelledImages":
+        """These images, then `others`."""
+        columns = ((getattr(self, column.name), getattr(others, column.name)) for column in fields(self))
+        return LabelledImages(*map(np.concatenate, columns))
 
     def hash(self) -> str:
         """32 hex digits that identify pictures and labels in their order."""

@@ -2,17 +2,16 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.imagesets.options import Resampling
 
-Picture = npt.NDArray[np.uint8]
 # Spacings this close count as equal; a ratio beyond the other bound is a broken header.
 SAME_SPACING, LARGEST_RATIO = 0.01, 10.0
 
 
-def to_grey(frame: Picture) -> Picture:
+def to_grey(frame: Image) -> Image:
     """(H, W) as it is; (H, W, 3) RGB to grey with the weights of ITU-R BT.601. Both uint8.
 
     Raises:
@@ -26,7 +25,7 @@ def to_grey(frame: Picture) -> Picture:
     raise EchosynthError(f"a frame of shape {frame.shape} and type {frame.dtype} is no 8-bit grey or RGB picture")
 
 
-def square_pixels(frame: Picture, spacing: tuple[float, float] | None) -> Picture:
+def square_pixels(frame: Image, spacing: tuple[float, float] | None) -> Image:
     """Enlarge the coarser axis so that a pixel becomes as wide as it is high; nothing is lost on the finer axis.
 
     Args:
@@ -48,7 +47,7 @@ def square_pixels(frame: Picture, spacing: tuple[float, float] | None) -> Pictur
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def centre_crop(frame: Picture) -> Picture:
+def centre_crop(frame: Image) -> Image:
     """The largest centred square of an (H, W) picture."""
     height, width = frame.shape
     side = min(height, width)
@@ -56,7 +55,7 @@ def centre_crop(frame: Picture) -> Picture:
     return frame[top : top + side, left : left + side]
 
 
-def resize(square: Picture, size: int, resampling: Resampling) -> Picture:
+def resize(square: Image, size: int, resampling: Resampling) -> Image:
     """A square picture at (size, size), by cubic interpolation as in the study.
 
     OpenCV's cubic kernel spans four pixels of the source whatever the factor: from 768 to 112 it skips most of them,
@@ -73,11 +72,11 @@ def resize(square: Picture, size: int, resampling: Resampling) -> Picture:
 
 
 def prepare(
-    frame: Picture,
+    frame: Image,
     size: int,
     spacing: tuple[float, float] | None = None,
     resampling: Resampling = "area-cubic",
-) -> Picture:
+) -> Image:
     """Grey, square pixels, centre crop, cubic resize: the one preprocessing for ingest, prediction and the served
     model.
 

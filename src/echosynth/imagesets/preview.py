@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from echosynth.common.arrays import Image
 from echosynth.common.views import VIEWS
-from echosynth.imagesets.store import Images, encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.store import encode
+from echosynth.imagesets.tiles import contact_grid
 
 SHOWN, COLUMNS = 128, 4 * len(VIEWS)  # of a balanced set each column shows one view
 
@@ -24,10 +25,10 @@ def first_images(archive: Path) -> bytes:
     """
     with zipfile.ZipFile(archive) as images:
         coded = [images.read(name) for name in images.namelist()[:SHOWN]]
-    return encode(grid(np.stack([_decoded(one) for one in coded]), min(COLUMNS, len(coded))))
+    return encode(contact_grid(np.stack([_decoded(one) for one in coded]), min(COLUMNS, len(coded))))
 
 
-def _decoded(coded: bytes) -> Images:
+def _decoded(coded: bytes) -> Image:
     picture = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise ValueError("no picture")

@@ -48,6 +48,7 @@ def _schema(columns: dict[str, pa.Column], *checks: pa.Check) -> pa.DataFrameSch
     return pa.DataFrameSchema(columns, checks=list(checks), strict=True, ordered=True)
 
 
+SYNTHETIC_ID: Final = "synthetic-"  # what the ids of synthetic images begin with, and no others
 MANIFEST: Final = _schema(
     {
         "id": _id(unique=True),  # unique in all sets: "<source>-<hash>[-<frame>]" or "synthetic-<set>-<number>"
@@ -86,6 +87,20 @@ DUPLICATES: Final = _schema(
     },
     pa.Check(lambda table: table["first"] != table["second"], name="second", error="another image than first"),
     pa.Check(lambda table: ~table.duplicated(["first", "second"]), name="second", error="paired with first only once"),
+)
+FILES: Final = _schema(
+    {
+        "id": _id(unique=True),
+        "view": _choice(*VIEWS),
+        "group": _filled(),  # salted hash of the patient (or study, cine, file)
+        "group_kind": _choice("patient", "study", "cine", "file"),
+        "official_split": _choice("", "train", "validation", "test"),
+        "moment": _choice("", "ED", "ES"),
+        "marked": _words("|(ED|ES):[0-9]+( (ED|ES):[0-9]+)*", "moments and numbers of frames, such as ED:12 ES:30"),
+        "frames": _whole(0),  # frames in the file; 0: it cannot be read
+        "width": _whole(0),  # native size in pixels
+        "height": _whole(0),
+    },
 )
 RECORDINGS: Final = _schema(
     {

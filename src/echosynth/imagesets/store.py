@@ -13,9 +13,10 @@ from typing import Any
 import cv2
 import pandas as pd
 
+from echosynth.common.arrays import Image, Images
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import atomic_folder, write_json
-from echosynth.imagesets.cache import Images, packed, pixel_hash, read_manifest
+from echosynth.imagesets.cache import packed, pixel_hash, read_manifest
 from echosynth.imagesets.schema import MANIFEST, check, check_ids
 
 __all__ = [
@@ -46,7 +47,7 @@ class ImageSet:
     manifest: pd.DataFrame
 
 
-def encode(picture: Images) -> bytes:
+def encode(picture: Image) -> bytes:
     """A grey picture (H, W) uint8 as the bytes of a PNG.
 
     Raises:
@@ -60,7 +61,7 @@ def encode(picture: Images) -> bytes:
 
 def write_image_stream(
     folder: Path | str,
-    rows: Iterable[tuple[dict[str, Any], Images | bytes]],
+    rows: Iterable[tuple[dict[str, Any], Image | bytes]],
     extra: Callable[[], Mapping[str, object]] = dict,
 ) -> None:
     """Write an image set whole or not at all, picture by picture, so that memory does not grow with the set.
@@ -91,7 +92,7 @@ def write_image_stream(
             write_json(part / name, content)
 
 
-def write_image_set(folder: Path | str, images: Iterable[Images], manifest: pd.DataFrame) -> None:
+def write_image_set(folder: Path | str, images: Iterable[Image], manifest: pd.DataFrame) -> None:
     """Write an image set whose manifest is known beforehand, whole or not at all.
 
     Args:

@@ -5,7 +5,7 @@ import numpy as np
 from echosynth.imagesets.store import Images
 
 
-def grid(images: Images, columns: int, gap: int = 1) -> Images:
+def contact_grid(images: Images, columns: int, gap: int = 1) -> Images:
     """Lay pictures out row by row on white.
 
     Args:

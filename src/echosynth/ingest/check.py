@@ -10,10 +10,10 @@ from typing import Any
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
-from echosynth.ingest.options import Settings
+from echosynth.ingest.options import IngestSettings
+from echosynth.ingest.rules import bad_files, limit_per_patient, missing_views, too_many_bad
 from echosynth.media.probe import PICTURE_SUFFIXES, VIDEO_SUFFIXES, probe
 from echosynth.sources.base import Listing, Record, Source, read_salt, relative
-from echosynth.sources.tables import ROW_WITHOUT_FILE
 
 # Looking at a file is waiting for the disk, and a network disk answers many at a time.
 THREADS = 16
@@ -82,23 +82,14 @@ def _counted(words: Sequence[str]) -> dict[str, int]:
     return dict(sorted(Counter(words).items()))
 
 
-def _taken(records: Sequence[Record], source: Source, most: int) -> int:
-    """How many records are left when stills give at most `most` of one patient and view."""
-    if source.has_cines:
-        return len(records)
-    together = Counter((record.group_kind, record.group, record.view) for record in records)
-    return sum(min(count, most) if kind == "patient" else count for (kind, _, _), count in together.items())
-
-
-def _stops(source: Source, params: Settings | None, bad: int, total: int, missing: Sequence[str]) -> Iterator[str]:
-    """Why an ingest would stop, a sentence each; the rules are those of `echosynth.ingest.summary.Account.check`."""
+def _stops(
+    source: Source, params: IngestSettings | None, bad: int, total: int, missing: Sequence[str]
+) -> Iterator[str]:
+    """Why an ingest would stop, a sentence each."""
     if bad == total:
         yield "no file is usable; copy the release again"
-    elif params and bad > params.data.max_bad_share * total:
-        yield (
-            f"{bad} of {total} files ({bad / total:.1%}) are unreadable or missing, more than "
-            f"data.max_bad_share = {params.data.max_bad_share} allows; copy them again"
-        )
+    elif params and (problem := too_many_bad(bad, total, params.data.max_bad_share)):
+        yield f"{problem}; copy them again"
     if missing and bad < total:
         yield f"no image of {', '.join(missing)}, which {source.title} holds; copy the whole release"
     if params:
@@ -108,7 +99,7 @@ def _stops(source: Source, params: Settings | None, bad: int, total: int, missin
             yield str(error)
 
 
-def check(source: Source, folder: Path, params: Settings | None = None) -> Check:
+def check(source: Source, folder: Path, params: IngestSettings | None = None) -> Check:
     """Look through a release folder without decoding anything.
 
     Args:
@@ -134,9 +125,12 @@ def check(source: Source, folder: Path, params: Settings | None = None) -> Check
     groups: dict[str, set[str]] = defaultdict(set)
     for record in records:
         groups[record.group_kind].add(record.group)
-    missing = [view for view in source.views if not views[view]] if source.complete else []
-    lost = len(listing.omitted.get(ROW_WITHOUT_FILE, []))
-    bad, total = len(listing.records) - len(records) + lost, len(listing.records) + lost
+    missing = missing_views(source, views)
+    bad, total = bad_files(listing, len(listing.records) - len(records), len(listing.records))
+    taken = None
+    if params:
+        chosen = listing.records if source.has_cines else limit_per_patient(listing.records, params.ingest)[0]
+        taken = sum(record.path not in wrong for record in chosen)
     return Check(
         source=source.name,
         records=len(records),
@@ -148,6 +142,6 @@ def check(source: Source, folder: Path, params: Settings | None = None) -> Check
         bad=bad,
         missing=missing,
         notes=list(listing.notes),
-        taken=_taken(records, source, params.ingest.max_per_patient_view) if params else None,
+        taken=taken,
         stops=list(_stops(source, params, bad, total, missing)),
     )

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.imagesets.prepare import Picture, prepare, square_pixels, to_grey
+from echosynth.imagesets.prepare import prepare, square_pixels, to_grey
 from echosynth.imagesets.store import encode, pixel_hash
 from echosynth.ingest.options import IngestParams
+from echosynth.ingest.rules import Seed
 from echosynth.media.decode import read_stream
 from echosynth.sources.base import Moment, Record
 
 QUANTILE = 0.25
-Key = tuple[int, int]  # a seed
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def marked(total: int, marks: Iterable[tuple[Moment, int]]) -> tuple[dict[int, M
     return good, len(unique) - len(good)
 
 
-def similarity_scores(pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
+def similarity_scores(pictures: Sequence[Image]) -> npt.NDArray[np.float64]:
     """How much each frame of a cine resembles the others: minus its mean squared error to each of them, averaged.
 
     These are the row means of the study's frame similarity matrix (section 3.7.2) without the diagonal. The matrix
@@ -105,7 +106,7 @@ def similarity_scores(pictures: Sequence[Picture]) -> npt.NDArray[np.float64]:
     return -(total * squares + squares.sum() - 2 * crossed) / (pixels * max(total - 1, 1))
 
 
-def dissimilar(pictures: Sequence[Picture]) -> list[int]:
+def dissimilar(pictures: Sequence[Image]) -> list[int]:
     """Numbers of the frames of which the similarity score lies below the 0.25 quantile of the cine's scores (linear
     between neighbours); the first of the least similar where none does, as in a cine of one or two frames or of equal
     ones.
@@ -124,7 +125,7 @@ def _by_mark(record: Record, is_cine: bool, params: IngestParams) -> bool:
     return params.frames == "marked" if is_cine else bool(record.marked)
 
 
-def _choose(record: Record, is_cine: bool, key: Key, params: IngestParams, total: int) -> Sequence[int]:
+def _choose(record: Record, is_cine: bool, key: Seed, params: IngestParams, total: int) -> Sequence[int]:
     """Numbers of the frames to decode; for `dissimilar` all of them."""
     if not is_cine and not record.marked:
         return [0]
@@ -138,9 +139,9 @@ def _choose(record: Record, is_cine: bool, key: Key, params: IngestParams, total
     return marks or [int(np.random.default_rng(key).integers(total))]
 
 
-def _read(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Reading:
+def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:
     stream = read_stream(record.path, lambda total: _choose(record, is_cine, key, params, total))
-    pictures: list[Picture] = []
+    pictures: list[Image] = []
     height = width = 0
     enlarged = False
     for native in stream.frames:
@@ -158,7 +159,7 @@ def _read(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Read
     return Reading(tuple(taken), stream.total, width, height, lost, enlarged)
 
 
-def read_record(record: Record, is_cine: bool, key: Key, params: IngestParams) -> Reading:
+def read_record(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:
     """Decode the chosen frames of a file one at a time, prepare and encode them.
 
     Args:

@@ -24,7 +24,7 @@ class IngestParams(Section):
     workers: int = Field(ge=0)
 
 
-class Settings(Protocol):
+class IngestSettings(Protocol):
     """What an ingest reads of params.yaml."""
 
     @property

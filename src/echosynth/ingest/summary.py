@@ -9,7 +9,8 @@ import pandas as pd
 
 from echosynth.common.errors import EchosynthError
 from echosynth.ingest.frames import Reading, Taken
-from echosynth.ingest.options import IngestParams, Settings
+from echosynth.ingest.options import IngestParams, IngestSettings
+from echosynth.ingest.rules import bad_files, missing_views, too_many_bad
 from echosynth.sources.base import Listing, Record, Source, hashed, record_id, relative
 from echosynth.sources.tables import ROW_WITHOUT_FILE
 
@@ -40,13 +41,13 @@ class Account:
         salt: secret for the hashes.
     """
 
-    def __init__(self, source: Source, listing: Listing, folder: Path, params: Settings, salt: str) -> None:
+    def __init__(self, source: Source, listing: Listing, folder: Path, params: IngestSettings, salt: str) -> None:
         self.source, self.listing, self.folder, self.params, self.salt = source, listing, folder, params, salt
         self.views, self.sizes, self.kinds, self.frames = (Counter[Any]() for _ in range(4))
         self.groups: set[str] = set()
         self.enlarged = self.marks_lost = 0
         self.errors: dict[str, str] = {}  # file -> sentence
-        self.validation: dict[str, Any] = {}
+        self.screening: dict[str, Any] = {}
 
     def row(self, record: Record, reading: Reading, taken: Taken) -> dict[str, Any]:
         """Count a picture and return its row of the manifest."""
@@ -96,20 +97,13 @@ class Account:
         Args:
             attempted: files that were opened or should have been.
         """
-        lost = self.listing.omitted.get(ROW_WITHOUT_FILE, [])
-        bad, total = len(self.errors) + len(lost), attempted + len(lost)
-        if bad > self.params.data.max_bad_share * total:
-            first = (
-                next(iter(self.errors.values()))
-                if self.errors
-                else f"{lost[0]} is in a table, but there is no such file"
-            )
-            raise EchosynthError(
-                f"{self.source.name}: {bad} of {total} files ({bad / total:.1%}) are unreadable or missing, more than "
-                f"data.max_bad_share = {self.params.data.max_bad_share} allows; the first: {first}"
-            )
-        missing = [view for view in self.source.views if not self.views[view]]
-        if missing and (self.source.complete or not self.views):
+        bad, total = bad_files(self.listing, len(self.errors), attempted)
+        if problem := too_many_bad(bad, total, self.params.data.max_bad_share):
+            first = next(iter(self.errors.values()), "")
+            if not first:
+                first = f"{self.listing.omitted[ROW_WITHOUT_FILE][0]} is in a table, but there is no such file"
+            raise EchosynthError(f"{self.source.name}: {problem}; the first: {first}")
+        if missing := missing_views(self.source, self.views):
             raise EchosynthError(
                 f"{self.source.name}: no image of {', '.join(missing)} is left in {self.folder}; "
                 f"left out were {self._counts() or 'none'}"
@@ -151,7 +145,7 @@ class Account:
             "group_kinds": dict(self.kinds),
             "groups": len(self.groups),
             "selection": selection(self.source, self.params.ingest),
-            "validation": self.validation,
+            "validation": self.screening,
         }
 
     def names(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from echosynth.common.arrays import Image, Images
 from echosynth.common.errors import EchosynthError
 from echosynth.media.dicom import read_dicom
 from echosynth.media.probe import (
@@ -30,7 +31,6 @@ from echosynth.media.probe import (
 )
 from echosynth.media.video import open_video
 
-Frames = npt.NDArray[np.uint8]
 Choose = Callable[[int], int]
 ChooseMany = Callable[[int], Sequence[int]]
 
@@ -52,7 +52,7 @@ class Clip:
         note: what was done beyond decoding, such as a crop; "" when nothing.
     """
 
-    frames: Frames
+    frames: Images
     spacing: tuple[float, float] | None
     first: int
     total: int
@@ -72,14 +72,14 @@ class Stream:
         note: see `Clip`.
     """
 
-    frames: Iterator[Frames]
+    frames: Iterator[Image]
     numbers: Sequence[int]
     spacing: tuple[float, float] | None
     total: int
     note: str = ""
 
 
-def _rgb(picture: npt.NDArray[Any]) -> Frames:
+def _rgb(picture: npt.NDArray[Any]) -> Image:
     """OpenCV's picture (grey, BGR or BGRA; 8 or 16 bit) as grey or RGB uint8. What is transparent is black, as the
     surroundings of an ultrasound picture are."""
     if picture.dtype == np.uint16:
@@ -164,7 +164,7 @@ def _unreadable(path: Path, error: OSError) -> EchosynthError:
     return EchosynthError(f"{path} cannot be read ({error.strerror}); check its permissions and its disk")
 
 
-def _explained(path: Path, frames: Iterator[Frames]) -> Iterator[Frames]:
+def _explained(path: Path, frames: Iterator[Image]) -> Iterator[Image]:
     """The frames, with one sentence where the disk fails on the way."""
     try:
         yield from frames

@@ -15,10 +15,10 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.processing import apply_modality_lut
 
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.media.probe import MAX_VALUES, too_large
 
-Frames = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 # Codes of PS3.3 C.8.5.5: spatial format "2D", data type "tissue", unit "cm".
 FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
@@ -74,7 +74,7 @@ def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | 
     return box, spacing, note if len(boxes) == 1 else f"{note}, the largest of {len(boxes)}"
 
 
-def _coloured(pixels: npt.NDArray[Any], header: Any) -> Frames:
+def _coloured(pixels: npt.NDArray[Any], header: Any) -> Image:
     """Numbers of colours as colours by the header's table (PS3.3 C.7.6.3.1.5), uint8."""
     coloured = apply_color_lut(pixels, header)
     if coloured.dtype != np.uint16:
@@ -87,7 +87,7 @@ def _coloured(pixels: npt.NDArray[Any], header: Any) -> Frames:
     return np.asarray(coloured if table.size and table.max() < 256 else coloured >> 8).astype(np.uint8)
 
 
-def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Frames:
+def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Image:
     """Grey levels or colours of any depth as uint8: by the colour table, the window, or the stored bits.
 
     8-bit pictures are display values already and stay as they are. Deeper grey ones pass the modality transform (PS3.3
@@ -132,7 +132,7 @@ def _check_deflated(path: Path) -> None:
         packed = unpack.unconsumed_tail
 
 
-def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Frames]:
+def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Image]:
     with _explained(path):
         # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
         # whether the file is torn before a decoder in C complains on stderr.
@@ -145,7 +145,7 @@ def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) ->
 
 def read_dicom(
     path: Path, choose: Callable[[int], Sequence[int]]
-) -> tuple[Iterator[Frames], tuple[float, float] | None, Sequence[int], int, str]:
+) -> tuple[Iterator[Image], tuple[float, float] | None, Sequence[int], int, str]:
     """Open a DICOM file for some of its frames; the others are not decoded.
 
     Args:

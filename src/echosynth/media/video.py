@@ -12,13 +12,12 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.media.probe import HEAD, avi_size, jpeg_size, too_large
 
-Frame = npt.NDArray[np.uint8]
-Reader = Callable[[Sequence[int]], Iterator[Frame]]
+Reader = Callable[[Sequence[int]], Iterator[Image]]
 Place = tuple[int, int]  # of a frame: first byte and length
 
 # One thread: ingest runs as many processes as there are cores, and FFmpeg's threads delay the first frame.
@@ -81,7 +80,7 @@ def mjpeg_places(path: Path) -> list[Place] | None:
 
 
 def _mjpeg_reader(path: Path, places: list[Place]) -> Reader:
-    def read(numbers: Sequence[int]) -> Iterator[Frame]:
+    def read(numbers: Sequence[int]) -> Iterator[Image]:
         with path.open("rb") as stream:
             for number in numbers:
                 start, length = places[number]
@@ -129,7 +128,7 @@ def _count(path: Path) -> int:
 
 
 def _ffmpeg_reader(path: Path, total: int) -> Reader:
-    def read(numbers: Sequence[int]) -> Iterator[Frame]:
+    def read(numbers: Sequence[int]) -> Iterator[Image]:
         video, position = _open(path), 0
         for number in numbers:
             if number - position > SEEK_COST:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.phantom.knobs import Rng
 from echosynth.phantom.shapes import Field
 
@@ -106,7 +107,7 @@ def amplitude(level: Field) -> Field:
     return np.asarray(np.exp(level * np.float32(np.log(10) / 20)))
 
 
-def compress(envelope: Field, dynamic_range: float, gain: float, gamma: float = 1.0) -> npt.NDArray[np.uint8]:
+def compress(envelope: Field, dynamic_range: float, gain: float, gamma: float = 1.0) -> Image:
     """Log compression: `dynamic_range` dB below full scale is black, full scale (0 dB after `gain` dB) is white.
 
     Args:

@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 
+from echosynth.common.arrays import Image
 from echosynth.phantom.anatomy import END_SYSTOLE, ventricle_volume
 from echosynth.phantom.media import in_parallel
 from echosynth.phantom.options import PhantomParams
 from echosynth.phantom.plan import CAMUS_PATIENTS, planner, scaled
 from echosynth.phantom.recordings import Recording, draw_recording
-from echosynth.phantom.scan import Picture
 
 NAME: Final = "camus"
 VIEWS = {"2CH": "A2C", "4CH": "A4C"}
@@ -20,7 +20,7 @@ LABELS = {"LV": 1, "myocardium": 2, "LA": 3}
 REVERSED = 0.15  # share of sequences that run from ES to ED
 
 
-def _save(path: Path, frames: list[Picture], recording: Recording) -> None:
+def _save(path: Path, frames: list[Image], recording: Recording) -> None:
     """Frames (H, W) as one MetaImage (T, H, W); the spacing makes the anisotropic pixels what they are in mm."""
     image = sitk.GetImageFromArray(np.stack(frames))
     tall = recording.settings.depth / recording.geometry.radius
@@ -28,7 +28,7 @@ def _save(path: Path, frames: list[Picture], recording: Recording) -> None:
     sitk.WriteImage(image, str(path))
 
 
-def outlines(recording: Recording, phase: float) -> Picture:
+def outlines(recording: Recording, phase: float) -> Image:
     """Segmentation (H, W): 1 LV cavity, 2 myocardium, 3 left atrium, 0 the rest."""
     labels = np.zeros((recording.geometry.height, recording.geometry.width), np.uint8)
     for name, label in LABELS.items():

@@ -7,15 +7,15 @@ from typing import TypeVar
 import cv2
 from joblib import Parallel, cpu_count, delayed
 
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
-from echosynth.phantom.scan import Picture
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def write_avi(path: Path, frames: Sequence[Picture], quality: int, fps: float = 50.0) -> None:
+def write_avi(path: Path, frames: Sequence[Image], quality: int, fps: float = 50.0) -> None:
     """Write a cine as Motion JPEG with OpenCV's own encoder, whose bytes depend on the frames alone.
 
     Args:
@@ -36,7 +36,7 @@ def write_avi(path: Path, frames: Sequence[Picture], quality: int, fps: float = 
     writer.release()
 
 
-def write_png(path: Path, picture: Picture) -> None:
+def write_png(path: Path, picture: Image) -> None:
     """Write (H, W) grey or (H, W, 3) blue, green, red as PNG."""
     if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 5]):
         raise EchosynthError(f"cannot write {path}: OpenCV refused the picture; check that the folder is writable")

@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.phantom import acoustics, knobs
 from echosynth.phantom.anatomy import Anatomy, contraction, draw_anatomy, heart_at
 from echosynth.phantom.options import PhantomParams
 from echosynth.phantom.planes import APICAL, Probe, draw_probe
-from echosynth.phantom.scan import Geometry, Picture, scan_convert
+from echosynth.phantom.scan import Geometry, scan_convert
 from echosynth.phantom.shapes import Field
 from echosynth.phantom.styles import STYLES, Style
 from echosynth.phantom.tissue import Tissue, tissue_map
@@ -23,7 +24,7 @@ DECORRELATION = 1.3  # how far speckle turns over from end diastole to end systo
 
 
 @dataclass(frozen=True)
-class Settings:
+class MachineSettings:
     """The machine's knobs and the acoustic window of one recording; levels in dB, maps (D, B) in beam coordinates."""
 
     depth: float
@@ -44,7 +45,7 @@ class Recording:
     probe: Probe
     style: Style
     geometry: Geometry
-    settings: Settings
+    settings: MachineSettings
     scatterers: tuple[acoustics.Complex, acoustics.Complex]
     seed: tuple[int, ...]
 
@@ -59,7 +60,7 @@ class Recording:
         depths, _, points, _ = self._grid
         return tissue_map(heart_at(self.anatomy, phase), points, depths, self.anatomy.cover)
 
-    def beams(self, phase: float, number: int) -> Picture:
+    def beams(self, phase: float, number: int) -> Image:
         """Grey values (D, B) uint8 in beam coordinates at a phase of the cycle; `number` of the frame seeds the
         noise."""
         depths, _, _, kernels = self._grid
@@ -78,11 +79,11 @@ class Recording:
         grey = acoustics.compress(np.abs(signal), settings.dynamic_range, settings.gain, style.gamma)
         return np.asarray(cv2.GaussianBlur(grey, (0, 0), style.smooth), np.uint8) if style.smooth else grey
 
-    def picture(self, phase: float, number: int) -> Picture:
+    def picture(self, phase: float, number: int) -> Image:
         """The frame as a sector, (height, width) uint8."""
         return scan_convert(self.beams(phase, number), self.geometry)
 
-    def chamber(self, name: str, phase: float) -> Picture:
+    def chamber(self, name: str, phase: float) -> Image:
         """Mask (height, width), 0 or 1, of a chamber (see `Tissue`) or of the "myocardium"."""
         tissue = self.tissue(phase)
         share = tissue.myocardium if name == "myocardium" else tissue.chambers[name]
@@ -112,7 +113,7 @@ def _shadows(rng: knobs.Rng, depths: Field, angles: Field, difficulty: float) ->
     return loss
 
 
-def _settings(rng: knobs.Rng, style: Style, view: str, geometry: Geometry, difficulty: float) -> Settings:
+def _settings(rng: knobs.Rng, style: Style, view: str, geometry: Geometry, difficulty: float) -> MachineSettings:
     mean = style.apical_depth if view in APICAL else style.parasternal_depth
     depth = mean * float(np.clip(1 + difficulty * knobs.DEPTH_SPREAD * rng.standard_normal(), 0.7, 1.35))
     depths, angles = geometry.depths(depth), geometry.angles()
@@ -123,7 +124,7 @@ def _settings(rng: knobs.Rng, style: Style, view: str, geometry: Geometry, diffi
     compensation = (0.96 * loss + error).astype(np.float32)
     window = difficulty * knobs.DROPOUT_DB * _slow_field(rng, (len(depths), len(angles)))
     window -= _shadows(rng, depths, angles, difficulty)
-    return Settings(
+    return MachineSettings(
         depth=depth,
         dynamic_range=float(rng.uniform(*style.dynamic_range)),
         gain=style.gain + knobs.GAIN_DB.draw(rng, difficulty),

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from echosynth.common.arrays import Image
 from echosynth.phantom.shapes import Field
-
-Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _maps(geometry: Geometry) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uin
     return cv2.convertMaps(beam.astype(np.float32), sample.astype(np.float32), cv2.CV_16SC2)
 
 
-def scan_convert(beams: Picture, geometry: Geometry, nearest: bool = False) -> Picture:
+def scan_convert(beams: Image, geometry: Geometry, nearest: bool = False) -> Image:
     """Turn a picture in beam coordinates (samples, beams) uint8 into (height, width); black outside the sector.
 
     Args:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from echosynth.common.arrays import Image
 from echosynth.phantom.anatomy import contraction
 from echosynth.phantom.knobs import Rng
 from echosynth.phantom.plan import Kind
 from echosynth.phantom.recordings import Recording
-from echosynth.phantom.scan import Picture, scan_convert
+from echosynth.phantom.scan import scan_convert
 
 TINTS = ((0.86, 0.95, 1.0), (0.92, 0.97, 1.0), (1.0, 0.97, 0.92))  # blue, green, red: sepia twice, then blue
 ODD_MAPS = (cv2.COLORMAP_JET, cv2.COLORMAP_OCEAN, cv2.COLORMAP_HOT)
@@ -17,7 +18,7 @@ GREEN = (90, 220, 90)
 COLOUR_ON_THE_RIGHT = 2 / 3  # share of split screens
 
 
-def overlaid(picture: Picture, recording: Recording, phase: float, colour: bool = False) -> Picture:
+def overlaid(picture: Image, recording: Recording, phase: float, colour: bool = False) -> Image:
     """Draw the source's overlays: depth ticks, ECG trace up to the present phase, and a line of text.
 
     Args:
@@ -56,7 +57,7 @@ def flow_generator(recording: Recording) -> Rng:
     return np.random.default_rng((*recording.seed, 10_001))
 
 
-def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Picture:
+def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Image:
     """A frame (H, W, 3) with colour Doppler: red towards the probe, blue away from it, in a box of beams and depths."""
     grey = recording.beams(phase, number)
     samples, beams = grey.shape
@@ -74,7 +75,7 @@ def doppler(recording: Recording, phase: float, number: int, rng: Rng) -> Pictur
     return scan_convert(picture, recording.geometry)
 
 
-def split_screen(recording: Recording, phase: float, number: int, later: int) -> Picture:
+def split_screen(recording: Recording, phase: float, number: int, later: int) -> Image:
     """A frame (H, W, 3) with two pictures of one recording, the right one at another phase.
 
     About two recordings of three show colour Doppler on the right, as machines do to compare; the others are all grey,
@@ -92,7 +93,7 @@ def split_screen(recording: Recording, phase: float, number: int, later: int) ->
     return side_by_side(left, np.repeat(recording.picture(phase + 0.4, later)[:, :, None], 3, axis=2))
 
 
-def side_by_side(left: Picture, right: Picture) -> Picture:
+def side_by_side(left: Image, right: Image) -> Image:
     """Two pictures at half size beside each other on a black screen of the same size."""
     height, width = left.shape[:2]
     screen = np.zeros_like(left)
@@ -103,7 +104,7 @@ def side_by_side(left: Picture, right: Picture) -> Picture:
     return screen
 
 
-def frames(recording: Recording, phases: Sequence[float], kind: Kind) -> list[Picture]:
+def frames(recording: Recording, phases: Sequence[float], kind: Kind) -> list[Image]:
     """The frames (H, W, 3), blue, green, red, of a video recording of any kind."""
     shown = []
     for number, phase in enumerate(phases):

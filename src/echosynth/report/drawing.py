@@ -1,8 +1,8 @@
-"""How the report draws: styles of the arms, the look of figures, pictures that are part of the page."""
+"""How all pages draw: styles of lines, the look of figures, axes, and figures that are part of the page."""
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from echosynth.imagesets.store import Images
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
+from echosynth.report.formatting import count
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Style:
     marker: str
     line: Literal["-", "--", "-.", ":"]
     glyph: str
+
+    def options(self) -> dict[str, Any]:
+        """Give Matplotlib's keyword arguments for a line with markers."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.line, "ms": 6.5}
 
 
 STYLES = {
@@ -54,30 +59,31 @@ LOOK: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure of a page: the picture as an address, what it shows in words, what stands below it."""
+class PageFigure:
+    """A figure of a page.
 
-    source: str
+    Attributes:
+        address: the image itself, as a data address.
+        alt: what it shows in words, for those who do not see it.
+        caption: what stands below it.
+    """
+
+    address: str
     alt: str
     caption: str
 
 
 @contextmanager
 def look() -> Iterator[None]:
-    """The report's own look, whatever settings the user's machine has; they are restored at the end."""
+    """Draw with the report's own look, whatever settings the user's machine has; they are restored at the end."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(LOOK)
         yield
 
 
-def embedded(picture: bytes) -> str:
-    """A PNG as an address that holds the picture itself."""
-    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-
-
 def panel(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """A figure with one panel, `height` in inches, its title and the labels of its axes."""
+    """Begin a figure with one panel, `height` in inches, its title and the labels of its axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
@@ -86,27 +92,40 @@ def panel(title: str, x: str, y: str, height: float = HEIGHT) -> tuple[Figure, A
     return figure, axes
 
 
+def log_places(axes: Axes, places: Sequence[int]) -> None:
+    """Give a panel a logarithmic x axis with ticks at the measured places, every other one where they are many."""
+    axes.set_xscale("log")
+    shown = places if len(places) <= 8 else places[::-2][::-1]
+    axes.set_xticks(shown, [count(place) for place in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def log_scale(axes: Axes) -> None:
+    """Give a panel a logarithmic y axis with few ticks that can be read."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 10 else f"{x:.3g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def png(figure: Figure) -> bytes:
-    """A figure as PNG, without anything that depends on time or version."""
+    """Encode a figure as PNG, without anything that depends on time or version."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def rendered(figure: Figure) -> str:
-    """A figure as an embedded PNG."""
-    return embedded(png(figure))
+def embedded(image: bytes) -> str:
+    """Give a PNG as an address that holds the image itself."""
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")
+
+
+def page_figure(figure: Figure, alt: str, caption: str) -> PageFigure:
+    """Make a drawn figure part of a page."""
+    return PageFigure(embedded(png(figure)), alt, caption)
 
 
 def mosaic(images: Images, columns: int) -> str:
-    """Images (n, S, S) uint8 side by side, `columns` a row, with white gaps, as an embedded PNG."""
-    sheet = grid(images, columns, gap=max(1, images.shape[1] // 28))
+    """Lay images (n, S, S) uint8 side by side, `columns` a row, with white gaps, as an embedded PNG."""
+    sheet = contact_grid(images, columns, gap=max(1, images.shape[1] // 28))
     return embedded(cv2.imencode(".png", sheet)[1].tobytes())
-
-
-def log_scale(axes: Axes) -> None:
-    """A logarithmic y axis with few ticks that can be read."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 10 else f"{x:.3g}")
-    axes.yaxis.set_minor_locator(NullLocator())

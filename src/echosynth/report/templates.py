@@ -1,14 +1,20 @@
-"""The templates of the pages and what they share."""
+"""Fill the templates of the pages and write the pages."""
 
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from echosynth.report.words import count, number
+from echosynth.common.files import atomic_file
+from echosynth.report.formatting import count, decimal
 
 
-def template(name: str) -> jinja2.Template:
-    """A page's template; a value that it needs and does not get is an error, not a gap."""
+def fill(name: str, **values: Any) -> str:
+    """Fill a page's template, named by its path in this room.
+
+    Raises:
+        jinja2.UndefinedError: the template needs a value that it does not get.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -17,5 +23,11 @@ def template(name: str) -> jinja2.Template:
         keep_trailing_newline=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "count": count}
-    return environment.get_template(name)
+    environment.filters |= {"decimal": decimal, "count": count}
+    return environment.get_template(name).render(values)
+
+
+def write_html(path: Path, html: str) -> None:
+    """Write a page, whole or not at all, with the same bytes on every system."""
+    with atomic_file(path) as part:
+        part.write_text(html, encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""Which recordings are no plain 2-D picture: colour Doppler, false colours, two pictures side by side.
+"""Which recordings are no plain 2-D picture: colour Doppler, garish pseudo-colour, two pictures side by side.
 
 A rule on the first frame, from the per-pixel largest difference between colour channels as in section 3.7.1 of the
 study.
@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.imagesets.prepare import Picture, to_grey
+from echosynth.common.arrays import Image
+from echosynth.imagesets.prepare import to_grey
 
+LEVELS = 256  # of the difference between colour channels
 # Why a recording is proposed to be left out.
 DOPPLER, SPLIT, ODD = "colour Doppler", "split picture", "odd colours"
 # What is remarkable about one that can be used all the same.
@@ -57,7 +59,7 @@ class _Colours:
     cast: float
 
 
-def _colours(frame: Picture) -> _Colours | None:
+def _colours(frame: Image) -> _Colours | None:
     """Measure an (H, W[, 3]) frame on every n-th pixel; None when it is grey or black.
 
     A tint multiplies the channels by fixed factors, so that every pixel has the same shares of red, green and blue;
@@ -78,13 +80,30 @@ def _colours(frame: Picture) -> _Colours | None:
     return _Colours(np.ptp(pixels - total * tint / tint.sum(), axis=2), visible, cast)
 
 
-def coloured_share(frame: Picture) -> float:
+def difference_histogram(frame: Image) -> npt.NDArray[np.int64]:
+    """Count the pixels by the maximum absolute difference between their colour channels.
+
+    Args:
+        frame: (H, W, 3) uint8, or (H, W) grey, of which all pixels count at 0.
+
+    Returns:
+        (256,) counts.
+    """
+    if frame.ndim == 2:
+        return np.bincount([0], weights=[frame.size], minlength=LEVELS).astype(np.int64)
+    first, second, third = (frame[:, :, channel] for channel in range(3))
+    highest = np.maximum(np.maximum(first, second), third)
+    lowest = np.minimum(np.minimum(first, second), third)
+    return np.bincount((highest - lowest).ravel(), minlength=LEVELS).astype(np.int64)
+
+
+def coloured_share(frame: Image) -> float:
     """Share of strongly coloured pixels of an (H, W[, 3]) frame, 0 to 1, after taking off a uniform tint."""
     colours = _colours(frame)
     return 0.0 if colours is None else float((colours.difference > STRONG_COLOUR).mean())
 
 
-def grey_share(frame: Picture, grey_difference: int) -> float:
+def grey_share(frame: Image, grey_difference: int) -> float:
     """Share of grey pixels of an (H, W[, 3]) frame, 0 to 1: approach (a) of section 3.7.1 of the study.
 
     Args:
@@ -96,7 +115,7 @@ def grey_share(frame: Picture, grey_difference: int) -> float:
     return float((np.ptp(frame, axis=2) <= grey_difference).mean())
 
 
-def is_split(frame: Picture) -> bool:
+def is_split(frame: Image) -> bool:
     """Whether two pictures of similar width stand side by side with an empty gap in the middle."""
     grey = to_grey(frame)
     width = grey.shape[1]
@@ -123,7 +142,7 @@ def is_split(frame: Picture) -> bool:
     )
 
 
-def judge(first_frame: Picture, least_share: float) -> Verdict:
+def judge(first_frame: Image, least_share: float) -> Verdict:
     """Whether a recording can be used, from its first frame alone.
 
     Args:

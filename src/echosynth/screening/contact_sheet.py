@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from echosynth.imagesets.prepare import Picture
+from echosynth.common.arrays import Image
 
 PICTURE, MARGIN, BAND, LINE = 128, 8, 6, 14  # pixels
 TILE = (PICTURE + 2 * MARGIN, BAND + PICTURE + MARGIN)  # width and height without the text
@@ -28,12 +28,12 @@ class Tile:
         lines: short lines of ASCII text beneath the picture.
     """
 
-    frame: Picture
+    frame: Image
     proposal: str
     lines: tuple[str, ...]
 
 
-def fitted(frame: Picture, side: int) -> Picture:
+def fitted(frame: Image, side: int) -> Image:
     """A frame as (side, side, 3) RGB: scaled to fit, the shape kept, centred on black."""
     colours = np.repeat(frame[:, :, None], 3, axis=2) if frame.ndim == 2 else frame
     height, width = colours.shape[:2]
@@ -46,7 +46,7 @@ def fitted(frame: Picture, side: int) -> Picture:
     return canvas
 
 
-def _draw(tile: Tile, lines: int) -> Picture:
+def _draw(tile: Tile, lines: int) -> Image:
     width, height = TILE
     drawn = np.full((height + LINE * lines + MARGIN, width, 3), 255, np.uint8)
     drawn[:BAND, MARGIN // 2 : width - MARGIN // 2] = BANDS[tile.proposal]
@@ -58,7 +58,7 @@ def _draw(tile: Tile, lines: int) -> Picture:
     return drawn
 
 
-def page(tiles: Sequence[Tile]) -> Picture:
+def page(tiles: Sequence[Tile]) -> Image:
     """Tiles row by row on white, (H, W, 3) RGB uint8; the second line of each text is in its band's colour."""
     lines = max(len(tile.lines) for tile in tiles)
     drawn = [_draw(tile, lines) for tile in tiles]
@@ -68,7 +68,7 @@ def page(tiles: Sequence[Tile]) -> Picture:
     return np.vstack([np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)])
 
 
-def _pages(tiles: Iterable[Tile]) -> Iterator[Picture]:
+def _pages(tiles: Iterable[Tile]) -> Iterator[Image]:
     remaining = iter(tiles)
     while some := list(islice(remaining, PER_PAGE)):
         yield page(some)

@@ -1,4 +1,4 @@
-"""A person's decisions on the groups of the video validation: data/review/<source>.yaml, under version control."""
+"""A person's decisions on the groups of the screening: data/review/<source>.yaml, under version control."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -73,13 +73,13 @@ def read_decisions(path: Path) -> Decisions:
     return Decisions(**sections)
 
 
-def read_tables(validation: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Groups and recordings of a validation, checked.
+def read_tables(screening: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Groups and recordings of a screening, checked.
 
     Raises:
         EchosynthError: a table is missing or does not fit its schema.
     """
-    return read_csv(validation / "groups.csv", GROUPS), read_csv(validation / "recordings.csv", RECORDINGS)
+    return read_csv(screening / "groups.csv", GROUPS), read_csv(screening / "recordings.csv", RECORDINGS)
 
 
 def _made(groups: pd.DataFrame, recordings: pd.DataFrame, decisions: Decisions) -> "pd.Series[Any]":
@@ -143,11 +143,11 @@ def fates(
     return pd.Series(reasons, index=ids, dtype="str")
 
 
-def verdicts(validation: Path, path: Path, params: ReviewParams) -> dict[str, str]:
-    """What the video validation and a person say of each recording.
+def verdicts(screening: Path, path: Path, params: ReviewParams) -> dict[str, str]:
+    """What the screening and a person say of each recording.
 
     Args:
-        validation: what `echosynth.screening.screen.validate` wrote.
+        screening: what `echosynth.screening.screen.screen_release` wrote.
         path: the decisions file.
         params: section review.
 
@@ -158,16 +158,24 @@ def verdicts(validation: Path, path: Path, params: ReviewParams) -> dict[str, st
         EchosynthError: a table or the decisions file is missing or wrong, or a group is undecided and
         `review.undecided` is `stop`.
     """
-    groups, recordings = read_tables(validation)
+    groups, recordings = read_tables(screening)
     decisions = read_decisions(path)
     open_groups = int((group_decisions(groups, recordings, decisions, params)["by"] != "person").sum())
     if params.method == "ks" and params.undecided == "stop" and open_groups:
         raise EchosynthError(
-            f"{open_groups} groups of {path.stem} have no decision; look at {validation / 'sheet.png'}, run "
+            f"{open_groups} groups of {path.stem} have no decision; look at {screening / 'sheet.png'}, run "
             f"`echosynth review {path.stem}`, write keep or drop in {path} and run again"
         )
     reasons = fates(groups, recordings, decisions, params)
     return {str(name): reason for name, reason in reasons.items()}
+
+
+def flagged_in_kept(recordings: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Recordings that the rule would drop although their group is proposed to be kept: grey split pictures hide in the
+    group of all grey recordings, as their colours are alike.
+    """
+    kept = groups.loc[groups["proposal"] == "keep", "group"]
+    return recordings[recordings["group"].isin(kept) & (recordings["proposal"] != "")]
 
 
 def start_decisions(path: Path) -> None:
@@ -202,25 +210,23 @@ def _lines(
     return lines
 
 
-def update_decisions(validation: Path, path: Path, accept: bool) -> None:
+def update_decisions(screening: Path, path: Path, accept: bool) -> None:
     """Add what has no decision yet to the decisions file, the largest groups first.
 
     Args:
-        validation: what `echosynth.screening.screen.validate` wrote.
+        screening: what `echosynth.screening.screen.screen_release` wrote.
         path: the decisions file; made when it is missing. Its decisions and the notes behind them stay.
         accept: write the proposals as decisions, not as comments.
 
     Raises:
         EchosynthError: a table is missing or wrong, or the file cannot be read or written.
     """
-    groups, recordings = read_tables(validation)
+    groups, recordings = read_tables(screening)
     decisions = read_decisions(path) if path.is_file() else Decisions({}, {})
     made = _made(groups, recordings, decisions)
     shown = groups[made.isna() | groups["group"].isin(list(decisions.groups))]
     of_groups = {str(group["group"]): (group["proposal"], _remark(group)) for group in shown.to_dict("records")}
-    kept = groups.loc[groups["proposal"] == "keep", "group"]
-    # Grey split pictures hide among the grey recordings, as their colours are alike.
-    flagged = recordings[(recordings["proposal"] != "") & recordings["group"].isin(kept)]
+    flagged = flagged_in_kept(recordings, groups)
     single = {str(name): ("drop", str(reason)) for name, reason in zip(flagged["id"], flagged["proposal"], strict=True)}
     text, notes = HEADER, _notes(path)
     for section, decided, proposals in (

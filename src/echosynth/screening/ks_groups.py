@@ -12,32 +12,12 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import kstwo
 
-from echosynth.imagesets.prepare import Picture
-
-LEVELS = 256
 # Of the 256 levels so many are looked at first; a test that rejects mostly shows it there.
 TELLING = 16
 BLOCK = 4096  # distributions compared at a time; bounds the memory
 
 Histogram = npt.NDArray[np.integer]
 Fractions = npt.NDArray[np.float64]
-
-
-def difference_histogram(frame: Picture) -> npt.NDArray[np.int64]:
-    """Count the pixels by the maximum absolute difference between their colour channels.
-
-    Args:
-        frame: (H, W, 3) uint8, or (H, W) grey, of which all pixels count at 0.
-
-    Returns:
-        (256,) counts.
-    """
-    if frame.ndim == 2:
-        return np.bincount([0], weights=[frame.size], minlength=LEVELS).astype(np.int64)
-    first, second, third = (frame[:, :, channel] for channel in range(3))
-    highest = np.maximum(np.maximum(first, second), third)
-    lowest = np.minimum(np.minimum(first, second), third)
-    return np.bincount((highest - lowest).ravel(), minlength=LEVELS).astype(np.int64)
 
 
 def cumulative(histograms: Histogram) -> Fractions:

@@ -10,7 +10,7 @@ from echosynth.sources.options import DataParams
 
 
 class ReviewParams(Section):
-    """Which recordings are no plain 2-D picture: the video validation."""
+    """The screening: which recordings are no plain 2-D picture."""
 
     method: Literal["ks", "grey", "none"]
     alpha: Fraction
@@ -20,7 +20,7 @@ class ReviewParams(Section):
     coloured_share: Fraction
 
 
-class Settings(Protocol):
+class ScreeningSettings(Protocol):
     """What a screening reads of params.yaml."""
 
     @property

@@ -1,11 +1,10 @@
-"""Video validation: from the first frames of a release to groups of alike colours with a proposal for each.
+"""Screening: from the first frames of a release to groups of alike colours with a proposal for each.
 
 Section 3.7.1 of the study. A person then decides in data/review/<source>.yaml, see `echosynth.screening.decisions`.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from echosynth.common.errors import EchosynthError
 from echosynth.common.files import atomic_folder, write_json
-from echosynth.common.parallel import run
+from echosynth.common.parallel import Workers, run
 from echosynth.common.progress import progress
 from echosynth.imagesets.schema import GROUPS, RECORDINGS, check
 from echosynth.media.decode import read_frame
-from echosynth.screening.colour import coloured_share, grey_share, judge
+from echosynth.screening.colour import LEVELS
 from echosynth.screening.contact_sheet import Tile, write_sheets
-from echosynth.screening.ks_groups import LEVELS, difference_histogram, ks_groups, ks_statistic, p_value
-from echosynth.screening.options import ReviewParams, Settings
+from echosynth.screening.decisions import flagged_in_kept
+from echosynth.screening.first_look import Batch, Look, Measures, look_at_batch
+from echosynth.screening.ks_groups import ks_groups, ks_statistic, p_value
+from echosynth.screening.listing import write_listing
+from echosynth.screening.options import ReviewParams, ScreeningSettings
 from echosynth.sources.base import Source, read_salt, record_id, relative
 
 BATCH = 16  # files a job: the overhead of a job is that of a small file
@@ -32,57 +33,17 @@ GREY = "grey"  # what a group without a reason is called
 Founders = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What is kept of a first frame: numbers whose size does not depend on the frame's."""
-
-    histogram: npt.NDArray[np.uint32]
-    grey_share: float
-    coloured_share: float
-    usable: bool
-    reason: str
-
-
-def _measure(path: Path, review: ReviewParams) -> _Measured | None:
-    """Decode and measure one first frame; None when it is unreadable, which the ingest reports."""
-    try:
-        frame = read_frame(path).frames[0]
-    except EchosynthError:
-        return None
-    verdict = judge(frame, review.coloured_share)
-    return _Measured(
-        difference_histogram(frame).astype(np.uint32),
-        grey_share(frame, review.grey_difference),
-        coloured_share(frame),
-        verdict.usable,
-        verdict.reason,
-    )
+def _look_at_all(paths: list[Path], review: ReviewParams | None, workers: Workers, name: str) -> list[Look]:
+    """Look at files in parallel; the result is in the order of `paths`."""
+    found: dict[int, list[Look]] = {}
+    batches = [Batch(start, paths[start : start + BATCH], review) for start in range(0, len(paths), BATCH)]
+    done = run(look_at_batch, batches, workers)
+    for start, looked in progress(done, len(batches), f"screen {name}", f"x {BATCH} files"):
+        found[start] = looked
+    return [one for start in sorted(found) for one in found[start]]
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Files that a process measures in one go; `start` is the number of the first."""
-
-    start: int
-    paths: list[Path]
-    review: ReviewParams
-
-
-def _measure_batch(batch: _Batch) -> tuple[int, list[_Measured | None]]:
-    return batch.start, [_measure(path, batch.review) for path in batch.paths]
-
-
-def _measure_all(paths: list[Path], params: Settings, name: str) -> list[_Measured | None]:
-    """Measure in parallel; the result is in the order of `paths`."""
-    found: list[_Measured | None] = [None] * len(paths)
-    batches = [_Batch(start, paths[start : start + BATCH], params.review) for start in range(0, len(paths), BATCH)]
-    done = progress(run(_measure_batch, batches, params.ingest), len(batches), f"validate {name}", f"x {BATCH} videos")
-    for start, measured in done:
-        found[start : start + len(measured)] = measured
-    return found
-
-
-def _recordings(ids: list[str], measured: list[_Measured], founders: Founders) -> pd.DataFrame:
+def _recordings(ids: list[str], measured: list[Measures], founders: Founders) -> pd.DataFrame:
     """The table of recordings."""
     statistic, p_values = _tests(measured, founders)
     return pd.DataFrame(
@@ -98,7 +59,7 @@ def _recordings(ids: list[str], measured: list[_Measured], founders: Founders) -
     )
 
 
-def _tests(measured: list[_Measured], founders: Founders) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _tests(measured: list[Measures], founders: Founders) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Statistic and p-value of each recording against its founder."""
     statistic = np.array(
         [
@@ -112,9 +73,9 @@ def _tests(measured: list[_Measured], founders: Founders) -> tuple[npt.NDArray[n
     return statistic, p_value(*keys)[place.ravel()]
 
 
-def _groups(ids: list[str], measured: list[_Measured], founders: Founders) -> pd.DataFrame:
+def _groups(ids: list[str], measured: list[Measures], founders: Founders) -> pd.DataFrame:
     """The table of groups, the largest first, of equal size in the order in which they were founded."""
-    members: dict[int, list[_Measured]] = defaultdict(list)
+    members: dict[int, list[Measures]] = defaultdict(list)
     for one, founder in zip(measured, founders, strict=True):
         members[int(founder)].append(one)
     rows = [_group(ids[founder], members[founder]) for founder in sorted(members)]
@@ -122,7 +83,7 @@ def _groups(ids: list[str], measured: list[_Measured], founders: Founders) -> pd
     return table.sort_values("size", ascending=False, kind="stable", ignore_index=True)
 
 
-def _group(founder: str, members: list[_Measured]) -> dict[str, Any]:
+def _group(founder: str, members: list[Measures]) -> dict[str, Any]:
     """The row of one group; the first member is the founder and the example."""
     reasons = Counter(one.reason for one in members if not one.usable)
     flagged, example = reasons.total(), members[0]
@@ -136,14 +97,6 @@ def _group(founder: str, members: list[_Measured]) -> dict[str, Any]:
         "proposal": "drop" if drop else "keep",
         "reason": reasons.most_common(1)[0][0] if drop else remark,
     }
-
-
-def flagged_in_kept(recordings: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
-    """Recordings that the rule would drop although their group is proposed to be kept: grey split pictures hide in the
-    group of all grey recordings, as their colours are alike.
-    """
-    kept = groups.loc[groups["proposal"] == "keep", "group"]
-    return recordings[recordings["group"].isin(kept) & (recordings["proposal"] != "")]
 
 
 def _tiles(recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path]) -> Iterator[Tile]:
@@ -166,44 +119,42 @@ def _tiles(recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path
         yield Tile(read_frame(paths[row["id"]]).frames[0], "drop", lines)
 
 
-def validate(source: Source, folder: Path, out: Path, params: Settings) -> dict[str, Any]:
-    """Measure the first frame of each recording of a release, group them and propose what to drop.
+def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSettings) -> dict[str, Any]:
+    """List the files of a release, look at the first frame of each, group the recordings and propose what to drop.
 
     Recordings are grouped by `echosynth.screening.ks_groups.ks_groups` in the order of the listing; a group is proposed
-    to be dropped when the rule of `echosynth.screening.colour` flags at least half of its members. Unreadable files are
-    left out here and counted; the ingest names them. Memory is constant a recording (256 counts). The bytes written do
-    not depend on the number of workers.
+    to be dropped when the rule of `echosynth.screening.colour` flags at least half of its members. Memory is constant a
+    file (256 counts). The bytes written do not depend on the number of workers.
 
     Args:
-        source: the adapter; one without cines gives empty tables and no sheet.
+        source: the adapter; one without cines gives empty tables of recordings and groups, and no sheet.
         folder: the release.
-        out: folder for recordings.csv, groups.csv, metrics.json and contact sheets sheet.png, sheet-2.png, ...
+        out: folder for files.csv, left_out.json (see `echosynth.screening.listing`), recordings.csv, groups.csv,
+            metrics.json and contact sheets sheet.png, sheet-2.png, ...
         params: sections review and ingest, and data.salt_file. Without review.method `ks` each recording
             is alone, groups.csv is empty and there is no sheet.
 
     Returns:
-        The content of metrics.json: recordings, unreadable, groups, method, groups_by_proposal ("keep: usable tint" ->
-        groups), recordings_by_proposal (the rule's reason, "usable" without one -> recordings).
+        The content of metrics.json: recordings, unreadable (files of a source with cines), groups, method,
+        groups_by_proposal ("keep: usable tint" -> groups), recordings_by_proposal (the rule's reason, "usable" without
+        one -> recordings).
 
     Raises:
         EchosynthError: the release's folder or a table is missing, or the salt.
     """
     salt = read_salt(Path(params.data.salt_file))
-    records = source.list_records(folder).records if source.has_cines else []
-    found = _measure_all([record.path for record in records], params, source.name)
-    readable = [(record, one) for record, one in zip(records, found, strict=True) if one is not None]
-    ids = [record_id(salt, source.name, relative(record, folder)) for record, _ in readable]
-    measured = [one for _, one in readable]
-    paths = {name: record.path for name, (record, _) in zip(ids, readable, strict=True)}
-    if params.review.method == "ks" and measured:
-        founders = ks_groups(np.stack([one.histogram for one in measured]), params.review.alpha)
-        groups = _groups(ids, measured, founders)
-    else:
-        founders, groups = np.arange(len(ids)), _groups([], [], np.zeros(0, np.int64))
-    recordings = _recordings(ids, measured, founders)
+    listing, review = source.list_records(folder), params.review if source.has_cines else None
+    looked = _look_at_all([record.path for record in listing.records], review, params.ingest, source.name)
+    measured: dict[str, Measures] = {}
+    paths: dict[str, Path] = {}
+    for record, (_, colours) in zip(listing.records, looked, strict=True):
+        if colours:
+            name = record_id(salt, source.name, relative(record, folder))
+            measured[name], paths[name] = colours, record.path
+    groups, recordings = _grouped(list(measured), list(measured.values()), params.review)
     metrics = {
         "recordings": len(recordings),
-        "unreadable": len(records) - len(recordings),
+        "unreadable": len(listing.records) - len(recordings) if source.has_cines else 0,
         "groups": len(groups),
         "method": params.review.method,
         "groups_by_proposal": dict(
@@ -218,4 +169,13 @@ def validate(source: Source, folder: Path, out: Path, params: Settings) -> dict[
             check(schema, table, str(out / name)).to_csv(part / name, index=False, lineterminator="\n")
         write_sheets(part, _tiles(recordings, groups, paths))
         write_json(part / "metrics.json", metrics)
+        write_listing(part, source, folder, listing, [look for look, _ in looked], salt)
     return metrics
+
+
+def _grouped(ids: list[str], measured: list[Measures], review: ReviewParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of groups and recordings."""
+    if review.method == "ks" and measured:
+        founders = ks_groups(np.stack([one.histogram for one in measured]), review.alpha)
+        return _groups(ids, measured, founders), _recordings(ids, measured, founders)
+    return _groups([], [], np.zeros(0, np.int64)), _recordings(ids, measured, np.arange(len(ids)))

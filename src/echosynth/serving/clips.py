@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from echosynth.common.arrays import Image as Picture
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
-from echosynth.imagesets.prepare import Picture
 from echosynth.media.decode import Stream, read_stream
 from echosynth.media.probe import kind_of
 from echosynth.serving.frames import ViewClassifier

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pydicom
 
 from echosynth.classifier.network import predict
+from echosynth.common.arrays import Image as Picture
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
-from echosynth.imagesets.prepare import Picture
 from echosynth.media.decode import Stream
 from echosynth.media.probe import HEAD, content_kind, jpeg_size, probe
 from echosynth.media.video import mjpeg_places

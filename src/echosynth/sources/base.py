@@ -65,7 +65,7 @@ class Source:
         name: its name in params.yaml and the name of its folder under data.root.
         title: its name for people.
         views: the views that it can contribute.
-        unit: what its files are. Recordings of sources that hold cines pass the video validation.
+        unit: what its files are. Recordings of sources that hold cines pass the screening.
         group_kind: the finest group that it is known to give.
         layout: what is expected in its folder, a line a file or folder.
         licence: terms of use in a few words.

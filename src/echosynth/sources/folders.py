@@ -1,10 +1,12 @@
 """The folder of a release and the files below it: found by name, links checked."""
 
+import hashlib
 import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing
@@ -73,6 +75,23 @@ def name_key(name: str) -> str:
     """What two spellings of a file name share: releases copied to other systems differ in case and in how accents are
     composed."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def folder_stamp(folder: Path) -> str:
+    """32 hex digits that change when a file below a folder comes, goes or is written to: names, sizes and times of
+    change alone are looked at, and links are followed to files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for parent, names, files in os.walk(folder):
+        names.sort()
+        facts: list[Any] = [os.path.relpath(parent, folder), names]
+        for name in sorted(files):
+            try:
+                status = (Path(parent) / name).stat()
+                facts.append((name, status.st_size, status.st_mtime_ns))
+            except OSError:
+                facts.append((name,))
+        digest.update(repr(facts).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _raise_unreadable(error: OSError) -> None:

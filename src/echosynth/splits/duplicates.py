@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from echosynth.common.arrays import Images
 from echosynth.common.progress import progress
-from echosynth.imagesets.cache import Images
 from echosynth.imagesets.schema import DUPLICATES, check
 
 REDUCED: Final = 16  # side of the area means that stand for a picture at first

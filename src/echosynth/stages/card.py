@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from echosynth.common.files import atomic_file, write_json
+from echosynth.common.files import write_json
 from echosynth.config.parameters import Params
 from echosynth.report.data_card.card import collect
 from echosynth.report.data_card.page import render
+from echosynth.report.templates import write_html
 from echosynth.stages import stage
 
 REPORTS = Path("reports")
@@ -14,9 +15,7 @@ REPORTS = Path("reports")
 def build(params: Params) -> None:
     """Write reports/data.html and reports/data_card.json."""
     card = collect(params)
-    page = render(card, params)
-    with atomic_file(REPORTS / "data.html") as part:
-        part.write_text(page, encoding="utf-8", newline="\n")
+    write_html(REPORTS / "data.html", render(card, params))
     write_json(REPORTS / "data_card.json", card)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from echosynth.classifier.arms import TrainingSet, training_set
+from echosynth.classifier.arms import training_set
 from echosynth.classifier.network import ClassifierCard, predict, save
 from echosynth.classifier.options import ArmName
 from echosynth.classifier.train import Point, train
@@ -32,15 +32,14 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
     """Read a subset (and its synthetic set), write models/classifiers/<arm>-<size>-<architecture>."""
     subset = read_subset(params.data.train_sources, size)
     validation = read_split(params.data.train_sources, "validation")
-    real, synthetic, noted = TrainingSet(subset.images, subset.labels), None, {}
+    synthetic, noted = None, {}
     inputs: list[tuple[str, Path, Context]] = [
         (f"subset-{size}", paths.subset_file(size), "training"),
         ("validation", paths.ASSIGNMENT, "validation"),
     ]
     if arm in ("synthetic", "mixed"):
-        made = read_labelled([paths.SYNTHETIC / size])
-        synthetic = TrainingSet(made.images, made.labels, len(made.ids))
-        noted = {"synthetic_hash": made.hash()}  # all of it is trained on, whatever the arm
+        synthetic = read_labelled([paths.SYNTHETIC / size])
+        noted = {"synthetic_hash": synthetic.hash()}  # all of it is trained on, whatever the arm
         inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
     known = {"arm": arm, "subset": size, "architecture": architecture}
@@ -52,8 +51,8 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
             if done.is_dir():
                 print(f"{name} was trained before the stage was stopped", file=sys.stderr, flush=True)
             else:
-                facts = known | {"seed": seed, "real_images": len(real.images)}
-                data = training_set(arm, real, synthetic, seed)
+                facts = known | {"seed": seed, "real_images": len(subset.images)}
+                data = training_set(arm, subset, synthetic, seed)
                 settings = {"classifier": params.classifier.model_dump(), **facts}
                 # The run ends before its files count as done: whatever is killed, a finished seed has a finished run.
                 with state.part(done.name) as folder, child_run(name, "classify", settings, tags) as run:
@@ -93,7 +92,7 @@ def done_seeds(
 def train_and_score(
     params: Params,
     facts: dict[str, Any],
-    data: TrainingSet,
+    data: LabelledImages,
     data_hash: str,
     noted: dict[str, str],
     validation: LabelledImages,

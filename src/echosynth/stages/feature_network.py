@@ -2,7 +2,6 @@
 
 from torch import nn
 
-from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.network import ClassifierCard, save
 from echosynth.classifier.train import Point, train
 from echosynth.common import paths
@@ -28,8 +27,7 @@ def main(params: Params) -> None:
             speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
             run.metrics({"training_loss": point.loss, **speed}, point.step)
 
-        data = TrainingSet(real.images, real.labels)
-        trained = train(settings, architecture, params.fidelity.seed, data, on_evaluation, POINTS)
+        trained = train(settings, architecture, params.fidelity.seed, real, on_evaluation, POINTS)
         run.metrics({"train_seconds": trained.seconds, "images": len(real.images)})
     card = ClassifierCard(
         size=params.ingest.size,

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from echosynth.common import paths
-from echosynth.common.files import atomic_file, write_json
+from echosynth.common.files import write_json
 from echosynth.config.parameters import Params
 from echosynth.report.study.inputs import read_inputs
 from echosynth.report.study.page import render
 from echosynth.report.study.summary import plots, summary
+from echosynth.report.templates import write_html
 from echosynth.stages import stage
 from echosynth.tracking.history import flat_scores
 from echosynth.tracking.runs import finish_parent
@@ -19,8 +20,7 @@ def build(params: Params) -> dict[str, float]:
     """Write reports/index.html, reports/metrics.json and reports/plots, and return the scores of this execution."""
     inputs = read_inputs(params)
     scores = summary(inputs)
-    with atomic_file(REPORTS / "index.html") as part:
-        part.write_text(render(inputs), encoding="utf-8", newline="\n")
+    write_html(REPORTS / "index.html", render(inputs))
     write_json(REPORTS / "metrics.json", scores)
     plots(inputs, REPORTS / "plots")
     return flat_scores(scores)

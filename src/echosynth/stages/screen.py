@@ -1,10 +1,10 @@
-"""Group the recordings of one release by the colours of their first frames."""
+"""List the files of one release and group its recordings by the colours of their first frames."""
 
 from pathlib import Path
 
 from echosynth.common import paths
 from echosynth.config.parameters import Params
-from echosynth.screening.screen import validate
+from echosynth.screening.screen import screen_release
 from echosynth.sources.registry import find_source
 from echosynth.stages import stage
 
@@ -12,7 +12,7 @@ from echosynth.stages import stage
 @stage
 def main(params: Params, source: str) -> None:
     """Read the first frames of data.root/<source>, write data/screening/<source>."""
-    found = validate(find_source(source), Path(params.data.root) / source, paths.SCREENING / source, params)
+    found = screen_release(find_source(source), Path(params.data.root) / source, paths.SCREENING / source, params)
     print(f"{source}: {found['recordings']} recordings in {found['groups']} groups: {found['groups_by_proposal']}")
 
 

@@ -162,7 +162,7 @@ def _split(params: Params, manifests: dict[str, pd.DataFrame]) -> None:
 @pytest.fixture
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """The current folder holds what the stages of the data write; the parameters are those of real releases."""
-    content = read_yaml(Path(__file__).parents[2] / "params.yaml")
+    content = read_yaml(Path(__file__).parents[3] / "params.yaml")
     content["data"] |= {"root": "data/raw/releases", "salt_file": "data/salt"}
     content["review"]["undecided"] = "proposal"
     settings = parse_params(content)

@@ -15,7 +15,7 @@ from echosynth.config.parameters import Params
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.samplers import network_evaluations
 from echosynth.imagesets.store import encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.explorations import tables as explore_tables
 from echosynth.report.explorations.inputs import (
     FOLDER,
@@ -45,7 +45,7 @@ def distances(frechet: float, count: int, kinds: tuple[str, ...]) -> dict[str, A
 def pictures(path: Path, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 255, (32, 32, 32), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(grid(images, 8)))
+    path.write_bytes(encode(contact_grid(images, 8)))
 
 
 def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:

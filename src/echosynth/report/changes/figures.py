@@ -14,7 +14,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.store import Images, encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.changes.states import ProjectState
 from echosynth.report.drawing import HEIGHT, STYLES, look, png
 from echosynth.tracking.plots import confusion_png
@@ -177,7 +177,7 @@ def _samples(state: ProjectState, output: str) -> tuple[bytes, str] | None:
     side = next((len(row[0]) for row in rows if row), 1)
     white = np.full((side, side), 255, np.uint8)
     filled = [image for row in rows for image in [*row, *[white] * (PER_VIEW - len(row))]]
-    sheet = grid(np.stack(filled), PER_VIEW)
+    sheet = contact_grid(np.stack(filled), PER_VIEW)
     times = max(1, SHOWN_SIDE // side)
     enlarged = np.repeat(np.repeat(sheet, times, 0), times, 1)
     return encode(enlarged), f"synthetic images of {state.name}, a row for each view"

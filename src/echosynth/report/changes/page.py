@@ -12,7 +12,7 @@ from echosynth.common.files import atomic_folder, check_replaceable
 from echosynth.config.parameters import flat_tree
 from echosynth.report.changes.figures import Group, draw
 from echosynth.report.changes.states import Data, ProjectState
-from echosynth.report.words import count, number, plural, signed
+from echosynth.report.formatting import count, decimal, plural, signed
 
 PAGE = "report.md"
 MARK = "<!-- Written by `echosynth compare`, which replaces this folder when it is named again. -->"
@@ -134,7 +134,7 @@ def _scores(old: ProjectState, new: ProjectState) -> list[str]:
 def _difference(name: str, before: float | None, after: float | None) -> list[str]:
     """Old and new value, difference, and what it means."""
     digits = 2 if max(abs(before or 0), abs(after or 0)) >= 10 else 4
-    shown = [number(before, digits), number(after, digits)]
+    shown = [decimal(before, digits), decimal(after, digits)]
     if before is None or after is None:
         return [*shown, ABSENT, "new" if before is None else "gone"]
     difference = after - before

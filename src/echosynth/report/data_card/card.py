@@ -1,4 +1,4 @@
-"""The data card: what the data are, where they come from and what was done to them, as numbers for third parties.
+"""Collect the data card: what the data are, where they come from and what was done to them, as numbers for others.
 
 It follows the questions of Gebru et al., "Datasheets for Datasets" (Communications of the ACM 64, 2021): composition,
 collection, preprocessing, uses, distribution. It holds no picture, no name of a recording and no id of a patient,
@@ -18,13 +18,12 @@ Keys of data_card.json:
                         "by_source_and_view": source -> view -> images, "groups": split -> groups, "subsets": name ->
                         {"images", "by_view", "by_source"}}: tables 3.1, 3.2 and 3.4 of the study
     shift               source -> view -> images: table 3.3
-    validation          source -> see `_validation`, for sources that hold cines
+    validation          source -> see `_screening`, for sources that hold cines
     duplicates          see `_duplicates`
     left_out            source -> reason -> files or rows
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,9 +35,8 @@ from echosynth.config.parameters import Params
 from echosynth.imagesets.schema import DUPLICATES, read_csv
 from echosynth.imagesets.store import read_manifest
 from echosynth.report.data_card.screening import Review, decisions, read_review
+from echosynth.report.tables import Json
 from echosynth.sources.registry import find_source
-
-Json = dict[str, Any]
 
 CENTRAL = 0.95  # share of the files within the range of frame counts
 # These change how the work is done, not what comes out, or are no one else's business.
@@ -57,17 +55,18 @@ USES = {
 
 
 def folder_of(source: str, params: Params) -> Path:
-    """Folder of a source's image set."""
+    """Give the folder of a source's image set."""
     return (paths.SHIFT if source in params.data.shift_sources else paths.SOURCES) / source
 
 
 def is_simulated(params: Params) -> bool:
-    """Whether the releases are phantoms: their truth lies beside them."""
+    """Say whether the releases are phantoms, whose truth lies beside them."""
     root = params.data.root
     return paths.simulated(root) or (Path(root) / paths.TRUTH).is_file()
 
 
 def _parameters(params: Params, simulated: bool) -> Json:
+    """Choose the parameters that shape the data."""
     names = ["data", *(["phantom"] if simulated else []), "review", "ingest", "split"]
     content = params.model_dump(mode="json")
     return {
@@ -76,7 +75,7 @@ def _parameters(params: Params, simulated: bool) -> Json:
 
 
 def _preprocessing(params: Params) -> str:
-    """What was done to every picture, in words."""
+    """Say what was done to every picture."""
     settings = params.ingest
     frames = {
         "random": "one random frame is taken",
@@ -98,7 +97,7 @@ def _preprocessing(params: Params) -> str:
 
 
 def frame_statistics(counts: dict[str, int]) -> Json:
-    """Statistics of the number of frames in a file, from number of frames -> files.
+    """Summarise the number of frames in a file, from number of frames -> files.
 
     Returns:
         files, fewest, most, mean, median, low and high: the ends of the central 95 % of the files. All but the mean are
@@ -119,7 +118,7 @@ def frame_statistics(counts: dict[str, int]) -> Json:
 
 
 def _source(name: str, params: Params, manifest: pd.DataFrame, report: Json, rules: Json) -> Json:
-    """One source.
+    """Describe one source.
 
     Returns:
         title, role (four-class or shift), unit, licence, citation, images, views (view -> images), groups (kind ->
@@ -146,7 +145,7 @@ def _source(name: str, params: Params, manifest: pd.DataFrame, report: Json, rul
         "selection": report["selection"],
         "split": rules.get(name),
         "validation": report["validation"],
-        "left_out": {reason: int(found["count"]) for reason, found in sorted(report["omitted"].items())},
+        "left_out": {reason: int(entry["count"]) for reason, entry in sorted(report["omitted"].items())},
         "notes": report["notes"],
     }
 
@@ -156,12 +155,12 @@ def _views(manifest: pd.DataFrame) -> dict[str, int]:
     return {view: int(counts.get(view, 0)) for view in VIEWS}
 
 
-def _duplicates(pairs: pd.DataFrame, found: Json) -> Json:
-    """Pictures that are equal, or nearly so.
+def _duplicates(pairs: pd.DataFrame, summary: Json) -> Json:
+    """Count pictures that are equal, or nearly so.
 
     Args:
         pairs: those across groups, see `echosynth.imagesets.schema.DUPLICATES`.
-        found: "duplicates" of data/split/metrics.json.
+        summary: "duplicates" of data/split/metrics.json.
 
     Returns:
         kind (exact, near) -> {"across_groups", "across_views" (contradictory labels), "within_groups"}: pairs;
@@ -173,13 +172,13 @@ def _duplicates(pairs: pd.DataFrame, found: Json) -> Json:
     for kind in ("exact", "near"):
         of_kind = pairs[pairs["kind"] == kind]
         across = {"across_groups": len(of_kind), "across_views": int((~of_kind["same_view"]).sum())}
-        kinds[kind] = across | {"within_groups": found["within_groups"][kind]}
+        kinds[kind] = across | {"within_groups": summary["within_groups"][kind]}
     keys = ("linked_groups", "clusters", "largest_cluster", "torn_clusters", "blank")
-    return kinds | {key: found[key] for key in keys}
+    return kinds | {key: summary[key] for key in keys}
 
 
-def _validation(review: Review) -> Json:
-    """The video validation of one source.
+def _screening(review: Review) -> Json:
+    """Summarise the screening of one source's recordings.
 
     Returns:
         recordings, groups: counts; decisions: see `echosynth.report.data_card.screening.decisions`; single: decision ->
@@ -196,7 +195,7 @@ def _validation(review: Review) -> Json:
 
 
 def collect(params: Params) -> Json:
-    """The card, from the pipeline's folders below the current one.
+    """Collect the card from the pipeline's folders below the current one.
 
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
@@ -231,7 +230,7 @@ def collect(params: Params) -> Json:
         },
         "shift": {name: sources[name]["views"] for name in shift},
         "validation": {
-            name: _validation(read_review(name, params)) for name in manifests if find_source(name).has_cines
+            name: _screening(read_review(name, params)) for name in manifests if find_source(name).has_cines
         },
         "duplicates": _duplicates(read_csv(paths.SPLIT / "duplicates.csv", DUPLICATES), split["duplicates"]),
         "left_out": {name: source["left_out"] for name, source in sources.items()},
@@ -239,6 +238,6 @@ def collect(params: Params) -> Json:
 
 
 def _groups(sources: Json) -> dict[str, int]:
-    """Kind -> groups in all sources together."""
+    """Count the groups of all sources together by kind."""
     kinds = sorted({kind for source in sources.values() for kind in source["groups"]})
     return {kind: sum(source["groups"].get(kind, 0) for source in sources.values()) for kind in kinds}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,47 +11,49 @@ from matplotlib.ticker import MaxNLocator
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.store import Images, read_images
-from echosynth.report.drawing import Picture, embedded, mosaic, panel, rendered
-from echosynth.report.words import count, number
+from echosynth.report.drawing import PageFigure, embedded, mosaic, page_figure, panel
+from echosynth.report.formatting import count, decimal
+from echosynth.report.tables import Json
 
-Json = dict[str, Any]
 BLUE, ORANGE, GREEN, PALE = "#0072B2", "#D55E00", "#009E73", "#CFE3F1"
 SPLIT_COLOURS = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 MOST_BINS = 40
 COLUMNS, EXAMPLES = 3, 6  # example images of a source and view
 SHEET_WIDTH = 1440  # pixels; a contact sheet on the page is no wider
-MOMENTS = {"ED": "end diastole", "ES": "end systole"}
+PHASES = {"ED": "end diastole", "ES": "end systole"}
 
 
-def frame_counts(title: str, counts: dict[str, int], found: Json) -> Picture:
-    """How many frames the files of a source have (the study's figures 3.6 and 3.7).
+def frame_counts(title: str, counts: dict[str, int], frames: Json) -> PageFigure:
+    """Draw how many frames the files of a source have (the study's figures 3.6 and 3.7).
 
     Args:
         title: the source's name for people.
         counts: number of frames -> files.
-        found: see `echosynth.report.data_card.card.frame_statistics`.
+        frames: see `echosynth.report.data_card.card.frame_statistics`.
     """
     figure, axes = panel(f"Frames in a recording, {title}", "frames", "recordings")
     lengths = np.array([int(key) for key in counts])
-    step = max(1, -(-(found["most"] - found["fewest"] + 1) // MOST_BINS))
-    edges = np.arange(found["fewest"] - 0.5, found["most"] + step + 0.5, step)
-    central = f"central 95 %: {count(found['low'])} to {count(found['high'])}"
-    axes.axvspan(found["low"], found["high"], color=PALE, label=central)
+    step = max(1, -(-(frames["most"] - frames["fewest"] + 1) // MOST_BINS))
+    edges = np.arange(frames["fewest"] - 0.5, frames["most"] + step + 0.5, step)
+    central = f"central 95 %: {count(frames['low'])} to {count(frames['high'])}"
+    axes.axvspan(frames["low"], frames["high"], color=PALE, label=central)
     axes.hist(lengths, edges.tolist(), weights=list(counts.values()), color=BLUE, edgecolor="white", linewidth=0.5)
-    axes.axvline(found["mean"], color=ORANGE, linestyle="--", linewidth=1.8, label=f"mean: {number(found['mean'], 1)}")
+    axes.axvline(
+        frames["mean"], color=ORANGE, linestyle="--", linewidth=1.8, label=f"mean: {decimal(frames['mean'], 1)}"
+    )
     axes.grid(axis="x", visible=False)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
     said = (
-        f"{count(found['files'])} recordings of {count(found['fewest'])} to {count(found['most'])} frames, median "
-        f"{count(found['median'])}."
+        f"{count(frames['files'])} recordings of {count(frames['fewest'])} to {count(frames['most'])} frames, median "
+        f"{count(frames['median'])}."
     )
-    return Picture(rendered(figure), f"Histogram of the number of frames in a recording of {title}. {said}", said)
+    return page_figure(figure, f"Histogram of the number of frames in a recording of {title}. {said}", said)
 
 
-def views_by_split(by_view: dict[str, dict[str, int]]) -> Picture:
-    """The four-class set by view and split, from split -> view -> images (the study's figure 3.10)."""
+def views_by_split(by_view: dict[str, dict[str, int]]) -> PageFigure:
+    """Draw the four-class set by view and split, from split -> view -> images (the study's figure 3.10)."""
     total = sum(sum(views.values()) for views in by_view.values())
     figure, axes = panel(f"Four-class set by view and split (N = {count(total)})", "view", "images")
     width = 0.8 / len(SPLIT_COLOURS)
@@ -65,25 +66,25 @@ def views_by_split(by_view: dict[str, dict[str, int]]) -> Picture:
     axes.margins(y=0.12)
     axes.legend()
     text = "Images of the four-class set by view and split; numbers in the tables"
-    return Picture(rendered(figure), text, "Bars of a view: training, validation and test set.")
+    return page_figure(figure, text, "Bars of a view: training, validation and test set.")
 
 
 def _pairs(rows: pd.DataFrame) -> list[str]:
-    """Ids of the first groups that have a picture of each moment: a row of the one moment, then a row of the other."""
+    """Choose the first groups that have an image of each cardiac phase: ids of the one phase, then of the other."""
     table = rows.pivot_table(index="group", columns="moment", values="id", aggfunc="min").dropna().head(COLUMNS)
-    return [name for moment in MOMENTS for name in table[moment]]
+    return [name for phase in PHASES for name in table[phase]]
 
 
 def _shown(rows: pd.DataFrame) -> tuple[list[str], int, str]:
-    """Ids to show, columns, and words to follow the view."""
+    """Choose ids to show, columns, and words to follow the view."""
     rows = rows.sort_values("id", kind="stable")
-    if set(MOMENTS) <= set(rows["moment"]) and (pairs := _pairs(rows)):
-        return pairs, len(pairs) // 2, f": {MOMENTS['ED']} above, {MOMENTS['ES']} of the same below"
+    if set(PHASES) <= set(rows["moment"]) and (pairs := _pairs(rows)):
+        return pairs, len(pairs) // 2, f": {PHASES['ED']} above, {PHASES['ES']} of the same below"
     return rows["id"].head(EXAMPLES).tolist(), COLUMNS, ""
 
 
-def examples(folder: Path, manifest: pd.DataFrame, title: str) -> list[Picture]:
-    """Example images of a source, a mosaic for each view (the study's figures 3.1 to 3.5).
+def examples(folder: Path, manifest: pd.DataFrame, title: str) -> list[PageFigure]:
+    """Lay out example images of a source, a mosaic for each view (the study's figures 3.1 to 3.5).
 
     The first ones by id are shown, which is a hash, so that this is as good as by lot.
 
@@ -92,25 +93,26 @@ def examples(folder: Path, manifest: pd.DataFrame, title: str) -> list[Picture]:
         manifest: its manifest.
         title: the source's name for people.
     """
-    pictures = []
+    figures = []
     for view in VIEWS:
         rows = manifest[manifest["view"] == view]
         if len(rows):
             ids, columns, words = _shown(rows)
-            source = mosaic(read_images(folder, ids), columns)
-            pictures.append(Picture(source, f"Example images of {view} from {title}", f"{title}, {view}{words}"))
-    return pictures
+            address = mosaic(read_images(folder, ids), columns)
+            figures.append(PageFigure(address, f"Example images of {view} from {title}", f"{title}, {view}{words}"))
+    return figures
 
 
 def _read_colour(path: Path) -> Images:
+    """Read a file as (height, width, 3) uint8."""
     picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise EchosynthError(f"{path} is no picture; run `dvc repro` to make it anew")
     return np.asarray(picture, np.uint8)
 
 
-def sheet(paths: Sequence[Path], title: str) -> Picture:
-    """The first contact sheet of a validation, smaller where it is wide: outliers, the study's figures 3.8 and 3.9.
+def sheet(paths: Sequence[Path], title: str) -> PageFigure:
+    """Show the first contact sheet of a screening, smaller where it is wide: outliers, the study's figures 3.8 and 3.9.
 
     Args:
         paths: the sheets, at least one.
@@ -124,8 +126,8 @@ def sheet(paths: Sequence[Path], title: str) -> Picture:
     if width > SHEET_WIDTH:
         size = (SHEET_WIDTH, max(1, round(height * SHEET_WIDTH / width)))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    source = embedded(cv2.imencode(".png", picture)[1].tobytes())
+    address = embedded(cv2.imencode(".png", picture)[1].tobytes())
     text = "Contact sheet: one recording of each group with the group's number and size, the proposal and its reason."
     if len(paths) > 1:
         text += f" This is the first of {count(len(paths))} sheets; all lie in {paths[0].parent.as_posix()}."
-    return Picture(source, f"Contact sheet of {title}", text)
+    return PageFigure(address, f"Contact sheet of {title}", text)

@@ -1,20 +1,15 @@
-"""The data card as a page: one HTML file that holds its pictures and loads nothing."""
-
-from typing import Any
+"""The data card as a page: one HTML file that holds its images and loads nothing."""
 
 from echosynth.config.parameters import Params
 from echosynth.imagesets.store import read_manifest
-from echosynth.report.data_card import figures as card_figures
-from echosynth.report.data_card import tables as card_tables
+from echosynth.report.data_card import figures, tables
 from echosynth.report.data_card.card import folder_of
 from echosynth.report.data_card.screening import read_review
-from echosynth.report.drawing import Picture, look
-from echosynth.report.study import data_tables
-from echosynth.report.study.tables import SPLITS
-from echosynth.report.templates import template
-from echosynth.report.words import count, plural
+from echosynth.report.drawing import PageFigure, look
+from echosynth.report.formatting import count, plural
+from echosynth.report.tables import SPLITS, Json, images_by_split_and_source, images_by_split_and_view, training_subsets
+from echosynth.report.templates import fill
 
-Json = dict[str, Any]
 METHODS = {
     "ks": (
         "The first frame of each recording gives, for each pixel, the largest absolute difference of two colour "
@@ -26,7 +21,7 @@ METHODS = {
         "A pixel of the first frame is grey when its channels differ by no more than {grey_difference} levels; a "
         "recording is kept when at least {grey_share:.0%} of its pixels are grey."
     ),
-    "none": "No recording was validated.",
+    "none": "No recording was screened.",
 }
 UNDECIDED = {
     "keep": "Groups without a decision are kept.",
@@ -37,7 +32,7 @@ UNDECIDED = {
 
 
 def _summary(card: Json) -> str:
-    """The data set in a sentence or two."""
+    """Describe the data set in a sentence or two."""
     images, sources = card["images"], card["sources"]
     by_split = ", ".join(f"{count(images[split])} {split}" for split in SPLITS)
     text = (
@@ -46,12 +41,12 @@ def _summary(card: Json) -> str:
     )
     if images["shift"]:
         text += f" and {count(images['shift'])} for the domain shift alone, on which nothing is trained or chosen"
-    return f"{text}. They come from {card_tables.groups_in_words(card['groups'])}."
+    return f"{text}. They come from {tables.groups_in_words(card['groups'])}."
 
 
 def _facts(source: Json) -> list[tuple[str, str]]:
-    """What is said of a source in words: (name, text)."""
-    frames, facts = source["frames"], [("Native size", f"{card_tables.sizes_in_words(source['native_sizes'])} pixels")]
+    """Say in words what is known of a source, as pairs of name and text."""
+    frames, facts = source["frames"], [("Native size", f"{tables.sizes_in_words(source['native_sizes'])} pixels")]
     if frames["most"] > 1:
         fewest, median, most = (count(frames[key]) for key in ("fewest", "median", "most"))
         facts.append(("Frames", f"{fewest} to {most}, median {median}"))
@@ -66,36 +61,37 @@ def _facts(source: Json) -> list[tuple[str, str]]:
     return facts + [("Note", note) for note in source["notes"]]
 
 
-def _frames(card: Json) -> list[Picture]:
-    """Frame counts of every source that holds cines."""
+def _frames(card: Json) -> list[PageFigure]:
+    """Draw the frame counts of every source that holds cines."""
     return [
-        card_figures.frame_counts(source["title"], source["frame_counts"], source["frames"])
+        figures.frame_counts(source["title"], source["frame_counts"], source["frames"])
         for source in card["sources"].values()
         if source["frames"]["most"] > 1
     ]
 
 
 def _reviews(card: Json, params: Params) -> list[Json]:
-    """Tables and contact sheet of every source whose recordings were put into groups."""
+    """Collect tables and contact sheet of every source whose recordings were put into groups."""
     blocks = []
-    for name, found in card["validation"].items():
-        if not found["groups"]:
+    for name, screening in card["validation"].items():
+        if not screening["groups"]:
             continue
         title, review = card["sources"][name]["title"], read_review(name, params)
         blocks.append(
             {
                 "title": title,
                 "name": name,
-                "decided": card_tables.decided(title, found),
-                "groups": card_tables.groups(title, review.groups),
-                "sheet": card_figures.sheet(review.sheets, title) if review.sheets else None,
+                "decided": tables.decided(title, screening),
+                "groups": tables.groups(title, review.groups),
+                "sheet": figures.sheet(review.sheets, title) if review.sheets else None,
             }
         )
     return blocks
 
 
+@look()
 def render(card: Json, params: Params) -> str:
-    """The whole page as HTML, a function of the card and of the pictures that it is about.
+    """Render the whole page as HTML, a function of the card and of the images that it is about.
 
     Args:
         card: see `echosynth.report.data_card.card.collect`.
@@ -104,32 +100,31 @@ def render(card: Json, params: Params) -> str:
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
     """
-    four, train = card["four_class"], list(card["four_class"]["by_source_and_view"])
-    examples: list[Picture] = []
-    with look():
-        for name, source in card["sources"].items():
-            folder = folder_of(name, params)
-            examples += card_figures.examples(folder, read_manifest(folder), source["title"])
-        review = params.review
-        return template("data_card/page.html").render(
-            card=card,
-            styles={},
-            summary=_summary(card),
-            overview=card_tables.overview(card),
-            facts=[(source["title"], _facts(source)) for source in card["sources"].values()],
-            groups=", ".join(f"{count(four['groups'][split])} {split}" for split in SPLITS),
-            by_source=data_tables.by_source(four["by_source"], train),
-            by_view=data_tables.by_view(four["by_view"]),
-            shift_sets=data_tables.shift_sets(card["shift"]),
-            subsets=data_tables.subsets(four["subsets"], train),
-            views_picture=card_figures.views_by_split(four["by_view"]),
-            frames=_frames(card),
-            examples=examples,
-            method=METHODS[review.method].format(**review.model_dump()),
-            undecided=UNDECIDED[review.undecided] if review.method == "ks" else "",
-            validated=card_tables.validated(card),
-            judged=card_tables.judged(card),
-            reviews=_reviews(card, params),
-            duplicates=card_tables.duplicates(card),
-            left_out=data_tables.left_out(card["left_out"]),
-        )
+    four, train, review = card["four_class"], list(card["four_class"]["by_source_and_view"]), params.review
+    examples: list[PageFigure] = []
+    for name, source in card["sources"].items():
+        folder = folder_of(name, params)
+        examples += figures.examples(folder, read_manifest(folder), source["title"])
+    return fill(
+        "data_card/page.html",
+        card=card,
+        styles={},
+        summary=_summary(card),
+        overview=tables.overview(card),
+        facts=[(source["title"], _facts(source)) for source in card["sources"].values()],
+        groups=", ".join(f"{count(four['groups'][split])} {split}" for split in SPLITS),
+        by_source=images_by_split_and_source(four["by_source"], train),
+        by_view=images_by_split_and_view(four["by_view"]),
+        shift_sets=tables.shift_sets(card["shift"]),
+        subsets=training_subsets(four["subsets"], train),
+        views_figure=figures.views_by_split(four["by_view"]),
+        frames=_frames(card),
+        examples=examples,
+        method=METHODS[review.method].format(**review.model_dump()),
+        undecided=UNDECIDED[review.undecided] if review.method == "ks" else "",
+        screened=tables.screened(card),
+        judged=tables.judged(card),
+        reviews=_reviews(card, params),
+        duplicates=tables.duplicates(card),
+        left_out=tables.left_out(card["left_out"]),
+    )

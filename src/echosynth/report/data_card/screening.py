@@ -1,23 +1,21 @@
-"""What the data card says about the video validation of one source."""
+"""Read what the data card says about the screening of one source's recordings."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from echosynth.common import paths
 from echosynth.config.parameters import Params
+from echosynth.report.tables import Json
 from echosynth.screening.decisions import group_decisions, read_decisions, read_tables
 from echosynth.screening.outliers import judge_proposals, phantom_truth
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Review:
-    """The validation of one source.
+    """The screening of one source's recordings, with the decisions of persons.
 
     Attributes:
         groups: the columns of `echosynth.imagesets.schema.GROUPS`, number (from 1, as on the contact sheet), decision
@@ -37,7 +35,7 @@ class Review:
 
 
 def read_review(source: str, params: Params) -> Review:
-    """Read the validation of a source and the decisions about its groups and recordings.
+    """Read the screening of a source and the decisions about its groups and recordings.
 
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
@@ -58,7 +56,7 @@ def read_review(source: str, params: Params) -> Review:
 
 
 def decisions(groups: pd.DataFrame) -> list[Json]:
-    """Groups and recordings by decision, who made it, and reason of the proposal; dropped ones first."""
+    """Count groups and recordings by decision, who made it, and reason of the proposal; dropped ones first."""
     keys = ["decision", "by", "proposal", "reason"]
     summed = groups.groupby(keys, sort=True).agg(groups=("size", "size"), recordings=("size", "sum")).reset_index()
     return [

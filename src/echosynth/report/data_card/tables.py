@@ -1,15 +1,13 @@
 """The tables of the data card: every cell comes from a number of the card."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
 from echosynth.common.views import VIEWS
-from echosynth.report.study.data_tables import share
-from echosynth.report.study.tables import Table
-from echosynth.report.words import count, listing, number, plural
+from echosynth.report.formatting import count, decimal, listing, plural, share
+from echosynth.report.tables import Counts, Json, Table, release_title, with_sums
 
-Json = dict[str, Any]
 KINDS = {"patient": "patients", "study": "studies", "cine": "cines", "file": "files"}
 GROUPS_SHOWN, DROPPED_SHOWN = 12, 8
 SIZES_SHOWN = 4
@@ -23,12 +21,12 @@ APPROACHES = {
 
 
 def groups_in_words(groups: dict[str, int]) -> str:
-    """ "12 patients and 1 file"."""
+    """Say how many groups there are of each kind, such as "12 patients and 1 file"."""
     return listing(f"{count(n)} {kind if n == 1 else KINDS.get(kind, kind)}" for kind, n in groups.items())
 
 
 def sizes_in_words(sizes: dict[str, int]) -> str:
-    """The most frequent native sizes with their numbers of pictures."""
+    """Name the most frequent native sizes with their numbers of pictures."""
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     parts = [f"{size.replace('x', ' × ')} ({count(n)})" for size, n in ordered[:SIZES_SHOWN]]
     rest = ordered[SIZES_SHOWN:]
@@ -38,7 +36,7 @@ def sizes_in_words(sizes: dict[str, int]) -> str:
 
 
 def overview(card: Json) -> Table:
-    """A row for each source."""
+    """Show the sources, a row each."""
     rows = [
         [
             source["title"],
@@ -60,13 +58,18 @@ def overview(card: Json) -> Table:
     return Table("Sources (images by view)", header, rows, labels=4, note=note)
 
 
-def decided(title: str, validation: Json) -> Table:
-    """Groups and recordings by decision and reason."""
+def decided(title: str, screening: Json) -> Table:
+    """Show the groups and recordings of a source by decision and reason.
+
+    Args:
+        title: the source's name for people.
+        screening: of the source, from the card.
+    """
     rows = [
         [row["decision"], row["by"], row["proposal"], row["reason"] or "–", *(count(row[key]) for key in COUNTED)]
-        for row in validation["decisions"]
+        for row in screening["decisions"]
     ]
-    single = validation["single"]
+    single = screening["single"]
     note = (
         f"A person decided about {plural(sum(single.values()), 'recording')} apart from the group: {single['drop']} "
         f"dropped, {single['keep']} kept."
@@ -77,7 +80,7 @@ def decided(title: str, validation: Json) -> Table:
 
 
 def groups(title: str, table: pd.DataFrame) -> Table:
-    """The groups that matter most: the largest dropped ones, then the most colourful kept ones; the rest counted.
+    """Show the groups that matter most: the largest dropped ones, then the most colourful kept ones; count the rest.
 
     Args:
         title: the source's name for people.
@@ -95,7 +98,7 @@ def groups(title: str, table: pd.DataFrame) -> Table:
             row["reason"] or "–",
             str(row["number"]),
             count(row["size"]),
-            number(row["colourfulness"], 1),
+            decimal(row["colourfulness"], 1),
         ]
         for row in shown.to_dict("records")
     ]
@@ -111,47 +114,64 @@ def groups(title: str, table: pd.DataFrame) -> Table:
 
 
 def judged(card: Json) -> Table:
-    """How well each approach finds the phantoms' known outliers; no rows for real recordings."""
+    """Show how well each approach finds the phantoms' known outliers; no rows for real recordings."""
     rows = []
-    for name, found in card["validation"].items():
-        for approach, scores in (found["on_phantoms"] or {}).items():
+    for name, screening in card["validation"].items():
+        for approach, scores in (screening["on_phantoms"] or {}).items():
             cells = [count(scores["dropped"]), count(scores["outliers"])]
-            cells += [number(scores["recall"], 2), number(scores["precision"], 2)]
-            rows.append([card["sources"][name]["title"], APPROACHES.get(approach, approach), *cells])
+            cells += [decimal(scores["recall"], 2), decimal(scores["precision"], 2)]
+            rows.append([release_title(name), APPROACHES.get(approach, approach), *cells])
     header = ["source", "approach", "would drop", "true outliers", "recall", "precision"]
     note = "Recall: share of the outliers that are dropped. Precision: share of the dropped that are outliers."
     return Table("What each approach does to the phantoms' known outliers", header, rows, labels=2, note=note)
 
 
-def validated(card: Json) -> Table:
-    """Recordings kept and dropped, by source."""
+def screened(card: Json) -> Table:
+    """Show the recordings kept and dropped, by source."""
     rows = []
-    for name, found in card["validation"].items():
+    for name, screening in card["validation"].items():
         outcome = card["sources"][name]["validation"]
         total = outcome["kept"] + outcome["dropped"]
         reasons = listing(f"{reason} ({count(n)})" for reason, n in sorted(outcome["by_reason"].items()))
-        counts = [count(found["recordings"]), count(found["groups"]), count(outcome["kept"]), count(outcome["dropped"])]
-        title = card["sources"][name]["title"]
-        rows.append([title, outcome["method"], reasons or "–", *counts, share(outcome["dropped"], total)])
+        looked_at = [count(screening[key]) for key in ("recordings", "groups")]
+        outcomes = [count(outcome["kept"]), count(outcome["dropped"]), share(outcome["dropped"], total)]
+        rows.append([release_title(name), outcome["method"], reasons or "–", *looked_at, *outcomes])
     header = ["source", "method", "reasons", "recordings", "groups", "kept", "dropped", "share dropped"]
-    return Table("Recordings kept and dropped by the validation", header, rows, labels=3)
+    return Table("Recordings kept and dropped by the screening", header, rows, labels=3)
 
 
 def duplicates(card: Json) -> Table:
-    """Equal and nearly equal pictures."""
-    found, threshold = card["duplicates"], card["parameters"]["split"]["near_duplicate"]
+    """Show pairs of equal and nearly equal pictures."""
+    pairs, threshold = card["duplicates"], card["parameters"]["split"]["near_duplicate"]
     keys = {
         "across_groups": "across groups",
         "across_views": "of these across views",
         "within_groups": "within a group",
     }
-    rows = [[kind, *(count(found[kind][key]) for key in keys)] for kind in ("exact", "near")]
+    rows = [[kind, *(count(pairs[kind][key]) for key in keys)] for kind in ("exact", "near")]
     note = (
         f"Near: the correlation of two prepared pictures is {threshold:g} or more. Pairs across views have "
-        f"contradictory labels. {plural(found['linked_groups'], 'group')} that share a picture with another group form "
-        f"{plural(found['clusters'], 'cluster')}, each of which lies in one split as a whole"
+        f"contradictory labels. {plural(pairs['linked_groups'], 'group')} that share a picture with another group form "
+        f"{plural(pairs['clusters'], 'cluster')}, each of which lies in one split as a whole"
     )
-    note += f"; official splits would have torn {count(found['torn_clusters'])}." if found["torn_clusters"] else "."
-    if found["blank"]:
-        note += f" Not compared: {plural(found['blank'], 'blank picture')}."
+    note += f"; official splits would have torn {count(pairs['torn_clusters'])}." if pairs["torn_clusters"] else "."
+    if pairs["blank"]:
+        note += f" Not compared: {plural(pairs['blank'], 'blank picture')}."
     return Table("Duplicates in the four-class set (pairs of images)", ["kind", *keys.values()], rows, note=note)
+
+
+def shift_sets(counts: Mapping[str, Counts]) -> Table:
+    """Show the domain-shift sets by source and view, the study's table 3.3, from source -> view -> images."""
+    named = {release_title(source): views for source, views in counts.items()}
+    return with_sums("Domain-shift sets by source and view (images)", "source", named, VIEWS, VIEWS)
+
+
+def left_out(counts: Mapping[str, Counts]) -> Table:
+    """Show what ingest left out, from source -> reason -> files or rows."""
+    rows = [
+        [release_title(source), reason, count(files)]
+        for source, reasons in counts.items()
+        for reason, files in sorted(reasons.items())
+    ]
+    note = "The first of each are listed in report.json beside the image set." if rows else "Nothing was left out."
+    return Table("Left out by ingest (files or rows)", ["source", "reason", "count"], rows, labels=2, note=note)

@@ -1,11 +1,11 @@
-"""What the explorations wrote, and the study's own numbers beside them."""
+"""Read what the explorations wrote; the study's own numbers stand here to be shown beside them."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from echosynth.common.files import read_json
 from echosynth.config.parameters import Params
+from echosynth.report.tables import Json
 
 FOLDER = Path("reports/explore")
 TIMES = Path("reports/explore_times.json")
@@ -25,8 +25,6 @@ STUDY_VARIANTS = {
 }
 SAME_TRAINING = {"improved-4": "learned-linear"}  # a row of table 5.1 that is one of table 5.2 too
 STUDY_ALONG = {9_000: 379.36, 18_000: 400.78, 63_000: 12.79, 72_000: 12.20}
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Explorations:
 
 
 def cell_folder(name: str) -> Path:
-    """Folder of the result of a row of table 5.1 or 5.2."""
+    """Give the folder of the result of a row of table 5.1 or 5.2."""
     return FOLDER / SAME_TRAINING.get(name, name)
 
 
@@ -67,14 +65,14 @@ def read_explorations(params: Params) -> Explorations:
     return Explorations(params, cells, curve, along, solvers, kinds)
 
 
-def summary(found: Explorations) -> dict[str, float]:
-    """The scores by which executions of the explorations are compared: largest count, echo features."""
+def summary(results: Explorations) -> dict[str, float]:
+    """Give the scores by which executions of the explorations are compared: largest count, echo features."""
     scores = {}
-    for name, cell in found.cells.items():
+    for name, cell in results.cells.items():
         scores[f"explore.{name}.frechet"] = cell["distances"][-1]["echo"]["frechet"]
-    scores["explore.curve.frechet"] = found.curve["points"][-1]["echo"]
-    scores["explore.along.frechet"] = found.along["points"][-1]["echo"]["frechet"]
-    for point in found.solvers["points"]:
+    scores["explore.curve.frechet"] = results.curve["points"][-1]["echo"]
+    scores["explore.along.frechet"] = results.along["points"][-1]["echo"]["frechet"]
+    for point in results.solvers["points"]:
         # "dpm++" is no name of a metric.
         name = point["solver"].replace("+", "p")
         scores[f"explore.{name}-{point['evaluations']}.frechet"] = point["echo"]["frechet"]

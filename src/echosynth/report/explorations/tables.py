@@ -10,10 +10,9 @@ from echosynth.report.explorations.inputs import (
     STUDY_VARIANTS,
     VARIANCES,
     Explorations,
-    Json,
 )
-from echosynth.report.study.tables import Table
-from echosynth.report.words import count, distance, listing, number
+from echosynth.report.formatting import count, decimal, distance, listing
+from echosynth.report.tables import Json, Table
 
 OTHER_DATA = (
     "The study's numbers were measured on another data set, at 112 pixels, on Inception features: compare the order of "
@@ -23,67 +22,66 @@ FLOOR = "Floor: what other real images reach at the same n. ± is the standard d
 STUDY_COUNTS = (1_000, 10_000)
 
 
-def _with_spread(found: Json, prefix: str = "") -> str:
-    return distance(found[f"{prefix}frechet"], found[f"{prefix}frechet_sd"])
+def _with_sd(scores: Json, prefix: str = "") -> str:
+    return distance(scores[f"{prefix}frechet"], scores[f"{prefix}frechet_sd"])
 
 
-def _distances(found: Explorations, cell: Json) -> list[str]:
-    """Distance and floor at every count and kind of features."""
+def _distances(results: Explorations, cell: Json) -> list[str]:
+    """Give distance and floor at every count and kind of features."""
     pairs = [
         (distances[kind], prefix)
         for distances in cell["distances"]
-        for kind in found.kinds
+        for kind in results.kinds
         for prefix in ("", "floor_")
     ]
-    return [_with_spread(scores, prefix) for scores, prefix in pairs]
+    return [_with_sd(scores, prefix) for scores, prefix in pairs]
 
 
-def _header(found: Explorations, cell: Json) -> list[str]:
-    """Names of those columns; the kind of features is named where there are several."""
+def _header(results: Explorations, cell: Json) -> list[str]:
+    """Name those columns; the kind of features is named where there are several."""
     names = []
     for distances in cell["distances"]:
-        for kind in found.kinds:
-            aside = f", {kind}" if len(found.kinds) > 1 else ""
+        for kind in results.kinds:
+            aside = f", {kind}" if len(results.kinds) > 1 else ""
             names += [f"Fréchet, n = {count(distances['count'])}{aside}", f"floor{aside}"]
     return names
 
 
-def _features(found: Explorations) -> str:
-    return (
-        f"Distances on {listing(KINDS[kind] for kind in found.kinds)} to real {found.params.explore.reference} images."
-    )
+def _features(results: Explorations) -> str:
+    kinds = listing(KINDS[kind] for kind in results.kinds)
+    return f"Distances on {kinds} to real {results.params.explore.reference} images."
 
 
-def methods(found: Explorations) -> Table:
-    """Table 5.1."""
+def methods(results: Explorations) -> Table:
+    """Show the study's table 5.1 made anew: both methods on two and on four classes."""
     rows = []
     for method, title in METHODS.items():
         for classes in CLASSES:
-            cell = found.cells[f"{method}-{classes}"]
+            cell = results.cells[f"{method}-{classes}"]
             size = [listing(cell["views"]) if classes == "2" else classes, count(cell["parameters"])]
-            rows.append([title, *size, *_distances(found, cell), number(STUDY_METHODS[f"{method}-{classes}"], 2)])
-    any_cell = found.cells["improved-4"]
-    header = ["method", "classes", "weights", *_header(found, any_cell), "study, n = 1,000"]
+            rows.append([title, *size, *_distances(results, cell), decimal(STUDY_METHODS[f"{method}-{classes}"], 2)])
+    any_cell = results.cells["improved-4"]
+    header = ["method", "classes", "weights", *_header(results, any_cell), "study, n = 1,000"]
     return Table(
         "Table 5.1: Medfusion's route against Improved Diffusion's",
         header,
         rows,
         labels=2,
-        note=f"{_features(found)} {FLOOR} {OTHER_DATA} {_two_classes(found)}",
+        note=f"{_features(results)} {FLOOR} {OTHER_DATA} {_two_classes(results)}",
     )
 
 
-def _two_classes(found: Explorations) -> str:
-    """With fewer views there may be fewer real images, and n is then smaller than the header of the table says."""
-    sizes = listing(count(distances["count"]) for distances in found.cells["improved-2"]["distances"])
+def _two_classes(results: Explorations) -> str:
+    """Warn that with fewer views there may be fewer real images, and n is then smaller than the header says."""
+    sizes = listing(count(distances["count"]) for distances in results.cells["improved-2"]["distances"])
     return f"Two and four classes have different real sets: do not compare them; with two, n is {sizes}."
 
 
-def reconstructions(found: Explorations) -> Table:
-    """What the autoencoder of the latent route keeps of a held-out image."""
+def reconstructions(results: Explorations) -> Table:
+    """Show what the autoencoder of the latent route keeps of a held-out image."""
     rows = []
     for classes in CLASSES:
-        cell = found.cells[f"medfusion-{classes}"]
+        cell = results.cells[f"medfusion-{classes}"]
         name = listing(cell["views"]) if classes == "2" else classes
         rows.append([name, f"{cell['reconstruction_psnr']:.1f} dB", f"{cell['reconstruction_mae']:.1f}"])
     return Table(
@@ -94,66 +92,67 @@ def reconstructions(found: Explorations) -> Table:
     )
 
 
-def variants(found: Explorations) -> Table:
-    """Table 5.2."""
+def variants(results: Explorations) -> Table:
+    """Show the study's table 5.2 made anew: variances and schedules of Improved Diffusion."""
     rows = []
     for variance, title in VARIANCES.items():
         for schedule in SCHEDULES:
-            cell, study = found.cells[f"{variance}-{schedule}"], STUDY_VARIANTS[f"{variance}-{schedule}"]
-            rows.append([title, schedule, *_distances(found, cell), *(number(value, 2) for value in study)])
-    header = ["variance", "schedule", *_header(found, found.cells["learned-linear"])]
+            cell, study = results.cells[f"{variance}-{schedule}"], STUDY_VARIANTS[f"{variance}-{schedule}"]
+            rows.append([title, schedule, *_distances(results, cell), *(decimal(value, 2) for value in study)])
+    header = ["variance", "schedule", *_header(results, results.cells["learned-linear"])]
     header += [f"study, n = {count(n)}" for n in STUDY_COUNTS]
-    note = f"Each n against as many real images. {_features(found)} {FLOOR} {OTHER_DATA}"
+    note = f"Each n against as many real images. {_features(results)} {FLOOR} {OTHER_DATA}"
     return Table("Table 5.2: variance and noise schedule of Improved Diffusion", header, rows, labels=2, note=note)
 
 
-def curve(found: Explorations) -> Table:
-    """Numbers of figure 5.1."""
+def curve(results: Explorations) -> Table:
+    """Show the numbers of figure 5.1."""
     rows = []
-    for point in found.curve["points"]:
+    for point in results.curve["points"]:
         floor = point["floor"] or {}
-        cells = [distance(scores[kind]) if kind in scores else "–" for kind in found.kinds for scores in (point, floor)]
-        rows.append([count(point["count"]), *cells])
-    itself = listing(f"{max(0.0, value):.3f} on {KINDS[kind]}" for kind, value in found.curve["self"].items())
+        distances = [scores.get(kind) for kind in results.kinds for scores in (point, floor)]
+        rows.append([count(point["count"]), *("–" if value is None else distance(value) for value in distances)])
+    itself = listing(f"{max(0.0, value):.3f} on {KINDS[kind]}" for kind, value in results.curve["self"].items())
     header = ["samples"]
-    for kind in found.kinds:
+    for kind in results.kinds:
         header += [f"Fréchet, {KINDS[kind]}", "floor"]
+    real = f"{count(results.curve['real'])} real {results.params.explore.reference} images"
     note = (
-        f"Against a fixed set of {count(found.curve['real'])} real {found.params.explore.reference} images. Floor: as "
+        f"Against a fixed set of {real}. Floor: as "
         f"many other real images, where there are so many. Check: the whole set against itself gives {itself}. The "
         "study found its curve flat from about 10,000 samples, against 10,000 real images of another data set."
     )
     return Table("Figure 5.1 in numbers", header, rows, labels=0, note=note)
 
 
-def along(found: Explorations) -> Table:
-    """Numbers of figure 5.2."""
+def along(results: Explorations) -> Table:
+    """Show the numbers of figure 5.2."""
     rows = [
-        [count(point["step"]), *(_with_spread(point[kind]) for kind in found.kinds)] for point in found.along["points"]
+        [count(point["step"]), *(_with_sd(point[kind]) for kind in results.kinds)] for point in results.along["points"]
     ]
-    last = found.along["points"][-1]
-    floors = listing(f"{distance(last[kind]['floor_frechet'])} on {KINDS[kind]}" for kind in found.kinds)
+    last = results.along["points"][-1]
+    floors = listing(f"{distance(last[kind]['floor_frechet'])} on {KINDS[kind]}" for kind in results.kinds)
     study = listing(f"{value:.2f} at {count(step)}" for step, value in STUDY_ALONG.items())
     note = (
         f"{count(last['count'])} images a side; the floor of other real images is {floors}. The study's training of "
         f"72,000 steps on another data set: {study} steps."
     )
     return Table(
-        "Figure 5.2 in numbers", ["step", *(f"Fréchet, {KINDS[kind]}" for kind in found.kinds)], rows, note=note
+        "Figure 5.2 in numbers", ["step", *(f"Fréchet, {KINDS[kind]}" for kind in results.kinds)], rows, note=note
     )
 
 
-def solvers(found: Explorations) -> list[Table]:
-    """Solver x evaluations, a table for each kind of features."""
-    points = found.solvers["points"]
+def solvers(results: Explorations) -> list[Table]:
+    """Show the distances by solver and evaluations, a table for each kind of features."""
+    points = results.solvers["points"]
     tables = []
-    for kind in found.kinds:
+    for kind in results.kinds:
         rows: dict[str, list[str]] = {}
         for point in points:
-            rows.setdefault(point["solver"], [point["solver"]]).append(_with_spread(point[kind]))
+            rows.setdefault(point["solver"], [point["solver"]]).append(_with_sd(point[kind]))
         note = (
             f"{count(points[0]['count'])} images a side; other real images reach "
-            f"{_with_spread(points[0][kind], 'floor_')} (floor). heun evaluates the network twice a step but once in "
+            f"{_with_sd(points[0][kind], 'floor_')} (floor). heun evaluates the network twice a step but once in "
             "the last, so that it uses one less than an even number."
         )
         asked = dict.fromkeys(point["asked"] for point in points)
@@ -163,7 +162,7 @@ def solvers(found: Explorations) -> list[Table]:
 
 
 def times(measured: Json) -> Table:
-    """Clock times of the solvers."""
+    """Show the clock times of the solvers."""
     rows = [
         [point["solver"], count(point["evaluations"]), f"{point['images_per_second']:.1f}"]
         for point in measured["points"]

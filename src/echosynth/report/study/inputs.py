@@ -1,8 +1,7 @@
-"""What the report is made of: the outputs of the other stages, read once."""
+"""Read what the report is made of: the outputs of the other stages."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,24 @@ from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import read_labelled
 from echosynth.imagesets.store import Images, read_images, read_manifest
+from echosynth.report.tables import Json
 
 ARMS = ("real", "upsampled", "synthetic", "mixed")
 PER_SUBSET = 8  # example images of a view, real and synthetic each
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Diffusion:
-    """One diffusion model: its numbers, curve, snapshots, distances and example images by view."""
+    """One diffusion model of the report.
+
+    Attributes:
+        metrics: metrics.json of its training.
+        curve: losses by step.
+        snapshots: distance of each snapshot and average.
+        fidelity: distances of its synthetic set.
+        real: view -> example images of its subset.
+        synthetic: view -> example images that it made.
+    """
 
     metrics: Json
     curve: pd.DataFrame
@@ -70,19 +77,23 @@ class Inputs:
         return self.params.classifier.architectures[0]
 
     def cell(self, subset: str, arm: str, architecture: str | None = None) -> Json | None:
-        """Mean over seeds of one arm and subset; None when it was not trained."""
+        """Give the means over seeds of one arm and subset; None when it was not trained."""
         wanted = (subset, arm, architecture or self.architecture)
         cells = self.comparison["cells"]
         return next((cell for cell in cells if (cell["subset"], cell["arm"], cell["architecture"]) == wanted), None)
 
+    def cells(self, subset: str, architecture: str | None = None) -> list[Json]:
+        """Give the cells of one subset, in the order of the arms."""
+        return [cell for arm in self.arms if (cell := self.cell(subset, arm, architecture))]
+
     def seeds(self, cell: Json) -> list[Json]:
-        """The single runs behind a cell."""
+        """Give the single runs behind a cell."""
         keys = ("subset", "arm", "architecture")
         return [run for run in self.comparison["runs"] if all(run[key] == cell[key] for key in keys)]
 
 
 def _table(path: Path) -> pd.DataFrame:
-    """A CSV file of another stage."""
+    """Read a CSV file of another stage."""
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
@@ -90,21 +101,24 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Images]:
-    """The first `count` images of each view by id. Ids of real images are hashes, so that this is as good as by lot."""
+    """Read the first `count` images of each view by id."""
     rows = manifest.sort_values("id", kind="stable")
     picks = {view: rows.loc[rows["view"] == view, "id"].head(count).tolist() for view in VIEWS}
     return {view: read_images(folder, ids) for view, ids in picks.items() if ids}
 
 
 def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
-    """The first `PER_SUBSET` real training images of each view of a subset, whatever their source."""
+    """Read the first `PER_SUBSET` real training images of each view of a subset, whatever their source.
+
+    Ids are hashes, so that the first ones are as good as ones drawn by lot.
+    """
     rows = pd.concat(manifests.values(), ignore_index=True)
     rows = rows[rows["id"].isin(_table(paths.subset_file(subset))["id"])]
     # Ordered by the hash that follows the source's name, or one source would fill the row.
     rows = rows.assign(key=rows["id"].str.rsplit("-", n=1).str[-1]).sort_values("key", kind="stable")
     chosen = rows.groupby("view").head(PER_SUBSET)["id"].tolist()
-    found = read_labelled([paths.SOURCES / source for source in manifests], chosen)
-    return {VIEWS[label]: found.images[found.labels == label] for label in np.unique(found.labels)}
+    examples = read_labelled([paths.SOURCES / source for source in manifests], chosen)
+    return {VIEWS[label]: examples.images[examples.labels == label] for label in np.unique(examples.labels)}
 
 
 def read_inputs(params: Params) -> Inputs:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds its pictures and loads nothing."""
+"""The page of the report: one HTML file that holds its images and loads nothing."""
 
 import yaml
 
@@ -6,15 +6,17 @@ from echosynth.common import paths
 from echosynth.common.views import RARE_VIEWS, VIEWS
 from echosynth.imagesets.store import Images
 from echosynth.report.drawing import STYLES, look, mosaic
-from echosynth.report.study import data_tables, figures, tables
+from echosynth.report.formatting import count, listing
+from echosynth.report.study import figures, tables
+from echosynth.report.study.headline import headline
 from echosynth.report.study.inputs import PER_SUBSET, Inputs
-from echosynth.report.templates import template
-from echosynth.report.words import count, headline, listing
+from echosynth.report.tables import images_by_split_and_source, images_by_split_and_view, training_subsets
+from echosynth.report.templates import fill
 from echosynth.sources.registry import find_source
 
 
 def _strips(inputs: Inputs) -> list[dict[str, object]]:
-    """Real beside synthetic images by view, for each subset."""
+    """Lay real beside synthetic images by view, for each subset."""
     blocks = []
     for subset, model in inputs.diffusion.items():
         rows = [
@@ -31,7 +33,7 @@ def _strip(examples: dict[str, Images], view: str) -> str | None:
 
 
 def _budget(inputs: Inputs) -> str:
-    """How long the arms train."""
+    """Say how long the arms train."""
     settings = inputs.params.classifier
     if settings.budget == "steps":
         return (
@@ -44,13 +46,8 @@ def _budget(inputs: Inputs) -> str:
     )
 
 
-def _final_sources(inputs: Inputs) -> list[tables.Table]:
-    found = [tables.sources_of_final(inputs.final["test"], "test set")]
-    return found + ([tables.sources_of_final(inputs.final["shift"], "domain shift")] if inputs.final["shift"] else [])
-
-
 def _basis(inputs: Inputs) -> str:
-    """How many images of the rare views the recalls rest on."""
+    """Say how many images of the rare views the recalls rest on."""
     held = inputs.split["by_view"]["validation"]
     rare = " and ".join(f"{count(held[view])} {view}" for view in RARE_VIEWS)
     total = count(sum(held.values()))
@@ -61,7 +58,7 @@ def _basis(inputs: Inputs) -> str:
 
 
 def _confounding(inputs: Inputs) -> str:
-    """Which sources give the view away."""
+    """Say which sources give the view away."""
     sources = [find_source(name) for name in inputs.params.data.train_sources]
     single = [f"{source.title} holds only {source.views[0]}" for source in sources if len(source.views) == 1]
     if not single:
@@ -79,52 +76,52 @@ def _confounding(inputs: Inputs) -> str:
     return f"{text} The scores within {listing(several)} are free of that." if several else text
 
 
+@look()
 def render(inputs: Inputs) -> str:
-    """The whole page as HTML, a function of the inputs alone."""
-    sources = inputs.params.data.train_sources
-    ends = list(inputs.sizes)
-    ends = ends if len(ends) < 3 else [ends[0], ends[-1]]
-    missing = [
-        model.fidelity["inception_missing"]
-        for model in inputs.diffusion.values()
-        if model.fidelity["inception_missing"]
-    ]
-    with look():
-        return template("study/page.html").render(
-            headline=headline(inputs),
-            basis=_basis(inputs),
-            phantom=paths.simulated(inputs.params.data.root),
-            styles=STYLES,
-            arms=inputs.arms,
-            per_view=inputs.params.sample.per_view,
-            views=VIEWS,
-            difference_pictures=figures.difference_pictures(inputs),
-            differences=tables.differences(inputs),
-            data_tables=[
-                data_tables.by_source(inputs.split["by_source"], sources),
-                data_tables.by_view(inputs.split["by_view"]),
-            ],
-            subsets=data_tables.subsets(inputs.split["subsets"], sources),
-            diffusion_pictures=figures.diffusion_pictures(inputs),
-            models=tables.models(inputs),
-            strips=_strips(inputs),
-            fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
-            inception_missing=missing[0] if missing else "",
-            budget=_budget(inputs),
-            classifier_pictures=figures.classifier_pictures(inputs),
-            comparison=tables.comparison(inputs),
-            training_sets=tables.training_sets(inputs),
-            confounding=_confounding(inputs),
-            seeds=len(inputs.params.classifier.seeds),
-            matrices=[(count(inputs.sizes[subset]), tables.matrices(inputs, subset)) for subset in ends],
-            by_source=[tables.sources_of_cells(inputs, subset) for subset in ends],
-            architecture=inputs.architecture,
-            best=inputs.final["best"],
-            final=tables.final(inputs),
-            final_matrices=tables.final_matrices(inputs),
-            final_sources=_final_sources(inputs),
-            # A change of what is left out here makes no stage of the study run again: it would be shown out of date.
-            parameters=yaml.safe_dump(
-                inputs.params.model_dump(exclude={"promotion", "explore"}), sort_keys=False, allow_unicode=True
-            ),
-        )
+    """Render the whole page as HTML, a function of the inputs alone."""
+    params, train = inputs.params, inputs.params.data.train_sources
+    subsets = list(inputs.sizes)
+    ends = subsets if len(subsets) < 3 else [subsets[0], subsets[-1]]
+    missing = [text for model in inputs.diffusion.values() if (text := model.fidelity["inception_missing"])]
+    # What no stage of the study reads is left out: a change of it makes none run again, so it would be out of date.
+    shown = params.model_dump(exclude={"promotion", "explore"})
+    return fill(
+        "study/page.html",
+        headline=headline(inputs),
+        basis=_basis(inputs),
+        phantom=paths.simulated(params.data.root),
+        styles=STYLES,
+        arms=inputs.arms,
+        per_view=params.sample.per_view,
+        views=VIEWS,
+        difference_figures=figures.difference_figures(inputs),
+        differences=tables.differences(inputs),
+        by_split=[
+            images_by_split_and_source(inputs.split["by_source"], train),
+            images_by_split_and_view(inputs.split["by_view"]),
+        ],
+        subsets=training_subsets(inputs.split["subsets"], train),
+        diffusion_figures=figures.diffusion_figures(inputs),
+        models=tables.models(inputs),
+        strips=_strips(inputs),
+        fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
+        inception_missing=missing[0] if missing else "",
+        budget=_budget(inputs),
+        classifier_figures=figures.classifier_figures(inputs),
+        comparison=tables.comparison(inputs),
+        training_sets=tables.training_sets(inputs),
+        confounding=_confounding(inputs),
+        seeds=len(params.classifier.seeds),
+        matrices=[(count(inputs.sizes[subset]), tables.matrices(inputs, subset)) for subset in ends],
+        by_source=[tables.sources_of_cells(inputs, subset) for subset in ends],
+        architecture=inputs.architecture,
+        best=inputs.final["best"],
+        final=tables.final(inputs),
+        final_matrices=tables.final_matrices(inputs),
+        final_sources=[
+            tables.sources_of_final(inputs.final[key], name)
+            for key, name in (("test", "test set"), ("shift", "domain shift"))
+            if inputs.final[key]
+        ],
+        parameters=yaml.safe_dump(shown, sort_keys=False, allow_unicode=True),
+    )

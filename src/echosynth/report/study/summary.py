@@ -1,4 +1,4 @@
-"""The report's numbers for other tools: scores for `dvc metrics` and MLflow, tables for `dvc plots`."""
+"""Give the report's numbers to other tools: scores for `dvc metrics` and MLflow, tables for `dvc plots`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,8 @@ import pandas as pd
 
 from echosynth.common.files import atomic_folder
 from echosynth.common.views import VIEWS
+from echosynth.report.study.headline import rare_recall
 from echosynth.report.study.inputs import Inputs
-from echosynth.report.words import rare_recall
 
 Tree = dict[str, Any]
 
@@ -18,7 +18,7 @@ def _known(values: dict[str, float | None]) -> dict[str, float]:
 
 
 def _scores(evaluation: Tree | None) -> dict[str, float]:
-    """AUPRC, F1, loss, accuracy and recalls of one evaluation."""
+    """Give AUPRC, F1, loss, accuracy and recalls of one evaluation; none where it was not scored."""
     if evaluation is None:
         return {}
     names = ("macro_auprc", "macro_f1", "loss", "accuracy")
@@ -28,7 +28,7 @@ def _scores(evaluation: Tree | None) -> dict[str, float]:
 
 
 def summary(inputs: Inputs) -> Tree:
-    """The numbers by which executions are compared.
+    """Give the numbers by which executions are compared.
 
     Returns:
         best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
@@ -42,16 +42,16 @@ def summary(inputs: Inputs) -> Tree:
         other = "" if cell["architecture"] == inputs.architecture else f"{cell['architecture']}_"
         name = f"{other}{cell['arm']}_{cell['subset']}"
         auprc[name], rare[name] = cell["macro_auprc"], rare_recall(cell)
-    found = {subset: model.fidelity for subset, model in inputs.diffusion.items()}
+    fidelity = {subset: model.fidelity for subset, model in inputs.diffusion.items()}
     tree = {
         "best": {"validation_macro_auprc": best["macro_auprc"], "validation_macro_f1": best["macro_f1"]},
         "test": _scores(inputs.final["test"]),
         "shift": _scores(inputs.final["shift"]),
         "auprc": auprc,
         "rare_recall": _known(rare),
-        "fid_echo": {subset: row["echo"]["frechet"] for subset, row in found.items()},
-        "fid_echo_floor": {subset: row["echo"]["floor_frechet"] for subset, row in found.items()},
-        "fid_inception": {subset: row["inception"]["frechet"] for subset, row in found.items() if row["inception"]},
+        "fid_echo": {subset: row["echo"]["frechet"] for subset, row in fidelity.items()},
+        "fid_echo_floor": {subset: row["echo"]["floor_frechet"] for subset, row in fidelity.items()},
+        "fid_inception": {subset: row["inception"]["frechet"] for subset, row in fidelity.items() if row["inception"]},
     }
     return {name: branch for name, branch in tree.items() if branch}
 

@@ -15,7 +15,7 @@ from echosynth.explorations.cells import along_cell
 from echosynth.explorations.sets import mixture, numbers, sampled, training_images, yardstick
 from echosynth.explorations.training import train
 from echosynth.imagesets.store import encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
 from echosynth.tracking.runs import Run
 
@@ -42,7 +42,7 @@ def main(params: Params) -> None:
         real = training_images(params, cell.views)
         rows = [np.resize(np.flatnonzero(real.labels == view), SHOWN) for view in cell.views]
         with atomic_file(folder / "real.png") as part:
-            part.write_bytes(encode(grid(real.images[np.concatenate(rows)], SHOWN)))
+            part.write_bytes(encode(contact_grid(real.images[np.concatenate(rows)], SHOWN)))
         return {"points": points}
 
     train(cell, params, measure)

@@ -14,7 +14,7 @@ from echosynth.explorations.cells import table_cell
 from echosynth.explorations.sets import mixture, numbers, sampled, table_sampling, yardstick
 from echosynth.explorations.training import train
 from echosynth.imagesets.store import encode
-from echosynth.imagesets.tiles import grid
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
 from echosynth.tracking.runs import Run
 
@@ -35,7 +35,7 @@ def main(params: Params, name: str) -> None:
         for distances in found:
             run.metrics(numbers(distances), distances["count"])
         run.metrics({"sampled_images_per_second": speed})
-        run.picture(encode(grid(images[:SHOWN], 8)), "samples.png")
+        run.picture(encode(contact_grid(images[:SHOWN], 8)), "samples.png")
         last = max((trained / "snapshots").glob("step-*.png"))
         shutil.copyfile(last, folder / "grid.png")
         return {"views": [VIEWS[view] for view in cell.views], "distances": found}

@@ -1,6 +1,6 @@
-"""The study's tables 3.1 to 3.4 from counts."""
+"""The tables of image counts that the report and the data card share: the study's 3.1, 3.2 and 3.4."""
 
-from echosynth.report.study import data_tables
+from echosynth.report.tables import images_by_split_and_source, images_by_split_and_view, training_subsets
 
 SOURCES = ["echonet-dynamic", "echonet-lvh", "tmed2"]
 
@@ -11,7 +11,7 @@ def test_split_and_source() -> None:
         "validation": dict(zip(SOURCES, (1002, 1118, 1775), strict=True)),
         "test": dict(zip(SOURCES, (1004, 1119, 1767), strict=True)),
     }
-    table = data_tables.by_source(counts, SOURCES)
+    table = images_by_split_and_source(counts, SOURCES)
     assert table.header == ["split", "EchoNet-Dynamic", "EchoNet-LVH", "TMED-2", "all", "share"]
     assert table.rows == [
         ["train", "8,020", "8,945", "14,165", "31,130", "80.0 %"],
@@ -24,30 +24,15 @@ def test_split_and_source() -> None:
 
 def test_split_and_view_fills_in_zeros() -> None:
     counts = {"train": {"A4C": 6, "PLAX": 2}, "validation": {"A4C": 1}, "test": {"A2C": 1}}
-    table = data_tables.by_view(counts)
+    table = images_by_split_and_view(counts)
     assert table.rows[1] == ["validation", "0", "1", "0", "0", "1", "10.0 %"]
     assert table.rows[4] == ["share", "10.0 %", "70.0 %", "20.0 %", "0.0 %", "", "100.0 %"]
-
-
-def test_shift_sets() -> None:
-    table = data_tables.shift_sets(
-        {"camus": {"A2C": 1000, "A4C": 1000}, "unity": {"A4C": 3311, "PLAX": 2891, "A2C": 1029}}
-    )
-    assert table.rows[1] == ["Unity", "1,029", "3,311", "2,891", "0", "7,231", "78.3 %"]
-    assert table.rows[2][:6] == ["all", "2,029", "4,311", "2,891", "0", "9,231"]
-    assert data_tables.shift_sets({}).rows[0][-2] == "0"
 
 
 def test_subsets_stand_in_order_of_size_with_shares() -> None:
     views = {"A2C": 89, "A4C": 374, "PLAX": 468, "PSAX": 69}
     small = {"images": 1000, "by_view": views, "by_source": dict(zip(SOURCES, (253, 289, 458), strict=True))}
-    table = data_tables.subsets({"all": small | {"images": 31130}, "1000": small}, SOURCES)
+    table = training_subsets({"all": small | {"images": 31130}, "1000": small}, SOURCES)
     assert [row[0] for row in table.rows] == ["1000", "all"]
     assert table.rows[0][:3] == ["1000", "1,000", "89 (8.9 %)"]
     assert table.rows[0][-1] == "458 (45.8 %)"
-
-
-def test_left_out() -> None:
-    table = data_tables.left_out({"tmed2": {"unreadable": 2, "ambiguous view": 1300}, "camus": {}})
-    assert table.rows == [["TMED-2", "ambiguous view", "1,300"], ["TMED-2", "unreadable", "2"]]
-    assert data_tables.left_out({"camus": {}}).note == "Nothing was left out."

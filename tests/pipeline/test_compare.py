@@ -7,16 +7,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+from tests.pipeline.toy import Temporary
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def experiment(finished: Path, run: Command) -> str:
-    """An experiment with other samples, beside the results of HEAD."""
-    run("dvc", "exp", "run", "--temp", "-n", "stronger", "-S", "sample.guidance=2.0")
-    return "stronger"
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -28,15 +22,15 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_parameters_scores_data_and_pictures_of_an_experiment(
-    finished: Path, run: Command, experiment: str, tmp_path: Path
+    finished: Path, run: Command, stronger: Temporary, tmp_path: Path
 ) -> None:
     out = tmp_path / "page"
-    run("echosynth", "compare", "HEAD", "--to", experiment, "--out", str(out))
+    run("echosynth", "compare", "HEAD", "--to", stronger.name, "--out", str(out))
     text = (out / "report.md").read_text()
     found = rows(text)
     assert found["sample.guidance"] == ["1.0", "2.0"]
     assert text.index("1 of ") < text.index("parameters differ")
-    tip = run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment}").stdout.strip()
+    tip = run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{stronger.name}").stdout.strip()
     old, new = (json.loads(run("git", "show", f"{name}:reports/metrics.json").stdout) for name in ("HEAD", tip))
     name = "fid_echo.60"
     assert found[name][:2] == [f"{side['fid_echo']['60']:.2f}" for side in (old, new)]
@@ -52,18 +46,20 @@ def test_parameters_scores_data_and_pictures_of_an_experiment(
     assert "Research software" in text.splitlines()[-1]
 
 
-def test_the_working_tree_is_compared_on_stdout(finished: Path, run: Command, experiment: str) -> None:
-    text = run("echosynth", "compare", experiment).stdout
+def test_the_working_tree_is_compared_on_stdout(finished: Path, run: Command, stronger: Temporary) -> None:
+    text = run("echosynth", "compare", stronger.name).stdout
     assert "# What changes from experiment stronger to the working tree" in text
     assert rows(text)["sample.guidance"] == ["2.0", "1.0"]
     assert "![" not in text and "## Pictures" not in text
 
 
-def test_without_the_cache_it_says_what_to_fetch(finished: Path, run: Command, experiment: str, tmp_path: Path) -> None:
+def test_without_the_cache_it_says_what_to_fetch(
+    finished: Path, run: Command, stronger: Temporary, tmp_path: Path
+) -> None:
     cache = finished / ".dvc/cache/files"
     cache.rename(tmp_path / "elsewhere")
     try:
-        printed = run("echosynth", "compare", "HEAD", "--to", experiment, "--out", str(tmp_path / "page")).stdout
+        printed = run("echosynth", "compare", "HEAD", "--to", stronger.name, "--out", str(tmp_path / "page")).stdout
     finally:
         (tmp_path / "elsewhere").rename(cache)
     assert "data/synthetic/60 of experiment stronger is not in DVC's cache on this machine" in printed

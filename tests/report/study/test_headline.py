@@ -8,8 +8,8 @@ import pytest
 from echosynth.common import paths
 from echosynth.common.files import write_json
 from echosynth.config.parameters import Params
+from echosynth.report.study.headline import Headline, headline, verdict
 from echosynth.report.study.inputs import read_inputs
-from echosynth.report.words import Headline, distance, headline, listing, number, signed, spread, verdict
 
 
 def told(comparison: dict[str, Any], params: Params) -> Headline:
@@ -20,17 +20,6 @@ def told(comparison: dict[str, Any], params: Params) -> Headline:
 
 def cell(comparison: dict[str, Any], arm: str, subset: str = "150") -> dict[str, Any]:
     return next(cell for cell in comparison["cells"] if (cell["arm"], cell["subset"]) == (arm, subset))
-
-
-def test_numbers_as_text() -> None:
-    assert number(0.12345) == "0.123"
-    assert number(-0.5, 2) == "−0.50"
-    assert number(None) == number(float("nan")) == "–"
-    assert (signed(0.25), signed(-0.25), signed(None)) == ("+0.250", "−0.250", "–")
-    assert spread([0.1, 0.3]) == "0.200 ± 0.141"
-    assert spread([0.1]) == "0.100"
-    assert spread([None, None]) == "–"
-    assert listing(["a", "b", "c"]) == "a, b and c"
 
 
 @pytest.mark.parametrize(
@@ -95,9 +84,3 @@ def test_without_bootstrap(tree: Path, comparison: dict[str, Any], params: Param
     first = told(comparison, params)
     assert "no comparison with real images was computed" in first.answer
     assert first.differences == []
-
-
-def test_distance() -> None:
-    assert distance(1136.24, 5.31) == "1,136.2 ± 5.3"
-    assert distance(4.56, 0.0274) == "4.56 ± 0.03"
-    assert distance(11.48) == "11.5"
