@@ -59,6 +59,7 @@ def overview() -> str:
 def command(name: str) -> "Command":
     """Import one of `COMMANDS`."""
     found: Command = import_module(f"echosynth.cli.{name.replace('-', '_')}").run
+    found.context_settings = {"show_default": True, "help_option_names": ["-h", "--help"]}
     return found
 
 
@@ -105,10 +106,9 @@ def _run(words: Sequence[str]) -> int:
 
     import click  # takes three times as long as all before
 
-    settings = {"show_default": True, "help_option_names": ["-h", "--help"]}
     try:
         # Not `command(name)(...)`, which catches Ctrl-C and closed pipes in its own way, and exits.
-        with command(name).make_context(f"echosynth {name}", list(words[1:]), None, **settings) as context:
+        with command(name).make_context(f"echosynth {name}", list(words[1:])) as context:
             status: int = context.command.invoke(context)
             return status
     except click.exceptions.Exit as done:  # --help
