@@ -1,7 +1,7 @@
 """The command line: `echosynth COMMAND ...`.
 
 Each command is one function `run` in a module of its own, from whose parameters and docstring click makes the parser.
-A module is imported when its command is asked for, so that `echosynth --help` answers at once.
+It is imported, and click with it, when the command is asked for, so that `echosynth --help` answers at once.
 """
 
 import os
@@ -9,11 +9,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-
-import click
+from typing import TYPE_CHECKING
 
 from echosynth import __version__
 from echosynth.common.errors import EchosynthError
+
+if TYPE_CHECKING:
+    from click import Command
 
 COMMANDS = {
     "sources": "list the releases that can be read",
@@ -35,30 +37,30 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """The commands by name; what `--help` says of each stands in the table above, so that none has to be imported."""
+HEAD = """Usage: echosynth COMMAND ...
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
-        return list(COMMANDS)
+  Make synthetic echocardiograms for view classification. Research software,
+  no medical device.
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None where there is none of this name."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"echosynth.cli.{cmd_name.replace('-', '_')}").run
-        return command
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message, or that of a command, and exit.
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table into the help text."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+Commands:
+"""
 
 
-@click.group(cls=Commands, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(version)s")
-def commands() -> None:
-    """Make synthetic echocardiograms for view classification. Research software, no medical device."""
+def overview() -> str:
+    """Write what `echosynth --help` says."""
+    width = max(map(len, COMMANDS))
+    return HEAD + "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+
+
+def command(name: str) -> "Command":
+    """Import one of `COMMANDS`."""
+    found: Command = import_module(f"echosynth.cli.{name.replace('-', '_')}").run
+    found.context_settings = {"show_default": True, "help_option_names": ["-h", "--help"]}
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,21 +78,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text at all
-    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        # Not `commands(...)`, which catches Ctrl-C and closed pipes in its own way, and exits.
-        with commands.make_context("echosynth", words) as context:
-            status: int = commands.invoke(context)
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except EchosynthError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except click.exceptions.Exit as done:  # --help and --version
-        return done.exit_code
-    except click.ClickException as wrong:
-        wrong.show()
-        sys.exit(wrong.exit_code)
     except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _run(words: Sequence[str]) -> int:
+    """Do what the words say, and return the exit status."""
+    name = words[0] if words else ""
+    if name in ("-h", "--help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        print(__version__)
+        return 0
+    if name not in COMMANDS:
+        why = f"No such command {name!r}." if name else "Name a command."
+        print(f"{overview()}\n\nError: {why}", file=sys.stderr)
+        sys.exit(2)
+
+    import click  # takes three times as long as all before
+
+    try:
+        # Not `command(name)(...)`, which catches Ctrl-C and closed pipes in its own way, and exits.
+        with command(name).make_context(f"echosynth {name}", list(words[1:])) as context:
+            status: int = context.command.invoke(context)
+            return status
+    except click.exceptions.Exit as done:  # --help
+        return done.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
