@@ -94,7 +94,7 @@ def _recalled(screening: Path, source: Source, folder: Path) -> tuple[Listing, d
         errors = {}
         for name, *facts, marked, error in content["records"]:
             marks = tuple((moment, number) for moment, number in marked)
-            errors[Record(folder / name, *facts, marked=marks)] = error
+            errors[Record(folder / name, *facts, marks)] = error
     except (OSError, ValueError, KeyError, TypeError):
         return None
     listing = Listing(list(errors), content["omitted"], content["notes"])
