@@ -15,7 +15,6 @@ import pandas as pd
 
 from bench.loading import cache_in
 from bench.machine import facts
-from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.network import predict
 from echosynth.classifier.train import train
 from echosynth.common.files import write_json
@@ -25,7 +24,7 @@ from echosynth.imagesets.dataset import LabelledImages, read_labelled
 from echosynth.imagesets.store import read_image_set
 from echosynth.ingest.image_set import ingest
 from echosynth.phantom.release import write_all
-from echosynth.screening.screen import validate
+from echosynth.screening.screen import screen_release
 from echosynth.sources.registry import find_source
 from echosynth.splits.duplicates import find_duplicates, linked_groups
 from echosynth.splits.split import nested_subsets, split_groups, split_rules
@@ -35,18 +34,17 @@ RESULTS = Path(__file__).parent / "results" / "calibration.json"
 
 def scores(params: Params, data: LabelledImages, held_out: LabelledImages, seed: int) -> dict[str, Any]:
     """Scores of one classifier trained on real images as they are."""
-    training = TrainingSet(data.images, data.labels)
-    network = train(params.classifier, params.classifier.architectures[0], seed, training).network
+    network = train(params.classifier, params.classifier.architectures[0], seed, data).network
     probabilities = predict(network, held_out.images)
     return evaluate(probabilities, held_out.labels, held_out.groups, held_out.sources)
 
 
 def reviewed(params: Params, source: str, folder: Path) -> tuple[Path, Path]:
-    """Validate the recordings of a source; no decision is made, so that the ingest follows the proposals."""
-    validation, decisions = folder / "validation" / source, folder / f"{source}.yaml"
-    validate(find_source(source), folder / "raw" / source, validation, params)
+    """Screen the recordings of a source; no decision is made, so that the ingest follows the proposals."""
+    screening, decisions = folder / "screening" / source, folder / f"{source}.yaml"
+    screen_release(find_source(source), folder / "raw" / source, screening, params)
     decisions.write_text("groups: {}\nrecordings: {}\n", encoding="utf-8")
-    return validation, decisions
+    return screening, decisions
 
 
 def divided(params: Params, folders: list[Path]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy.stats import ks_2samp
 
 from bench.results import Comparison, compare
-from echosynth.screening.ks_groups import difference_histogram, ks_groups
+from echosynth.screening.colour import difference_histogram
+from echosynth.screening.ks_groups import ks_groups
 
 SEED = 0
 SIDE = 112

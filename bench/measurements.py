@@ -9,12 +9,12 @@ import torch
 
 from bench.results import Rate, rate, timed
 from echosynth.classifier import network as classifiers
-from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.train import train as train_classifier
+from echosynth.common.arrays import Images
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import Precision, pick_device
 from echosynth.config.parameters import Params
-from echosynth.imagesets.store import Images
+from echosynth.imagesets.dataset import LabelledImages
 
 SEED = 0
 
@@ -62,7 +62,8 @@ def measure_classifier_training(params: Params, sizes: Sizes, precision: Precisi
         }
     )
     size, architecture = params.ingest.size, settings.architectures[0]
-    data = TrainingSet(noise_images(4 * batch_size, size), view_labels(4 * batch_size).numpy())
+    names = np.full(4 * batch_size, "noise")
+    data = LabelledImages(noise_images(len(names), size), view_labels(len(names)).numpy(), names, names, names)
     return rate(
         "classifier training",
         "images",

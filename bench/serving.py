@@ -26,11 +26,12 @@ from bench.measurements import SEED, noise_images
 from bench.results import Comparison, Missing, Rate, Result, compared
 from bench.training import seconds
 from echosynth.classifier import network as classifiers
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import Precision
 from echosynth.config.parameters import Params
-from echosynth.imagesets.prepare import Picture, prepare
+from echosynth.imagesets.prepare import prepare
 from echosynth.imagesets.store import encode
 from echosynth.serving import onnx
 from echosynth.serving.frames import ViewClassifier
@@ -205,7 +206,7 @@ def measure_batches(params: Params, sizes: Sizes) -> Comparison | Missing:
     return compared(BATCH, 1.0, one, two, "PyTorch", f"{setting}, one thread")
 
 
-def _each(work: Callable[[Picture], Any], parts: list[Picture]) -> None:
+def _each(work: Callable[[Image], Any], parts: list[Image]) -> None:
     for part in parts:
         work(part)
 

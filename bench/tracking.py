@@ -21,7 +21,6 @@ import numpy as np
 
 from bench.measurements import noise_images, view_labels
 from bench.results import Comparison, Result, Share, compared
-from echosynth.classifier.arms import TrainingSet
 from echosynth.compute.device import Precision
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
@@ -116,7 +115,7 @@ class Training:
         classifier = params.classifier.model_copy(update=changes)
         self.params = params.model_copy(update={"classifier": classifier})
         images = labelled(sizes.images, params.ingest.size)
-        self.data, self.data_hash = TrainingSet(images.images, images.labels), images.hash()
+        self.data, self.data_hash = images, images.hash()
         self.validation = labelled(sizes.validated, params.ingest.size)
         self.architecture = classifier.architectures[0]
         self.subset, self.assignment = folder / "subset.csv", folder / "assignment.csv"

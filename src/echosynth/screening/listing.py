@@ -8,7 +8,7 @@ listed anew.
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,8 +93,8 @@ def _recalled(screening: Path, source: Source, folder: Path) -> tuple[Listing, d
             return None
         errors = {}
         for name, *facts, marked, error in content["records"]:
-            marks = tuple((moment, number) for moment, number in marked)
-            errors[Record(folder / name, *facts, marked=marks)] = error
+            record = Record(folder / name, *facts)
+            errors[replace(record, marked=tuple((moment, number) for moment, number in marked))] = error
     except (OSError, ValueError, KeyError, TypeError):
         return None
     listing = Listing(list(errors), content["omitted"], content["notes"])
