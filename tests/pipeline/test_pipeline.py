@@ -70,7 +70,7 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     assert {"echosynth.result", "git.dirty", "dvc.lock", "dvc.baseline_rev"} <= set(parent.data.tags)
     names = {run.info.run_name for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id}
     wanted = {"diffusion 60", "sample 60", "resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
-    assert wanted | {"echo network"} <= names
+    assert wanted | {"feature network"} <= names
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     by_name = {run.info.run_name: run for run in children}
     curve = client.get_metric_history(by_name["diffusion 60"].info.run_id, "loss")
@@ -79,10 +79,10 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     for name in ("learning_rate", "images_per_second", "validation.macro_auprc"):
         assert [point.step for point in client.get_metric_history(classifier.info.run_id, name)] == [3, 6]
     assert "images_per_second" not in next(finished.glob("models/classifiers/*/seed-0/curve.csv")).read_text()
-    for child in (classifier, by_name["diffusion 60"], by_name["sample 60"], by_name["echo network"]):
+    for child in (classifier, by_name["diffusion 60"], by_name["sample 60"], by_name["feature network"]):
         assert child.data.metrics["system/system_memory_usage_percentage"] > 0
     pictures = {item.path for item in client.list_artifacts(classifier.info.run_id)}
-    assert {"confusion.png", "precision_recall.png", "scores.json"} <= pictures
+    assert pictures == {"confusion.png", "precision_recall.png", "metrics.json"}
     assert "samples.png" in {item.path for item in client.list_artifacts(by_name["sample 60"].info.run_id)}
     inputs = {item.dataset.name for item in classifier.inputs.dataset_inputs}
     assert inputs == {"subset-60", "synthetic-60", "validation"}
@@ -93,10 +93,11 @@ def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: P
         "import json, numpy as np\n"
         "from echosynth.serving.frames import ViewClassifier\n"
         "from echosynth.common.files import file_hash\n"
-        "from echosynth.track import packaging, registry\n"
+        "from echosynth.registry import versions\n"
+        "from echosynth.serving import packaging\n"
         "frames = list(np.random.default_rng(1).integers(0, 256, (3, 70, 90), dtype=np.uint8))\n"
         "sha = file_hash('models/final/model.safetensors')\n"
-        "(version,) = [one for one in registry.versions() if one.tags['model_sha'] == sha]\n"
+        "(version,) = [one for one in versions.versions() if one.tags['model_sha'] == sha]\n"
         "served = packaging.predicted(f'models:/{version.name}/{version.version}', frames)\n"
         "local = ViewClassifier('models/final').probabilities(frames)\n"
         "words = {'tags': version.tags, 'description': version.description}\n"
@@ -148,7 +149,7 @@ def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, 
     printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout
     for stage in ("classify-real@real-60-resnet18", "compare", "final", "report"):
         assert f"Running stage '{stage}'" in printed
-    for stage in ("phantom", "ingest", "split", "diffusion", "sample", "echo", "fidelity"):
+    for stage in ("phantom", "ingest", "split", "diffusion", "sample", "feature-network", "fidelity"):
         assert f"Running stage '{stage}" not in printed
     parents, _ = runs(finished)
     assert len(parents) == before + 1
