@@ -1,41 +1,23 @@
 """`echosynth sync` in a toy copy of the project: the rows that its pipeline left come back from git and DVC."""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.tracking.fields import OWN_TAGS, UNWRITTEN, Fields, assert_equal, fields_of
 
-from echosynth.common.files import file_hash
 from echosynth.config.parameters import Params
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
 STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "feature-network")
-# What only the clock and the machine knew is in no file.
-UNWRITTEN = re.compile(r"system/.*|train_seconds|(mean_)?images_per_second")
-# Tags that name the process, the moment, or the call of `echosynth sync`; git does not tell whether files were changed.
-OWN_TAGS = {
-    "echosynth.process",
-    "echosynth.work",
-    "echosynth.pipeline",
-    "git.dirty",
-    "dvc.lock",
-    "mlflow.parentRunId",
-    "echosynth.synced",
-    "echosynth.revision",
-    "echosynth.complete",
-}
-Fields = dict[str, Any]
 
 
 def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
@@ -52,37 +34,9 @@ def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
 
 
 def fields(project: Path, experiment_name: str = "") -> dict[str, Fields]:
-    """All that each run of a row holds, by name; files by their hashes."""
+    """All that each run of a row holds, by name."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    rows: dict[str, Fields] = {}
-    for name, run in found(project, experiment_name).items():
-        folder = Path(url2pathname(urlsplit(run.info.artifact_uri).path))
-        rows[name] = {
-            "status": run.info.status,
-            "parameters": run.data.params,
-            "metrics": {
-                key: sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, key))
-                for key in run.data.metrics
-                if not UNWRITTEN.fullmatch(key)
-            },
-            "tags": {key: text for key, text in run.data.tags.items() if key not in OWN_TAGS},
-            "data sets": sorted(
-                (each.dataset.name, each.dataset.digest, each.dataset.source, each.tags[0].value)
-                for each in run.inputs.dataset_inputs
-            ),
-            "artifacts": {
-                path.relative_to(folder).as_posix(): file_hash(path) for path in folder.rglob("*") if path.is_file()
-            },
-        }
-    return rows
-
-
-def assert_equal(one: dict[str, Fields], other: dict[str, Fields]) -> None:
-    """Compare rows run by run and field by field."""
-    assert set(one) == set(other)
-    for name, run in one.items():
-        for field, value in run.items():
-            assert other[name][field] == value, (name, field)
+    return {name: fields_of(client, run) for name, run in found(project, experiment_name).items()}
 
 
 def synced(run: Command) -> dict[str, Any]:

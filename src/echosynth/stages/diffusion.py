@@ -59,7 +59,8 @@ def log_whole_curves(run: RunLogger, trained: Trained, folder: Path) -> None:
     """Log what an earlier attempt has done of a training: the curves and distances of the trained model, and the curve
     of the autoencoder where `folder` holds one."""
     if (file := folder / AUTOENCODER_CURVE).is_file():
-        run.curve(pd.read_csv(file, float_precision="round_trip").to_dict("records"))
+        table = pd.read_csv(file, float_precision="round_trip")
+        run.curve({str(name): value for name, value in row.items()} for row in table.to_dict("records"))
     run.curve(trained.curve)
     for snapshot in trained.snapshots:
         if snapshot.frechet is not None:
