@@ -26,7 +26,7 @@ from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
 from echosynth.stages import classify
 from echosynth.tracking import store
-from echosynth.tracking.runs import Run, child_run
+from echosynth.tracking.runs import RunLogger, child_run
 
 TARGET = 1 / 1.02  # tracking adds at most 2 %
 TASK = "classifier training with its run in MLflow"
@@ -60,7 +60,7 @@ class Timed:
         run: what is called; None: nothing, at once.
     """
 
-    def __init__(self, run: Run | None) -> None:
+    def __init__(self, run: RunLogger | None) -> None:
         self.run, self.seconds = run, 0.0
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -140,7 +140,7 @@ class Training:
             pictures: dict[str, Any] = {name: timed.counted(getattr(classify, name)) for name in PICTURES}
             with patch.multiple(classify, **pictures):
                 classify.train_and_score(
-                    self.params, facts, self.data, self.data_hash, {}, self.validation, folder, cast(Run, timed)
+                    self.params, facts, self.data, self.data_hash, {}, self.validation, folder, cast(RunLogger, timed)
                 )
             closing = time.perf_counter()
         ended = time.perf_counter()

@@ -63,8 +63,8 @@ def test_what_waits_is_sent_and_what_is_dead_is_closed_before(
         "sent 3 runs that were kept while the tracking server did not answer",
         "closed 1 runs whose process is gone: diffusion 60",
         "git and DVC know 1 results; added 1 rows and 0 child runs",
-        "2 child runs and pages are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for older commits, "
-        "`dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again",
+        "1 outputs with child runs, or pages, are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for "
+        "older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again",
     ]
 
 
@@ -83,6 +83,23 @@ def test_runs_that_wait_for_a_server_are_named_where_none_is_set(
     )
     assert cli.main(["sync", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["waiting"] == 1
+
+
+def test_results_from_before_records_are_rows_without_child_runs_and_one_sentence(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.output("models/classifiers/real-60-resnet18", {"seed-0/metrics.json": {}})
+    repository.output("models/diffusion/60", {"metrics.json": {}})
+    repository.result()
+    assert cli.main(["sync"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "git and DVC know 1 results; added 1 rows and 0 child runs",
+        "2 outputs hold no run.json, as they are older than this file: their rows have no child runs for them",
+    ]
+    assert "skipped" not in err
+    assert cli.main(["sync"]) == 0
+    assert capsys.readouterr().out == "git and DVC know 1 results; added 0 rows and 0 child runs\n"
 
 
 def test_corrections_and_results_without_a_row_are_counted() -> None:

@@ -71,7 +71,7 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     assert {"echosynth.result", "git.dirty", "dvc.lock", "dvc.baseline_rev"} <= set(parent.data.tags)
     names = {run.info.run_name for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id}
     wanted = {"diffusion 60", "sample 60", "resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
-    assert wanted | {"echo network"} <= names
+    assert wanted | {"feature network"} <= names
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     by_name = {run.info.run_name: run for run in children}
     curve = client.get_metric_history(by_name["diffusion 60"].info.run_id, "loss")
@@ -80,10 +80,10 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     for name in ("learning_rate", "images_per_second", "validation.macro_auprc"):
         assert [point.step for point in client.get_metric_history(classifier.info.run_id, name)] == [3, 6]
     assert "images_per_second" not in next(finished.glob("models/classifiers/*/seed-0/curve.csv")).read_text()
-    for child in (classifier, by_name["diffusion 60"], by_name["sample 60"], by_name["echo network"]):
+    for child in (classifier, by_name["diffusion 60"], by_name["sample 60"], by_name["feature network"]):
         assert child.data.metrics["system/system_memory_usage_percentage"] > 0
     pictures = {item.path for item in client.list_artifacts(classifier.info.run_id)}
-    assert {"confusion.png", "precision_recall.png", "scores.json"} <= pictures
+    assert pictures == {"confusion.png", "precision_recall.png", "metrics.json"}
     assert "samples.png" in {item.path for item in client.list_artifacts(by_name["sample 60"].info.run_id)}
     inputs = {item.dataset.name for item in classifier.inputs.dataset_inputs}
     assert inputs == {"subset-60", "synthetic-60", "validation"}
@@ -150,7 +150,7 @@ def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, 
     printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout
     for stage in ("classify-real@real-60-resnet18", "compare", "final", "report"):
         assert f"Running stage '{stage}'" in printed
-    for stage in ("phantom", "ingest", "split", "diffusion", "sample", "echo", "fidelity"):
+    for stage in ("phantom", "ingest", "split", "diffusion", "sample", "feature-network", "fidelity"):
         assert f"Running stage '{stage}" not in printed
     parents, _ = runs(finished)
     assert len(parents) == before + 1

@@ -1,7 +1,6 @@
 """`echosynth sync` in a toy copy of the project: the rows that its pipeline left come back from git and DVC."""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.tracking.fields import OWN_TAGS, UNWRITTEN, Fields, assert_equal, fields_of
+
+from echosynth.config.parameters import Params
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
-# Clock times and what only the machine knew.
-LOST = re.compile(r"system/.*|.*seconds.*|.*per_second.*")
-STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "echo")
-UNWRITTEN = {("learning_rate", "classify"), ("learning_rate", "echo"), ("training_loss", "echo")}  # in no file
-Rows = dict[str, tuple[dict[str, str], dict[str, list[tuple[int, float]]]]]
+STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "feature-network")
 
 
 def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
@@ -34,25 +33,10 @@ def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
     }
 
 
-def numbers(project: Path, experiment_name: str = "") -> Rows:
-    """Parameters and curves of each run, by name."""
+def fields(project: Path, experiment_name: str = "") -> dict[str, Fields]:
+    """All that each run of a row holds, by name."""
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    return {
-        name: (
-            run.data.params,
-            {
-                key: sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, key))
-                for key in run.data.metrics
-                if not LOST.fullmatch(key) and (key, run.data.tags["echosynth.stage"]) not in UNWRITTEN
-            },
-        )
-        for name, run in found(project, experiment_name).items()
-    }
-
-
-def inputs(run: Run) -> set[tuple[str, str]]:
-    """Names and hashes of the data that went into a run."""
-    return {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
+    return {name: fields_of(client, run) for name, run in found(project, experiment_name).items()}
 
 
 def synced(run: Command) -> dict[str, Any]:
@@ -79,24 +63,38 @@ def without_store(finished: Path) -> Iterator[Path]:
 def test_the_rows_come_back_after_the_database_was_deleted(
     finished: Path, run: Command, request: pytest.FixtureRequest
 ) -> None:
-    live, live_tags = numbers(finished), {name: each.data.tags for name, each in found(finished).items()}
-    live_inputs = {name: inputs(each) for name, each in found(finished).items()}
+    live = fields(finished)
+    assert {run["status"] for run in live.values()} == {"FINISHED"}
+    assert {"training_loss", "learning_rate"} <= set(live["feature network"]["metrics"])
+    assert {"training_loss", "learning_rate"} <= set(live["resnet18 real 60 seed 0"]["metrics"])
+    assert "precision_recall_shift.png" in live["final model"]["artifacts"]
     request.getfixturevalue("without_store")
     said = synced(run)
-    assert said["missing"] == 0 and said["skipped"] == {}
-    rebuilt = numbers(finished)
-    assert set(rebuilt) == set(live)
-    for name, (params, curves) in live.items():
-        assert rebuilt[name][0] == params, name
-        assert rebuilt[name][1] == curves, name
-    for name, each in found(finished).items():
-        assert each.info.status == "FINISHED"
-        assert inputs(each) == live_inputs[name], name
-        for key in ("echosynth.stage", "echosynth.run_type", "echosynth.parameters", "dvc.baseline_rev"):
-            assert each.data.tags[key] == live_tags[name][key], (name, key)
+    assert (said["missing"], said["unrecorded"], said["skipped"]) == (0, 0, {})
+    rebuilt = fields(finished)
+    assert_equal(live, rebuilt)
     again = synced(run)
     assert {**again, "rows": 0, "children": 0, "corrected": 0} == again
-    assert numbers(finished) == rebuilt
+    assert fields(finished) == rebuilt
+
+
+def test_records_hold_parameters_that_dvc_compares_and_nothing_of_the_moment(finished: Path) -> None:
+    lock = yaml.safe_load((finished / "dvc.lock").read_text())["stages"]
+    records = 0
+    for stage in lock.values():
+        listed = set(stage.get("params", {}).get("params.yaml", {}))
+        for out in stage["outs"]:
+            for path in (finished / out["path"]).rglob("run.json"):
+                record = json.loads(path.read_text())
+                sections = {key for key in record["params"] if key.partition(".")[0] in Params.model_fields}
+                used = {key for key in sections if "." in key}
+                unlisted = {key for key in used if not any(f"{key}.".startswith(f"{name}.") for name in listed)}
+                assert not unlisted, path
+                assert not [name for name in record["metrics"] if UNWRITTEN.fullmatch(name)], path
+                assert not {*record["tags"]} & OWN_TAGS, path
+                assert all((path.parent / name).is_file() for name in record["artifacts"]), path
+                records += 1
+    assert records == len(found(finished)) - 1  # all but the row itself
 
 
 def call(where: Path, environment: dict[str, str], *words: str) -> str:
@@ -124,14 +122,14 @@ def test_a_colleague_sees_the_same_rows(finished: Path, tmp_path: Path, environm
     call(clone, environment, "dvc", "fetch", "-q", "-r", "team")  # `dvc pull` would write the files out too
     pulled = synced_in(clone, environment)
     assert (pulled["rows"], pulled["missing"]) == (0, 0) and pulled["children"] > 0
-    assert numbers(clone) == numbers(finished)
+    assert_equal(fields(finished), fields(clone))
 
 
 def test_an_experiment_that_was_pushed_and_pulled_has_the_same_row(
     finished: Path, run: Command, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     run("dvc", "exp", "run", "--temp", "-q", "-n", "stricter", "-S", "fidelity.privacy_quantile=0.02")
-    live = numbers(finished, "stricter")
+    live = fields(finished, "stricter")
     assert len(live) > 1
     origin, clone, settings = tmp_path / "origin.git", tmp_path / "clone", tmp_path / "settings"
     settings.mkdir()
@@ -142,7 +140,7 @@ def test_an_experiment_that_was_pushed_and_pulled_has_the_same_row(
     call(tmp_path, team, "git", "clone", "-q", str(origin), str(clone))
     call(clone, team, "dvc", "exp", "pull", "-q", "origin", "stricter")
     assert synced_in(clone, team)["skipped"] == {}
-    assert numbers(clone, "stricter") == live
+    assert_equal(live, fields(clone, "stricter"))
     again = synced_in(clone, team)
     assert {**again, "rows": 0, "children": 0, "corrected": 0} == again
-    assert numbers(clone, "stricter") == live
+    assert_equal(live, fields(clone, "stricter"))

@@ -32,15 +32,14 @@ class Recorded:
     def dataset(self, name: str, data: Path, context: str) -> None:
         self.datasets.append((name, data, context))
 
-    def picture(self, coded: bytes, name: str) -> None:
-        assert coded.startswith(b"\x89PNG")
-        self.pictures.append(name)
-
     def metrics(self, values: dict[str, float]) -> None:
         self.values = values
 
-    def dict(self, content: dict[str, Any], name: str) -> None:
-        self.content = content
+    def save(self, folder: Path, *files: str, pictures: dict[str, bytes]) -> None:
+        self.content = read_json(folder / "metrics.json")
+        assert files == ("metrics.json",)
+        assert all(coded.startswith(b"\x89PNG") for coded in pictures.values())
+        self.pictures += pictures
 
 
 def write_set(folder: Path, source: str) -> list[str]:

@@ -25,18 +25,6 @@ PARAMS: dict[str, Any] = {
     },
 }
 SCORES = {"best": {"validation_macro_auprc": 0.75}, "test": {"macro_auprc": 0.5, "recall_A2C": 0.25}}
-EVALUATION = {
-    "count": 8,
-    "loss": 1.5,
-    "accuracy": 0.5,
-    "macro_auprc": 0.625,
-    "macro_f1": 0.4,
-    "auprc": {"A2C": 0.5, "A4C": 0.5, "PLAX": 0.75, "PSAX": 0.75},
-    "recall": {"A2C": 1.0, "A4C": 0.0, "PLAX": 0.5, "PSAX": None},
-    "confusion": [[2, 0, 0, 0], [2, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]],
-    "confusion_normalised": [[1.0, 0, 0, 0], [1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 0]],
-}
-CURVE = "step,training_loss,validation.macro_auprc\n3,1.25,0.30000000000000004\n6,0.5,\n"
 
 
 def flat(tree: dict[str, Any]) -> dict[str, float]:
@@ -150,14 +138,39 @@ def object_of(name: str) -> Path:
     return Path(".dvc/cache/files/md5", name[:2], name[2:])
 
 
-def cell(steps: int = 6, **files: str) -> dict[str, bytes | str | dict[str, Any]]:
-    """The folder that the training of two classifiers leaves."""
+def recorded(name: str, stage: str, **more: Any) -> str:
+    """The content of a run.json."""
+    content = {"tags": {}, "params": {}, "datasets": [], "metrics": {}, "artifacts": []}
+    return json.dumps({"name": name, "stage": stage, **content, **more}, indent=2)
+
+
+def cell(arm: str = "real", **files: str) -> dict[str, bytes | str | dict[str, Any]]:
+    """The folder that the training of two classifiers leaves, as far as their runs are concerned."""
     found: dict[str, bytes | str | dict[str, Any]] = {}
     for seed in (0, 1):
-        facts = {"arm": "real", "subset": "60", "architecture": "resnet18", "seed": seed, "real_images": 60}
-        facts |= {"images": 60, "synthetic": 0, "steps": steps}
+        record = recorded(
+            f"resnet18 {arm} 60 seed {seed}",
+            "classify",
+            tags={"echosynth.arm": arm, "echosynth.subset": "60"},
+            params={"classifier.steps": "6", "real_images": "60", "seed": str(seed)},
+            datasets=[
+                {
+                    "name": "subset-60",
+                    "path": "data/split/subsets/60.csv",
+                    "md5": "5b" * 16,
+                    "context": "training",
+                }
+            ],
+            metrics={
+                "training_loss": {"3": 1.25, "6": 0.5},
+                "validation.macro_auprc": {"3": 0.30000000000000004},
+                "images": {"6": 60},
+            },
+            artifacts=["confusion.png", "metrics.json"],
+        )
         found |= {
-            f"seed-{seed}/metrics.json": {"facts": facts, "validation": EVALUATION},
-            f"seed-{seed}/curve.csv": CURVE,
+            f"seed-{seed}/run.json": record,
+            f"seed-{seed}/metrics.json": {"validation": {}},
+            f"seed-{seed}/confusion.png": f"matrix {seed}".encode(),
         }
     return found | files

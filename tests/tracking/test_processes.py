@@ -11,7 +11,7 @@ from echosynth.tracking import processes
 
 
 def test_a_process_is_there_until_it_ends() -> None:
-    code = "import sys; from echosynth.track import processes; print(processes.mine(), flush=True); sys.stdin.read()"
+    code = "import sys; from echosynth.tracking import processes; print(processes.mine(), flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout is not None
         tag = process.stdout.readline()
@@ -38,7 +38,7 @@ def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
-    ask = "from echosynth.track import processes; print(processes.driver())"
+    ask = "from echosynth.tracking import processes; print(processes.driver())"
     (tmp_path / "dvc").write_text(
         f"import os, subprocess, sys\nprint(os.getpid(), flush=True)\n"
         f"subprocess.run([sys.executable, '-c', {code!r}, {ask!r}], check=True)\n"

@@ -14,7 +14,7 @@ import pytest
 from echosynth.common.errors import EchosynthError
 from echosynth.common.yaml12 import read_yaml
 from echosynth.tracking import origin, rows, store, system
-from echosynth.tracking.runs import Run, child_run, fail_parent, finish_parent, flat_params
+from echosynth.tracking.runs import RunLogger, child_run, fail_parent, finish_parent, flat_params
 
 
 def runs_of(stage: str) -> list:
@@ -493,7 +493,7 @@ def test_data_set_is_noted_by_its_hash(workspace: Path) -> None:
 def test_refusal_of_the_store_is_one_sentence(workspace: Path) -> None:
     store.connect()
     with pytest.raises(EchosynthError, match=r"cannot be used: Run .*not found") as caught:
-        Run("0" * 32, "", store.connect()).metrics({"loss": 1.0})
+        RunLogger("0" * 32, "", store.connect()).metrics({"loss": 1.0})
     assert "\n" not in str(caught.value)
 
 

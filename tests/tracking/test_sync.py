@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -178,7 +179,6 @@ def test_a_commit_that_takes_an_experiment_over_has_no_row_of_its_own(repository
 
 
 def test_child_runs_come_from_the_cache(repository: Repository) -> None:
-    repository.deps["data/split/subsets/60.csv"] = "5b" * 16
     repository.output(CELL, cell())
     repository.output("reports/index.html", b"<html>")
     repository.result()
@@ -197,7 +197,13 @@ def test_child_runs_come_from_the_cache(repository: Repository) -> None:
     assert first.data.tags["dvc.lock"] == row.data.tags["dvc.lock"]
     (data,) = first.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("subset-60", "5b" * 16)
-    assert {item.path for item in store.client().list_artifacts(first.info.run_id)} == {"confusion.png", "scores.json"}
+    assert json.loads(data.dataset.source) == {"uri": "data/split/subsets/60.csv", "md5": "5b" * 16}
+    assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "training")]
+    assert first.data.metrics["validation.macro_auprc"] == 0.30000000000000004  # to the last bit
+    assert {item.path for item in store.client().list_artifacts(first.info.run_id)} == {"confusion.png", "metrics.json"}
+    picture = Path(store.client().download_artifacts(second.info.run_id, "confusion.png"))
+    assert picture.read_bytes() == b"matrix 1"
+    assert picture.stat().st_mode & 0o200  # the cache is read-only, its copies are not
 
 
 def test_a_page_with_pictures_of_patients_stays_out(repository: Repository) -> None:
@@ -210,13 +216,14 @@ def test_a_page_with_pictures_of_patients_stays_out(repository: Repository) -> N
 
 def test_what_the_cache_lacks_is_counted_and_comes_with_a_later_call(repository: Repository) -> None:
     names = repository.output(CELL, cell()) + repository.output("reports/index.html", b"<html>")
-    repository.output("reports/final", {"metrics.json": {"best": {}}})  # of an older form: named, and not waited for
+    repository.output("reports/final", {"run.json": "{}"})  # of another form: named, and not waited for
+    repository.output("reports/fidelity/60", {"metrics.json": {}})  # from before records: counted, and not waited for
     repository.result()
     kept = {name: object_of(name).read_bytes() for name in names}
     for name in kept:
         object_of(name).unlink()
     done = sync(flat)
-    assert (done.rows, done.children, done.missing) == (1, 0, 3)
+    assert (done.rows, done.children, done.missing, done.unrecorded) == (1, 0, 2, 1)
     assert [what.partition(", ")[2] for what in done.skipped] == ["reports/final"]
     for name, content in kept.items():
         object_of(name).write_bytes(content)

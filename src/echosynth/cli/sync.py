@@ -44,8 +44,14 @@ def rebuilt(done: "Synced") -> list[str]:
         said.append(f"corrected the tag dvc.lock of {done.corrected} rows")
     if done.missing:
         said.append(
-            f"{done.missing} child runs and pages are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for "
-            "older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again"
+            f"{done.missing} outputs with child runs, or pages, are not in the DVC cache; `dvc pull` (`dvc fetch "
+            "--all-commits` for older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth "
+            "sync` again"
+        )
+    if done.unrecorded:
+        said.append(
+            f"{done.unrecorded} outputs hold no run.json, as they are older than this file: their rows have no child "
+            "runs for them"
         )
     if done.stale:
         said.append(f"{done.stale} revisions hold scores of other parameters (they were not run to the end): no row")

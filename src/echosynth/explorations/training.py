@@ -14,13 +14,13 @@ from echosynth.diffusion.train import Watchers
 from echosynth.explorations.cells import Cell
 from echosynth.explorations.sets import SCORES, training_images
 from echosynth.imagesets.dataset import read_split
-from echosynth.tracking.runs import Run, child_run
+from echosynth.tracking.runs import RunLogger, child_run
 
 MODELS = paths.DIFFUSION.parent / "explore"
-Measure = Callable[[Run, Path, Path], dict[str, Any]]
+Measure = Callable[[RunLogger, Path, Path], dict[str, Any]]
 
 
-def _watchers(run: Run) -> Watchers:
+def _watchers(run: RunLogger) -> Watchers:
     """Curves and grids go to the run as they are made."""
     return Watchers(
         on_point=lambda point: run.metrics({k: v for k, v in point.items() if k != "step"}, int(point["step"])),

@@ -14,11 +14,11 @@ from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash, read_json
 from echosynth.common.views import VIEWS
+from echosynth.evaluation.plots import confusion_png
 from echosynth.evaluation.scores import headline
 from echosynth.registry.versions import CARD_SHA, NAME, SHA, fetch
 from echosynth.serving.packaging import FILES, log_classifier, predicted, silent
 from echosynth.tracking import store
-from echosynth.tracking.plots import confusion_png
 from echosynth.tracking.runs import child_run
 
 if TYPE_CHECKING:

@@ -18,13 +18,15 @@ from echosynth.common.files import atomic_folder, write_json
 from echosynth.common.resume import ResumeState, code_hash
 from echosynth.compute.device import Precision, pick_device, resolved
 from echosynth.config.parameters import Params
+from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities
 from echosynth.evaluation.scores import evaluate, headline
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.stages import stage
 from echosynth.tracking.origin import parent_key
-from echosynth.tracking.plots import confusion_png, precision_recall_png
-from echosynth.tracking.runs import Context, Run, child_run
+from echosynth.tracking.runs import Context, RunLogger, child_run
+
+ELSEWHERE = {"real_arms", "synthetic_arms", "architectures"}  # parameters on which a single cell does not depend
 
 
 @stage
@@ -53,7 +55,7 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
             else:
                 facts = known | {"seed": seed, "real_images": len(subset.images)}
                 data = training_set(arm, subset, synthetic, seed)
-                settings = {"classifier": params.classifier.model_dump(), **facts}
+                settings = {"classifier": params.classifier.model_dump(exclude=ELSEWHERE), **facts}
                 # The run ends before its files count as done: whatever is killed, a finished seed has a finished run.
                 with state.part(done.name) as folder, child_run(name, "classify", settings, tags) as run:
                     for title, path, context in inputs:
@@ -97,7 +99,7 @@ def train_and_score(
     noted: dict[str, str],
     validation: LabelledImages,
     folder: Path,
-    run: Run,
+    run: RunLogger,
 ) -> None:
     """Train one classifier, write it with its scores, predictions, curve and what was `noted` into the empty `folder`,
     and log them."""
@@ -109,9 +111,8 @@ def train_and_score(
         scores = evaluate(predict(network, validation.images), *truth)
         shown = {f"validation.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
         curve.append({"step": point.step, "training_loss": point.loss, **shown})
-        # The speed differs from time to time, so it is logged and not in the file, which DVC compares.
-        speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
-        run.metrics({"training_loss": point.loss, **shown, **speed}, point.step)
+        values = {"training_loss": point.loss, **shown, "learning_rate": point.learning_rate}
+        run.metrics(values, point.step, speed={"images_per_second": point.images_per_second})
 
     trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation, settings.evaluations)
     probabilities = predict(trained.network, validation.images)
@@ -133,10 +134,12 @@ def train_and_score(
 
     name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
     final = {name: value for name, value in headline(scores, "validation").items() if name not in curve[-1]}
-    run.metrics(final | {"train_seconds": trained.seconds, "images": len(data.images)})
-    run.picture(confusion_png(scores, f"Validation: {name}"), "confusion.png")
-    run.picture(precision_recall_png(probabilities, validation.labels, f"Validation: {name}"), "precision_recall.png")
-    run.dict(scores, "scores.json")
+    run.metrics(final | {"images": len(data.images)}, speed={"train_seconds": trained.seconds})
+    pictures = {
+        "confusion.png": confusion_png(scores, f"Validation: {name}"),
+        "precision_recall.png": precision_recall_png(probabilities, validation.labels, f"Validation: {name}"),
+    }
+    run.save(folder, "metrics.json", pictures=pictures)
     recall = ", ".join(f"{view} {value:.2f}" for view, value in scores["recall"].items() if value is not None)
     print(f"{name}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)
 

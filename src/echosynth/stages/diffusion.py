@@ -4,20 +4,22 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
+
 from echosynth.classifier.network import load
 from echosynth.common import paths
-from echosynth.common.files import file_hash
+from echosynth.common.files import atomic_folder, file_hash
 from echosynth.common.launch import is_main_process
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
-from echosynth.diffusion.fit import autoencoder_numbers, fit, job, numbers, write
+from echosynth.diffusion.fit import AUTOENCODER_CURVE, autoencoder_numbers, fit, job, numbers, write
 from echosynth.diffusion.snapshots import Score, Snapshot
-from echosynth.diffusion.train import Point, Watchers
+from echosynth.diffusion.train import Point, Trained, Watchers
 from echosynth.evaluation.features import echo_features
 from echosynth.evaluation.frechet import frechet_distance
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
 from echosynth.stages import stage
-from echosynth.tracking.runs import Run, child_run
+from echosynth.tracking.runs import RunLogger, child_run
 
 
 def echo_score(validation: LabelledImages) -> Score:
@@ -27,16 +29,17 @@ def echo_score(validation: LabelledImages) -> Score:
     return lambda images: frechet_distance(echo_features(network, images), real)
 
 
-def logged(run: Run, score: Score, batch_size: int) -> Watchers:
+def logged(run: RunLogger, score: Score, batch_size: int) -> Watchers:
     """Log curves and grids as they are made, and the speed between two points where nothing but training was done."""
     last: tuple[int, float] | None = None  # step and time from which on there was nothing but training
 
     def on_point(point: Point) -> None:
         nonlocal last
         step, values = int(point["step"]), {name: value for name, value in point.items() if name != "step"}
+        speed = {}
         if last and not any(name.startswith("validation") for name in values):
-            values["images_per_second"] = (step - last[0]) * batch_size / (time.monotonic() - last[1])
-        run.metrics(values, step)
+            speed["images_per_second"] = (step - last[0]) * batch_size / (time.monotonic() - last[1])
+        run.metrics(values, step, speed=speed)
         last = step, time.monotonic()
 
     def on_snapshot(taken: list[Snapshot], grid: Path) -> None:
@@ -50,6 +53,18 @@ def logged(run: Run, score: Score, batch_size: int) -> Watchers:
         run.metrics(autoencoder_numbers(point), int(point["step"]))
 
     return Watchers(score, on_point, on_snapshot, on_autoencoder)
+
+
+def log_whole_curves(run: RunLogger, trained: Trained, folder: Path) -> None:
+    """Log what an earlier attempt has done of a training: the curves and distances of the trained model, and the curve
+    of the autoencoder where `folder` holds one."""
+    if (file := folder / AUTOENCODER_CURVE).is_file():
+        table = pd.read_csv(file, float_precision="round_trip")
+        run.curve({str(name): value for name, value in row.items()} for row in table.to_dict("records"))
+    run.curve(trained.curve)
+    for snapshot in trained.snapshots:
+        if snapshot.frechet is not None:
+            run.curve([{"step": snapshot.step, f"frechet_ema_{snapshot.ema_decay}": snapshot.frechet}])
 
 
 @stage(several_processes=True)
@@ -67,9 +82,12 @@ def main(params: Params, size: str) -> None:
         run.dataset(f"subset-{size}", paths.subset_file(size), "training")
         run.dataset("validation", paths.ASSIGNMENT, "validation")
         fitted = fit(task, logged(run, echo_score(held_out), settings.batch_size))
-        metrics = write(paths.DIFFUSION / size, task, fitted)
-        run.metrics(numbers(metrics) | {"mean_images_per_second": fitted.trained.images_per_second})
-        run.artifact(paths.DIFFUSION / size / "curve.csv")
+        with atomic_folder(paths.DIFFUSION / size) as part:
+            metrics = write(part, task, fitted)
+            log_whole_curves(run, fitted.trained, part)
+            run.metrics(numbers(metrics), speed={"mean_images_per_second": fitted.trained.images_per_second})
+            grids = sorted(path.relative_to(part).as_posix() for path in part.glob("snapshots/*.png"))
+            run.save(part, "curve.csv", *grids)
         task.state.clear()  # while it is held: who waits for it must not find half of it
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
     distance = "" if metrics["frechet"] is None else f", distance {metrics['frechet']:.1f}"

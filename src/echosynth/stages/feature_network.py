@@ -20,29 +20,30 @@ def main(params: Params) -> None:
     settings, architecture = params.fidelity.training, params.fidelity.architecture
     real = read_split(params.data.train_sources, "train")
     facts = {"architecture": architecture, "seed": params.fidelity.seed, "training": settings.model_dump()}
-    with child_run("echo network", "echo", {"fidelity": facts}) as run:
+    name = "feature network"
+    with child_run(name, "feature-network", {"fidelity": facts}) as run, atomic_folder(paths.FEATURE_NETWORK) as part:
         run.dataset("train", paths.ASSIGNMENT, "training")
 
         def on_evaluation(network: nn.Module, point: Point) -> None:
-            speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
-            run.metrics({"training_loss": point.loss, **speed}, point.step)
+            values = {"training_loss": point.loss, "learning_rate": point.learning_rate}
+            run.metrics(values, point.step, speed={"images_per_second": point.images_per_second})
 
         trained = train(settings, architecture, params.fidelity.seed, real, on_evaluation, POINTS)
-        run.metrics({"train_seconds": trained.seconds, "images": len(real.images)})
-    card = ClassifierCard(
-        size=params.ingest.size,
-        resampling=params.ingest.resampling,
-        architecture=architecture,
-        arm="real",
-        subset="train",
-        seed=params.fidelity.seed,
-        steps=trained.steps,
-        training_images=real.by_view(),
-        synthetic_images=0,
-        training_hash=real.hash(),
-    )
-    with atomic_folder(paths.FEATURE_NETWORK) as part:
+        run.metrics({"images": len(real.images)}, speed={"train_seconds": trained.seconds})
+        card = ClassifierCard(
+            size=params.ingest.size,
+            resampling=params.ingest.resampling,
+            architecture=architecture,
+            arm="real",
+            subset="train",
+            seed=params.fidelity.seed,
+            steps=trained.steps,
+            training_images=real.by_view(),
+            synthetic_images=0,
+            training_hash=real.hash(),
+        )
         save(part, trained.network, card)
+        run.save(part)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from echosynth.classifier.network import load
 from echosynth.common import paths
-from echosynth.common.files import write_json
+from echosynth.common.files import atomic_folder, write_json
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.copies import COLUMNS, audit
@@ -110,11 +110,13 @@ def main(params: Params, size: str) -> None:
     echo, privacy = on_echo_features(sets, settings)
     inception, missing = on_inception_features(sets, settings)
     metrics = {"subset": size, "count": echo.pop("count"), "echo": echo, "privacy": privacy}
-    write_json(paths.FIDELITY / size / "metrics.json", metrics | {"inception": inception, "inception_missing": missing})
-    with child_run(f"fidelity {size}", "fidelity", {"fidelity": settings.model_dump(), "subset": size}) as run:
+    facts = {"fidelity": settings.model_dump(), "subset": size}
+    with child_run(f"fidelity {size}", "fidelity", facts) as run, atomic_folder(paths.FIDELITY / size) as part:
+        write_json(part / "metrics.json", metrics | {"inception": inception, "inception_missing": missing})
         run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "evaluation")
         run.dataset("validation", paths.ASSIGNMENT, "validation")
         run.metrics(columns(echo, privacy))
+        run.save(part)
     copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
     print(f"fidelity {size}: echo {echo['frechet']:.2f}, floor {echo['floor_frechet']:.2f}, {copies}", file=sys.stderr)
 

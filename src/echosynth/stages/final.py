@@ -9,13 +9,13 @@ from echosynth.common.files import atomic_folder, file_hash, read_json, write_js
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.calibration import evaluate_calibrated
+from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
 from echosynth.registry.register import final_scores, register_final
 from echosynth.serving.packaging import FILES
 from echosynth.stages import stage
 from echosynth.tracking import store
-from echosynth.tracking.plots import confusion_png, precision_recall_png
 from echosynth.tracking.runs import child_run
 
 
@@ -58,19 +58,17 @@ def main(params: Params) -> None:
     with atomic_folder(paths.FINAL) as part:
         for file in FILES:
             shutil.copyfile(folder / file, part / file)
-    with atomic_folder(paths.FINAL_SCORES) as part:
+    facts = {"final": best["arm"], "trained": name}
+    with child_run("final model", "final", facts) as run, atomic_folder(paths.FINAL_SCORES) as part:
         write_json(part / "metrics.json", result)
         for split, (ids, probabilities) in predicted.items():
             write_probabilities(part / f"{split}.csv", ids, probabilities)
-    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
-    with child_run("final model", "final", {"final": best["arm"], "trained": name}) as run:
         run.dataset("test", paths.ASSIGNMENT, "test")
         for source in params.data.shift_sources:
             run.dataset(f"shift-{source}", paths.SHIFT / source, "test")
         run.metrics(final_scores(result))
-        for file, picture in pictures.items():
-            run.picture(picture, file)
-        run.dict(result, "scores.json")
+        run.save(part, "metrics.json", pictures=pictures)
+    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
     try:
         version = register_final()
     except store.Unreachable as error:

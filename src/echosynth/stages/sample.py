@@ -1,6 +1,7 @@
 """Sample the synthetic set of one diffusion model."""
 
 from echosynth.common import paths
+from echosynth.common.files import atomic_folder
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
@@ -23,13 +24,13 @@ def main(params: Params, size: str) -> None:
     if not team.main:
         generate(job, out, name, f"sampling {size}", team)
         return
-    with child_run(f"sample {size}", "sample", {"sample": settings.model_dump(), "subset": size}) as run:
+    facts = {"sample": settings.model_dump(), "subset": size}
+    with child_run(f"sample {size}", "sample", facts) as run, atomic_folder(out) as part:
         run.dataset(f"diffusion-{size}", model, "evaluation")
-        speed = generate(job, out, name, f"sampling {size}", team)
+        speed = generate(job, part, name, f"sampling {size}", team)
         views = {f"images_{view}": float(sum(row.values())) for view, row in plan.counts().items()}
-        run.metrics({"images_per_second": speed, "images": len(plan), **views})
-        run.picture(first_images(out / "images.zip"), "samples.png")
-        run.artifact(out / "metrics.json")
+        run.metrics({"images": len(plan), **views}, speed={"images_per_second": speed})
+        run.save(part, "metrics.json", pictures={"samples.png": first_images(part / "images.zip")})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from echosynth.tracking import answers, parents, rows, store
+from echosynth.tracking import answers, rows, store
 from echosynth.tracking.closing import close_dead
 from echosynth.tracking.rows import ERROR, OPEN, PARAMETERS, PARENT, PIPELINE, SENT, SERVER_RUN
 from echosynth.tracking.store import Store
@@ -90,7 +90,7 @@ def _parent(server: Store, run: "MlflowRun") -> str:
     if run.data.tags.get(rows.STAGE) != "pipeline":
         return ""
     began, ended = run.info.start_time, run.info.end_time or float("inf")
-    for found in parents.executions(server, run.data.tags[PARAMETERS], run.data.tags[PIPELINE]):
+    for found in rows.executions(server, run.data.tags[PARAMETERS], run.data.tags[PIPELINE]):
         overlap = found.info.start_time <= ended and (found.info.end_time or 0) >= began
         if found.info.status in OPEN or overlap:
             return str(found.info.run_id)

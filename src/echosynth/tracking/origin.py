@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,25 @@ def params_hash() -> str:
 
 
 def preset() -> str:
-    """Name of the preset all of whose values the parameters hold, the one with the most values if there are several;
-    else "demo" when the parameters are those of the commit, else "own"."""
-    if not PARAMS.is_file():
-        return ""
-    params = read_yaml(PARAMS)
+    """What `preset_of` says of params.yaml; empty where there is none."""
+
+    def unchanged() -> bool:
+        baseline = os.environ.get("DVC_EXP_BASELINE_REV") or head()
+        return bool(baseline) and git.text_or("?", "diff", baseline, "--", str(PARAMS)) == ""
+
+    return preset_of(read_yaml(PARAMS), unchanged) if PARAMS.is_file() else ""
+
+
+def preset_of(params: Mapping[str, Any], unchanged: Callable[[], bool]) -> str:
+    """Name of the preset all of whose values the parameters hold, the one with the most values if there are several.
+
+    Args:
+        params: as params.yaml is read; the presets are those of the working directory.
+        unchanged: asked where there is none: whether the parameters are those of the commit.
+
+    Returns:
+        The name; else "demo" for unchanged parameters, and "own" for others.
+    """
     held = {}
     for name in preset_names(PARAMS):
         with suppress(EchosynthError):  # a preset that cannot be read is none that was applied
@@ -102,8 +116,7 @@ def preset() -> str:
                 held[name] = _leaves(values)
     if held:
         return max(held, key=lambda name: held[name])
-    baseline = os.environ.get("DVC_EXP_BASELINE_REV") or head()
-    return "demo" if baseline and git.text_or("?", "diff", baseline, "--", str(PARAMS)) == "" else "own"
+    return "demo" if unchanged() else "own"
 
 
 def _holds(tree: Any, values: Any) -> bool:

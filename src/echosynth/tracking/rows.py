@@ -1,11 +1,19 @@
-"""What parents and children have in common: how a run is made, found, taken up again and ended in one store."""
+"""How runs are made, found, taken up again and ended in one store.
+
+The parent run is the row of one execution of the pipeline. It is found again by workspace, pipeline, parameters and, in
+an experiment of DVC, the experiment's name, so that stages, which are processes of their own, share it, and so that a
+pipeline that was stopped half-way goes on in the same row. A finished execution keeps its row: the next one gets a new
+row.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from echosynth.common.errors import EchosynthError
-from echosynth.tracking import origin, system
+from echosynth.common.yaml12 import read_yaml
+from echosynth.tracking import origin, processes, system
 from echosynth.tracking.processes import PROCESS
+from echosynth.tracking.record import flat_params
 from echosynth.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -28,7 +36,7 @@ RUN_TYPES = {  # by stage; any other is an evaluation
     "pipeline": "pipeline",
     "diffusion": "training",
     "classify": "training",
-    "echo": "training",
+    "feature-network": "training",
     "register": "registration",
     "promote": "promotion",
 }
@@ -76,6 +84,56 @@ def search(place: Store, condition: str = "") -> "list[MlflowRun]":
         token = page.token
         if not token:
             return found
+
+
+def open_parent(place: Store) -> str:
+    """Id of the unfinished parent of this execution, set to RUNNING again where it had failed, or of a new one."""
+    process = processes.driver()
+    for run in executions(place, origin.params_hash(), origin.parent_key()):
+        if run.info.status in OPEN:
+            reopen(place, run, process)
+            return str(run.info.run_id)
+    parent = create(place, origin.execution_name(), "pipeline", process, {})
+    log(place, parent, flat_params(read_yaml(origin.PARAMS)) if origin.PARAMS.is_file() else {})
+    return parent
+
+
+def latest_parent(place: Store) -> str:
+    """Id of the latest execution of this pipeline with these parameters, whatever became of it or was committed since,
+    or empty."""
+    key, pipeline = origin.parent_key(), origin.pipeline()
+    executed = executions(place, origin.params_hash())
+    found = [run for run in executed if run.data.tags.get(OTHER_PIPELINE, "") == pipeline]
+    mine = [run for run in found if run.data.tags.get(PIPELINE) == key]
+    return next((str(run.info.run_id) for run in [*mine, *found]), "")
+
+
+def fail_open_parent(place: Store, error: str) -> bool:
+    """Mark the running parent of this execution, if there is one, as FAILED, with the sentence that says why.
+
+    Returns:
+        Whether a failure of this execution is marked now, by this call or by the run of the stage that failed.
+    """
+    marked = False
+    for run in executions(place, origin.params_hash(), origin.parent_key()):
+        if run.info.status == "RUNNING":
+            end(place, run.info.run_id, "FAILED", error)
+            marked = True
+        elif run.info.status == "FAILED":
+            marked |= run.data.tags.get(PROCESS) == processes.driver()
+    return marked
+
+
+def executions(place: Store, parameters: str, key: str = "") -> "list[MlflowRun]":
+    """All parents with these parameters, the latest first.
+
+    Args:
+        place: where.
+        parameters: their hash.
+        key: what the stages of one execution have in common; empty for any.
+    """
+    condition = f"tags.`{STAGE}` = 'pipeline' and tags.`{PARAMETERS}` = '{parameters}'"
+    return search(place, f"{condition} and tags.`{PIPELINE}` = '{key}'" if key else condition)
 
 
 def goes_on(run: "MlflowRun", name: str, params: Mapping[str, str], work: str) -> bool:

@@ -1,6 +1,6 @@
 """Runs: one parent for one execution of the pipeline, one child for each stage that has curves.
 
-See `echosynth.tracking.parents` for how the stages of one execution find their parent. Where a server does not answer,
+See `echosynth.tracking.rows` for how the stages of one execution find their parent. Where a server does not answer,
 or answers no more, runs go on in a store of the workspace (`echosynth.tracking.store.writable`);
 training does not notice.
 """
@@ -14,15 +14,15 @@ from typing import Any
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.yaml12 import read_yaml
-from echosynth.tracking import origin, parents, processes, rows, store
+from echosynth.tracking import origin, processes, rows, store
 from echosynth.tracking.closing import close_dead
-from echosynth.tracking.parents import flat_params
+from echosynth.tracking.logger import RunLogger
 from echosynth.tracking.processes import Terminated, termination_as_exception
+from echosynth.tracking.record import Context, Record, flat_params
 from echosynth.tracking.rows import PARENT, PIPELINE
 from echosynth.tracking.store import Store
-from echosynth.tracking.writing import Context, Run
 
-__all__ = ["PIPELINE", "Context", "Run", "child_run", "close_dead", "fail_parent", "finish_parent", "flat_params"]
+__all__ = ["PIPELINE", "Context", "RunLogger", "child_run", "close_dead", "fail_parent", "finish_parent", "flat_params"]
 
 RESULT = "echosynth.result"
 
@@ -36,7 +36,7 @@ def child_run(
     *,
     work: str = "",
     late: bool = False,
-) -> Iterator[Run]:
+) -> Iterator[RunLogger]:
     """A run for one stage below the parent of this execution; both are made where need be.
 
     An unfinished child of the same name, parameters and work, left by an attempt that failed or was killed, is
@@ -48,7 +48,7 @@ def child_run(
         name: name of the run, such as "resnet18 mixed 500 seed 0".
         stage: the stage of dvc.yaml.
         params: nested or flat parameters of this stage.
-        tags: further tags.
+        tags: further tags, facts of the work.
         work: fingerprint of the state from which the work goes on after a kill, see `echosynth.common.resume`; it says
             that code and data are the same. Empty where the work always begins anew.
         late: work that comes after the pipeline, such as registering a model: the run goes below the latest execution
@@ -59,11 +59,11 @@ def child_run(
         Unreachable: `late`, and the server does not answer.
         EchosynthError: the store cannot be used.
     """
-    flat, tags = flat_params(params or {}), {**(tags or {}), **({rows.WORK: work} if work else {})}
+    record = Record(name, stage, dict(tags or {}), flat_params(params or {}))
     if late:
-        run = _child(store.connect(), name, stage, flat, tags, late=True)
+        run = _child(store.connect(), record, work, late=True)
     else:
-        run = _opened(lambda place: _child(place, name, stage, flat, tags))
+        run = _opened(lambda place: _child(place, record, work))
         run.watch_system()
     try:
         with termination_as_exception():
@@ -99,7 +99,7 @@ def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifa
     held = read_yaml(origin.PARAMS) if origin.PARAMS.is_file() else {}
     tags = origin.origin_tags() | {RESULT: origin.result_key(held, scores)}
 
-    def parent(place: Store) -> Run:
+    def parent(place: Store) -> RunLogger:
         run = _parent(place)
         with store.reported(place.uri):
             rows.log(place, run.id, flat_params(params))
@@ -130,18 +130,18 @@ def fail_parent(error: BaseException, stage: str, *, private: bool = False) -> N
         marked = False
         for place in store.existing():
             with store.reported(place.uri), store.lock():
-                marked |= parents.fail_parent(place, reason)
+                marked |= rows.fail_open_parent(place, reason)
         if not marked and origin.PARAMS.is_file():
             _opened(_parent).end("FAILED", reason)
 
 
-def _parent(place: Store) -> Run:
+def _parent(place: Store) -> RunLogger:
     """The row of this execution, to be written to."""
     with store.reported(place.uri), store.lock():
-        return Run(parents.open_parent(place), "", place, _parent)
+        return RunLogger(rows.open_parent(place), "", place, _elsewhere=_parent)
 
 
-def _opened(at: Callable[[Store], Run]) -> Run:
+def _opened(at: Callable[[Store], RunLogger]) -> RunLogger:
     """A run in the store, or in the one for runs that wait when the server has ceased to answer just now."""
     with store.reported(), store.lock():  # so that nobody sends and deletes the waiting ones meanwhile
         place = store.writable()
@@ -153,15 +153,14 @@ def _opened(at: Callable[[Store], Run]) -> Run:
             return at(store.kept())
 
 
-def _child(
-    place: Store, name: str, stage: str, params: Mapping[str, str], tags: Mapping[str, str], *, late: bool = False
-) -> Run:
+def _child(place: Store, record: Record, work: str, *, late: bool = False) -> RunLogger:
     """The child that this attempt goes on with, see `rows.goes_on`, or a new one."""
+    tags = record.tags | ({rows.WORK: work} if work else {})
     with store.reported(place.uri), store.lock():
-        parent = parents.latest_parent(place) if late else parents.open_parent(place)
+        parent = rows.latest_parent(place) if late else rows.open_parent(place)
         points: set[tuple[str, int]] = set()
         for found in rows.search(place, f"tags.`{PARENT}` = '{parent}'") if parent else []:
-            if rows.goes_on(found, name, params, tags.get(rows.WORK, "")):
+            if rows.goes_on(found, record.name, record.params, work):
                 rows.reopen(place, found, processes.mine())
                 run_id = str(found.info.run_id)
                 rows.log_tags(place, run_id, {**origin.origin_tags(), **tags})
@@ -169,10 +168,11 @@ def _child(
                 break
         else:
             above = {PARENT: parent} if parent else {}
-            run_id = rows.create(place, name, stage, processes.mine(), {**above, **tags})
-        rows.log(place, run_id, params)
-    elsewhere = None if late else lambda other: _child(other, name, stage, params, tags)
-    return Run(run_id, parent, place, elsewhere, points, _step=max((step for _, step in points), default=0))
+            run_id = rows.create(place, record.name, record.stage, processes.mine(), {**above, **tags})
+        rows.log(place, run_id, record.params)
+    elsewhere = None if late else lambda other: _child(other, record, work)
+    last = max((step for _, step in points), default=0)
+    return RunLogger(run_id, parent, place, record, elsewhere, points, _step=last)
 
 
 _looked_after: set[str] = set()  # tracking URIs

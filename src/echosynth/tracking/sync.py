@@ -4,24 +4,26 @@ Only what is committed counts: `reports/metrics.json` of commits and of DVC's ex
 when the process is killed is RUNNING, has no `echosynth.result`, and is completed by the next call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from echosynth.common import paths
+from echosynth.common import git, paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import fingerprint
 from echosynth.common.progress import progress
-from echosynth.tracking import history, origin, outputs, rows, store
+from echosynth.tracking import history, origin, rows, store
 from echosynth.tracking.dvc_cache import Cache, NotCachedError
 from echosynth.tracking.history import Content, Result
-from echosynth.tracking.outputs import Child, Point
-from echosynth.tracking.parents import flat_params
-from echosynth.tracking.rows import PARAMETERS, PARENT, PIPELINE, RUN_TYPE, STAGE
-from echosynth.tracking.runs import RESULT, Run
+from echosynth.tracking.logger import RunLogger
+from echosynth.tracking.record import Record, flat_params
+from echosynth.tracking.recorded import RecordedRun, recorded_runs
+from echosynth.tracking.rows import PARAMETERS, PARENT, PIPELINE, RUN_TYPE, RUN_TYPES, STAGE
+from echosynth.tracking.runs import RESULT
 from echosynth.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Synced:
         rows: of them, those that got a row now.
         children: child runs added, to these rows and to rows of earlier calls.
         corrected: rows whose tag dvc.lock was that of the moment before DVC completed the file.
-        missing: child runs and pages that the DVC cache of this machine lacks.
+        missing: outputs with child runs, and pages, that the DVC cache of this machine lacks.
+        unrecorded: outputs that are older than the records of runs, so that they bring no child runs.
         stale: revisions whose scores are, by dvc.lock, not those of the parameters beside them; they get no row.
         skipped: what cannot be read -> why.
     """
@@ -54,6 +57,7 @@ class Synced:
     children: int = 0
     corrected: int = 0
     missing: int = 0
+    unrecorded: int = 0
     stale: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -129,9 +133,9 @@ class _Sync:
         self.done.results += 1
         for run in held:
             if SYNCED in run.data.tags and COMPLETE not in run.data.tags:
-                self._complete(str(run.info.run_id), result, content, key)
+                self._write(result, content, scores, key, str(run.info.run_id))
         if not held:
-            self._add(result, content, scores, key)
+            self._write(result, content, scores, key)
 
     @cached_property
     def _cache(self) -> Cache:
@@ -177,93 +181,86 @@ class _Sync:
             self.place.client.set_tag(run_id, "dvc.lock", content.lock_hash)
             self.done.corrected += 1
 
-    def _add(self, result: Result, content: Content, scores: Mapping[str, float], key: str) -> None:
-        """Write a row; what makes it one, its key and its status, comes last."""
+    def _write(self, result: Result, content: Content, scores: Mapping[str, float], key: str, row: str = "") -> None:
+        """Write a row, or what one of an earlier call lacks; what makes it a row, its key and status, comes last."""
         tags = _tags(result, content, key)
-        half = self._half.get(tags[PIPELINE], "")
-        run_id = half or self._create(result, result.name, "pipeline", tags)
-        points = [(name, value, 0) for name, value in scores.items()]
-        self._log(run_id, content.params, points, result, new=not half)
-        self._complete(run_id, result, content, key, new=not half)
-        rows.log_tags(self.place, run_id, {RESULT: key})
-        self._finish(run_id, result)
-        self.done.rows += 1
+        record = Record(result.name, "pipeline", params=flat_params(content.params))
+        record.add(scores, 0)
+        half = row or self._half.get(tags[PIPELINE], "")
+        with TemporaryDirectory() as folder:
+            page = self._page(content, Path(folder))
+            run = self._replay(record, Path(folder), half, result, tags)
+        complete = self._children(run.id, result, content, tags, new=not half) and page
+        rows.log_tags(self.place, run.id, {RESULT: key, **({COMPLETE: "true"} if complete else {})})
+        self._finish(run, result)
+        self.done.rows += not row
+        self.done.missing += not page
 
-    def _complete(self, parent: str, result: Result, content: Content, key: str, *, new: bool = False) -> None:
-        """Add the page and the child runs that a row lacks, as far as the cache has them; a new one lacks all."""
-        found = outputs.children(content, self._outs(result.lock_before), self._cache)
-        found.missing += not self._page(parent, content)
+    def _children(self, parent: str, result: Result, content: Content, tags: Mapping[str, str], *, new: bool) -> bool:
+        """Add the child runs that a row lacks, and return whether the cache has all of them; a new row lacks all."""
+        found = recorded_runs(content, self._outs(result.lock_before), self._cache)
         below = [] if new else rows.search(self.place, f"tags.`{PARENT}` = '{parent}'")
         there = {run.info.run_name: run.info for run in below}
-        tags = _tags(result, content, key) | {PARENT: parent}
-        for child in found.children:
-            old = there.get(child.name)
+        for child in found.runs:
+            old = there.get(child.record.name)
             if old is None or old.status != "FINISHED":
-                self._child(child, str(old.run_id) if old else "", result, tags)
+                self._child(child, str(old.run_id) if old else "", result, {**tags, PARENT: parent})
         self.done.missing += found.missing
+        self.done.unrecorded += found.unrecorded
         self.done.skipped |= {f"{result}, {path}": UNREADABLE for path in found.unreadable}
-        if not found.missing:
-            rows.log_tags(self.place, parent, {COMPLETE: "true"})
+        return not found.missing
 
-    def _page(self, parent: str, content: Content) -> bool:
-        """Log the report's numbers and, of phantoms, its page; returns whether the cache has what there is."""
-        with TemporaryDirectory() as temporary:
-            folder, md5 = Path(temporary), None
-            if isinstance(data := content.params.get("data"), Mapping) and paths.simulated(str(data.get("root"))):
-                md5 = content.outs.get(PAGE)
-            (folder / Path(history.SCORES).name).write_bytes(content.scores_bytes)
-            try:
-                if md5:
-                    (folder / Path(PAGE).name).write_bytes(self._cache.file(md5).read_bytes())
-                return True
-            except NotCachedError:
-                return False
-            finally:
-                self._run(parent).artifact(folder)
+    def _page(self, content: Content, folder: Path) -> bool:
+        """Write the artifacts of a row: the report's numbers and, of phantoms, its page; returns whether the cache has
+        what there is."""
+        (folder / Path(history.SCORES).name).write_bytes(content.scores_bytes)
+        data = content.params.get("data")
+        page = content.outs.get(PAGE) if isinstance(data, Mapping) and paths.simulated(str(data.get("root"))) else None
+        try:
+            if page:
+                shutil.copyfile(self._cache.file(page), folder / Path(PAGE).name)
+        except NotCachedError:
+            return False
+        return True
 
-    def _child(self, child: Child, half: str, result: Result, tags: Mapping[str, str]) -> None:
+    def _child(self, child: RecordedRun, half: str, result: Result, tags: Mapping[str, str]) -> None:
         with TemporaryDirectory() as folder:
-            try:
-                child.artifacts(Path(folder))
-            except outputs.TORN:
-                self.done.skipped[f"{result}, {child.name}"] = UNREADABLE
-                return
-            run_id = half or self._create(result, child.name, child.stage, {**tags, **child.tags})
-            self._log(run_id, child.params, child.points, result, new=not half)
-            for name, digest, context in child.datasets:
-                self._run(run_id).dataset(name, digest, context)
-            self._run(run_id).artifact(Path(folder))
-        self._finish(run_id, result)
+            for name, file in child.artifacts.items():
+                (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, Path(folder) / name)  # without its mode: files of the cache are read-only
+            run = self._replay(child.record, Path(folder), half, result, {**tags, **child.record.tags})
+        self._finish(run, result)
         self.done.children += 1
 
-    def _create(self, result: Result, name: str, stage: str, tags: Mapping[str, str]) -> str:
-        own = {STAGE: stage, RUN_TYPE: rows.RUN_TYPES.get(stage, "evaluation"), "mlflow.source.name": stage}
-        run = self.place.client.create_run(
-            self.place.experiment, start_time=1000 * result.seconds, tags={**tags, **own}, run_name=name
-        )
-        return str(run.info.run_id)
+    def _replay(self, record: Record, artifacts: Path, half: str, result: Result, tags: Mapping[str, str]) -> RunLogger:
+        """Write a record into a new run, or into one that a killed call has left half written."""
+        run_id, milliseconds = half, 1000 * result.seconds
+        if not run_id:
+            kind = RUN_TYPES.get(record.stage, "evaluation")
+            own = {STAGE: record.stage, RUN_TYPE: kind, "mlflow.source.name": record.stage}
+            made = self.place.client.create_run(
+                self.place.experiment, start_time=milliseconds, tags={**tags, **own}, run_name=record.name
+            )
+            run_id = str(made.info.run_id)
+        run = RunLogger(run_id, "", self.place)
+        run.replay(record, artifacts, milliseconds)
+        return run
 
-    def _log(
-        self, run_id: str, params: Mapping[str, Any], points: Sequence[Point], result: Result, *, new: bool
-    ) -> None:
-        from mlflow.entities import Metric
-
-        metrics = [Metric(name, value, 1000 * result.seconds, step) for name, value, step in points]
-        rows.log(self.place, run_id, flat_params(params), metrics, new=new)
-
-    def _finish(self, run_id: str, result: Result) -> None:
-        self.place.client.set_terminated(run_id, "FINISHED", 1000 * result.seconds)
-
-    def _run(self, run_id: str) -> Run:
-        return Run(run_id, "", self.place)
+    def _finish(self, run: RunLogger, result: Result) -> None:
+        self.place.client.set_terminated(run.id, "FINISHED", 1000 * result.seconds)
 
 
 def _tags(result: Result, content: Content, key: str) -> dict[str, str]:
     """Tags of a row and its children, as the pipeline sets them. Whether the working tree was dirty is not known."""
+
+    def unchanged() -> bool:
+        return git.text_or("", "rev-parse", f"{result.baseline}:./{history.PARAMS}") == result.params
+
     tags = {
         PIPELINE: f"sync-{key}",  # no stage takes such a row for its own
         PARAMETERS: fingerprint(content.params),
         SYNCED: "true",
+        "echosynth.preset": origin.preset_of(content.params, unchanged),
         REVISION: result.revision,
         "dvc.exp_name": result.experiment,
         "dvc.baseline_rev": result.baseline,

@@ -13,11 +13,11 @@ from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.common.views import VIEWS
+from echosynth.evaluation.plots import confusion_png
 from echosynth.imagesets.store import Images, encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.changes.states import ProjectState
 from echosynth.report.drawing import HEIGHT, STYLES, look, png
-from echosynth.tracking.plots import confusion_png
 
 SIDES = ("old", "new")
 PER_VIEW = 8

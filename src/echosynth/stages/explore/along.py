@@ -17,7 +17,7 @@ from echosynth.explorations.training import train
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
-from echosynth.tracking.runs import Run
+from echosynth.tracking.runs import RunLogger
 
 SHOWN = 8  # real pictures of each view, as many as the grids of the snapshots show
 
@@ -27,7 +27,7 @@ def main(params: Params) -> None:
     """Train with snapshots, write models/explore/along and reports/explore/along."""
     cell = along_cell(params)
 
-    def measure(run: Run, trained: Path, folder: Path) -> dict[str, Any]:
+    def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
         plan, how = mixture(card, scale.counts(max(params.explore.counts))), Sampling.of(params.sample)
         points = []

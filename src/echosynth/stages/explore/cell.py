@@ -16,7 +16,7 @@ from echosynth.explorations.training import train
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
-from echosynth.tracking.runs import Run
+from echosynth.tracking.runs import RunLogger
 
 SHOWN = 64
 
@@ -26,7 +26,7 @@ def main(params: Params, name: str) -> None:
     """Train a cell on the explorations' subset, write models/explore/<name> and reports/explore/<name>."""
     cell = table_cell(name, params)
 
-    def measure(run: Run, trained: Path, folder: Path) -> dict[str, Any]:
+    def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
         plan = mixture(card, scale.counts(max(params.explore.counts)))
         how = table_sampling(params)

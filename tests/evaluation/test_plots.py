@@ -7,14 +7,14 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from echosynth.common.views import VIEWS
-from echosynth.evaluation.scores import evaluate
-from echosynth.tracking.plots import (
+from echosynth.evaluation.plots import (
     ConfusionPlot,
     PrecisionRecallPlot,
     confusion_png,
     precision_recall,
     precision_recall_png,
 )
+from echosynth.evaluation.scores import evaluate
 
 
 @pytest.mark.parametrize("levels", [3, 1000])  # many equal scores, and hardly any
