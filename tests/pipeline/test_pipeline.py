@@ -187,7 +187,7 @@ def test_data_sets_of_runs_carry_the_hash_that_dvc_holds_for_them(finished: Path
             path = json.loads(item.dataset.source)["uri"]
             assert item.dataset.digest == hashes[path], (child.info.run_name, path)
             seen.add(child.data.tags["echosynth.stage"])
-    assert {"echo", "diffusion", "sample", "classify", "fidelity", "final"} <= seen
+    assert {"feature-network", "diffusion", "sample", "classify", "fidelity", "final"} <= seen
 
 
 def refused(run: Command, *changes: str) -> str:
