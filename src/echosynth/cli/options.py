@@ -2,14 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from echosynth import __version__
+from echosynth.common.options import Precision
+from echosynth.diffusion.options import Solver, ViewShares
 
 DISCLAIMER = "Research software, no medical device."
 FRAMES = 32
-SOLVERS = ("ancestral", "ddim", "dpm++", "unipc", "heun")  # as in echosynth.sections, which takes long to import
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MODEL = "alias or version in the registry, or a folder with model.safetensors and card.json (default: champion)"
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -95,7 +95,8 @@ def _models(commands: Commands, machines: argparse.ArgumentParser) -> None:
         "sample",
         help="make synthetic images with a trained model",
         description="Write a set of synthetic images (images.zip and manifest.csv) with a contact sheet, samples.png. "
-        "Image n depends on the model, the seed, the options and n alone. A killed run goes on when called again.",
+        "Image n depends on the model, the seed, the options and n alone; what is not said is as section `sample` of "
+        "params.yaml says. A killed run goes on when called again.",
     )
     sample.add_argument("model", type=Path, metavar="MODEL_FOLDER", help="such as models/diffusion/all")
     sample.add_argument(
@@ -103,21 +104,18 @@ def _models(commands: Commands, machines: argparse.ArgumentParser) -> None:
     )
     number = sample.add_mutually_exclusive_group()
     number.add_argument("--count", type=int, metavar="N", help="images in all")
-    number.add_argument("--per-view", type=int, metavar="N", help="a quarter of all images (default: 25)")
+    number.add_argument("--per-view", type=int, metavar="N", help="a quarter of all images")
     number.add_argument("--counts", metavar="A2C=5,PSAX=3", help="images of each view")
-    sample.add_argument("--views", choices=("balanced", "real"), help="proportions of the views (default: balanced)")
+    sample.add_argument("--views", choices=get_args(ViewShares), help="proportions of the views")
     sample.add_argument(
-        "--source",
-        default="real",
-        metavar="NAME",
-        help="look of one source, or real (as in the training images), balanced or none (default: real)",
+        "--source", metavar="NAME", help="look of one source, or real (as in the training images), balanced or none"
     )
-    sample.add_argument("--solver", choices=SOLVERS, default="unipc", help="(default: unipc)")
-    sample.add_argument("--evaluations", type=int, default=16, metavar="N", help="of the network (default: 16)")
-    sample.add_argument("--guidance", type=float, default=1.0, metavar="W", help="1 is none (default: 1)")
-    sample.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    sample.add_argument("--batch-size", type=int, default=100, metavar="N", help="at a time on a GPU (default: 100)")
-    sample.add_argument("--precision", choices=PRECISIONS, default="auto", help="(default: auto)")
+    sample.add_argument("--solver", choices=get_args(Solver), help="from noise to images")
+    sample.add_argument("--evaluations", type=int, metavar="N", help="of the network for an image")
+    sample.add_argument("--guidance", type=float, metavar="W", help="1 is none")
+    sample.add_argument("--seed", type=int, help="of the noise")
+    sample.add_argument("--batch-size", type=int, metavar="N", help="at a time on a GPU")
+    sample.add_argument("--precision", choices=get_args(Precision), default="auto", help="(default: auto)")
 
 
 def _experiments(commands: Commands, machines: argparse.ArgumentParser) -> None:

@@ -1,113 +1,149 @@
-"""`echosynth sample`: a synthetic set from a stored model."""
+"""`echosynth sample`: a synthetic set from a stored model, as params.yaml says unless an option says otherwise."""
 
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import ValidationError
 
 from echosynth.cli.options import DISCLAIMER
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import check_replaceable
+from echosynth.common.yaml12 import read_yaml
+from echosynth.diffusion.options import SampleParams, SolverParams
 
-if TYPE_CHECKING:
-    from echosynth.diffusion.options import SampleParams
-
-PER_VIEW = 25
 OURS = {"images.zip", "manifest.csv", "metrics.json", "samples.png"}
+PARAMS = Path("params.yaml")
+# Option -> its parameter in section `sample`; the other parameters have no option.
+PARAMETERS = {
+    "--per-view": "per_view",
+    "--views": "views",
+    "--source": "sources",
+    "--solver": "solver",
+    "--evaluations": "evaluations",
+    "--guidance": "guidance",
+    "--seed": "seed",
+    "--batch-size": "batch_size",
+}
+# Where there is no params.yaml: 25 images of each view by the quick solver.
+ELSEWHERE = SolverParams.plain("unipc", 16).model_dump() | {
+    "seed": 0,
+    "per_view": 25,
+    "views": "balanced",
+    "sources": "real",
+    "batch_size": 100,
+}
 
 
-def _counts(text: str) -> dict[str, int]:
-    """A2C=5,PSAX=3 as a mapping.
+def view_counts(text: str) -> dict[str, int]:
+    """Read A2C=5,PSAX=3 as a mapping.
 
     Raises:
         EchosynthError: it is none.
     """
     counts: dict[str, int] = {}
     for part in text.split(","):
-        found = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
-        if not found or found[1].upper() in counts:
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*(\d+)\s*", part)
+        if not match or match[1].upper() in counts:
             raise EchosynthError(f"--counts {text!r} is not understood; write it as A2C=5,PSAX=3, each view once")
-        counts[found[1].upper()] = int(found[2])
+        counts[match[1].upper()] = int(match[2])
     return counts
 
 
-def _settings(arguments: argparse.Namespace) -> "SampleParams":
-    """The options as section `sample` of the parameters, which knows what is allowed."""
-    from pydantic import ValidationError
+def defaults() -> dict[str, Any]:
+    """Read section `sample` of the params.yaml in the working directory; where there is none, take `ELSEWHERE`.
 
-    from echosynth.diffusion.options import SampleParams
+    Raises:
+        EchosynthError: params.yaml is no YAML.
+    """
+    tree = read_yaml(PARAMS) if PARAMS.is_file() else {}
+    section = tree.get("sample") if isinstance(tree, Mapping) else None
+    return dict(section) if isinstance(section, Mapping) else ELSEWHERE
 
-    values: dict[str, Any] = {
-        "seed": arguments.seed,
-        "per_view": arguments.per_view if arguments.per_view is not None else PER_VIEW,
-        "views": arguments.views or "balanced",
-        "sources": arguments.source,
-        "solver": arguments.solver,
-        "evaluations": arguments.evaluations,
-        "eta": 0.0,
-        "guidance": arguments.guidance,
-        "guidance_interval": [0.0, 1.0],
-        "autoguidance": 0.0,
-        "batch_size": arguments.batch_size,
-    }
+
+def chosen(given: Mapping[str, Any]) -> SampleParams:
+    """Complete the options that were given (parameter of section `sample` -> value) by the defaults.
+
+    Raises:
+        EchosynthError: naming what is out of range or does not fit together.
+    """
     try:
-        return SampleParams.model_validate(values)
+        return SampleParams.model_validate({**defaults(), **given})
     except ValidationError as error:
         first = error.errors()[0]
-        if first["type"] == "value_error":
-            raise EchosynthError(f"--source: {first['ctx']['error']}") from None
-        option = str(first["loc"][0]).replace("_", "-")
-        raise EchosynthError(f"--{option} is {first['input']}: {first['msg'].lower()}") from None
+        if first["type"] == "value_error":  # a rule over several parameters, which it names
+            raise EchosynthError(str(first["ctx"]["error"])) from None
+        key = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise EchosynthError(f"{PARAMS}: sample.{key} is missing") from None
+        where = "" if key in given else f"{PARAMS}: "
+        raise EchosynthError(f"{where}sample.{key} is {first['input']}: {first['msg'].lower()}") from None
 
 
 @contextmanager
-def _own_words() -> Iterator[None]:
-    """Name options instead of parameters in what is refused: --batch-size for sample.batch_size."""
+def own_words() -> Iterator[None]:
+    """Name options instead of their parameters in what is refused: --batch-size for sample.batch_size."""
     try:
         yield
     except EchosynthError as error:
-        text = str(error).replace("sample.sources", "--source")
-        text = re.sub(r"\bsample\.(\w+)", lambda found: "--" + found[1].replace("_", "-"), text)
+        text = str(error)
+        for option, parameter in PARAMETERS.items():
+            text = re.sub(rf"(?<!params\.yaml: )\bsample\.{parameter}\b", option, text)
         raise EchosynthError(text) from error
 
 
-@_own_words()
+@own_words()
 def run(arguments: argparse.Namespace) -> int:
     """Write an image set and its contact sheet."""
-    settings = _settings(arguments)
+    words = vars(arguments)
+    given = {parameter: words[option.strip("-").replace("-", "_")] for option, parameter in PARAMETERS.items()}
+    options = chosen({parameter: value for parameter, value in given.items() if value is not None})
     if arguments.counts is not None and arguments.views is not None:
         raise EchosynthError("--counts says how many of each view; leave --views out")
     if arguments.count is not None and arguments.count < 1:
         raise EchosynthError(f"--count is {arguments.count}; give 1 or more")
-    count: int | dict[str, int] = _counts(arguments.counts) if arguments.counts is not None else 0
-    check_replaceable(arguments.out, OURS)
+    count = view_counts(arguments.counts) if arguments.counts is not None else arguments.count
+    write_set(arguments.model, arguments.out, options, count, arguments.precision)
+    return 0
+
+
+def write_set(
+    model: Path, out: Path, options: SampleParams, count: int | dict[str, int] | None, precision: Any
+) -> None:
+    """Sample a set into a folder, with its contact sheet, and say what is in it.
+
+    Args:
+        model: folder of a trained model.
+        out: a new folder, or one of this command.
+        options: what is shown, solver and guidance.
+        count: images in all, or of each view; None: `options.per_view` of each.
+        precision: see `echosynth.compute.device.resolved`.
+
+    Raises:
+        EchosynthError: a folder is not what it should be, or the model cannot make such a set.
+    """
+    check_replaceable(out, OURS)
+    if not (model / "card.json").is_file():
+        raise EchosynthError(f"{model} holds no model; name a folder with card.json, such as models/diffusion/all")
 
     # PyTorch: not before the options are known to be right.
     from echosynth.common.files import atomic_file
-    from echosynth.common.views import VIEWS
-    from echosynth.diffusion.generate import Job, Team, generate
     from echosynth.diffusion.model import read_card
-    from echosynth.diffusion.plan import make_plan
-    from echosynth.diffusion.sample import Sampling
+    from echosynth.diffusion.set_plan import make_plan
+    from echosynth.diffusion.synthetic_set import SyntheticSet, Team, make_set
     from echosynth.imagesets.preview import first_images
 
-    model: Path = arguments.model
-    if not (model / "card.json").is_file():
-        raise EchosynthError(f"{model} holds no model; name a folder with card.json, such as models/diffusion/all")
-    count = count or (arguments.count if arguments.count is not None else settings.per_view * len(VIEWS))
-    plan = make_plan(read_card(model), count, settings.views, settings.sources)
-    job = Job(model, plan, settings.seed, Sampling.of(settings), arguments.precision, settings.batch_size)
+    plan, team = make_plan(read_card(model), options, count), Team.joined()
     name = "synthetic-" + (re.sub(r"[^A-Za-z0-9_-]+", "-", model.resolve().name) or "model")
-    team = Team.joined()
-    speed = generate(job, arguments.out, name, team=team)
+    speed = make_set(SyntheticSet(model, plan, options, precision), out, name, team=team)
     if team.main:
-        with atomic_file(arguments.out / "samples.png") as part:
-            part.write_bytes(first_images(arguments.out / "images.zip"))
+        with atomic_file(out / "samples.png") as part:
+            part.write_bytes(first_images(out / "images.zip"))
         numbers = ", ".join(f"{sum(row.values())} {view}" for view, row in plan.counts().items())
-        print(f"{arguments.out}: {len(plan)} images ({numbers}), {speed:.1f} images/s")
+        print(f"{out}: {len(plan)} images ({numbers}), {speed:.1f} images/s")
         sys.stdout.flush()
         print(DISCLAIMER, file=sys.stderr)
-    return 0

@@ -1,12 +1,10 @@
 """Sample the synthetic set of one diffusion model."""
 
 from echosynth.common import paths
-from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
-from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
 from echosynth.diffusion.model import read_card
-from echosynth.diffusion.plan import make_plan
-from echosynth.diffusion.sample import Sampling
+from echosynth.diffusion.set_plan import make_plan
+from echosynth.diffusion.synthetic_set import SyntheticSet, Team, make_set
 from echosynth.imagesets.preview import first_images
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
@@ -16,16 +14,15 @@ from echosynth.tracking.runs import child_run
 def main(params: Params, size: str) -> None:
     """Read models/diffusion/<size>, write data/synthetic/<size>."""
     settings, model, out = params.sample, paths.DIFFUSION / size, paths.SYNTHETIC / size
-    plan = make_plan(read_card(model), settings.per_view * len(VIEWS), settings.views, settings.sources)
-    guide = snapshot_guide(model, settings.autoguidance)
-    job = Job(model, plan, settings.seed, Sampling.of(settings), params.diffusion.precision, settings.batch_size, guide)
+    plan = make_plan(read_card(model), settings)
+    wanted = SyntheticSet(model, plan, settings, params.diffusion.precision)
     team, name = Team.joined(), f"synthetic-{size}"
     if not team.main:
-        generate(job, out, name, f"sampling {size}", team)
+        make_set(wanted, out, name, f"sampling {size}", team)
         return
     with child_run(f"sample {size}", "sample", {"sample": settings.model_dump(), "subset": size}) as run:
         run.dataset(f"diffusion-{size}", model, "evaluation")
-        speed = generate(job, out, name, f"sampling {size}", team)
+        speed = make_set(wanted, out, name, f"sampling {size}", team)
         views = {f"images_{view}": float(sum(row.values())) for view, row in plan.counts().items()}
         run.metrics({"images_per_second": speed, "images": len(plan), **views})
         run.picture(first_images(out / "images.zip"), "samples.png")

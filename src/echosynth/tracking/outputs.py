@@ -146,7 +146,8 @@ def _echo(output: Output) -> list[Child]:
 
 def _diffusion(output: Output) -> list[Child]:
     """As `echosynth.stages.diffusion` logs it."""
-    from echosynth.diffusion.fit import AUTOENCODER_CURVE, numbers
+    from echosynth.diffusion.training_job import AUTOENCODER_CURVE
+    from echosynth.diffusion.training_job import numbers_beside_curves as numbers
 
     folder, size = output.folder, output.name
     frechet = [
