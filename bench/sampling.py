@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -15,10 +15,11 @@ from echosynth.classifier.network import load as load_classifier
 from echosynth.common import paths
 from echosynth.compute.device import Precision, pick_device
 from echosynth.config.parameters import Params
-from echosynth.diffusion.examples import Examples, examples
+from echosynth.diffusion.batches import Examples, known_examples
 from echosynth.diffusion.model import DiffusionModel, load, read_card
-from echosynth.diffusion.sample import CPU_BATCH, Sampling, sample_batch
-from echosynth.diffusion.samplers import network_evaluations
+from echosynth.diffusion.options import SolverParams
+from echosynth.diffusion.sampling import CPU_BATCH, sample_batch
+from echosynth.diffusion.solvers import network_evaluations
 from echosynth.evaluation.features import echo_features
 from echosynth.evaluation.fidelity import Ints, matched_counts, matched_draw
 from echosynth.evaluation.frechet import Features, frechet_distance
@@ -81,14 +82,14 @@ def measure_solvers(params: Params, sizes: Sizes) -> list[Result]:
         ]
     card, network = read_card(model), load_classifier(paths.FEATURE_NETWORK, pick_device())[0]
     validation, test = (
-        examples(read_split(params.data.train_sources, split), card.sources) for split in ("validation", "test")
+        known_examples(read_split(params.data.train_sources, split), card.sources) for split in ("validation", "test")
     )
     return compare_solvers(
         load(model, pick_device()),
         validation,
         test,
         lambda images: echo_features(network, images),
-        Sampling.of(params.sample),
+        params.sample,
         params.diffusion.precision,
         params.sample.seed,
         sizes,
@@ -101,20 +102,20 @@ def compare_solvers(
     real: Examples,
     other_real: Examples,
     features: Callable[[Images], Features],
-    how: Sampling,
+    options: SolverParams,
     precision: Precision,
     seed: int,
     sizes: Sizes,
     setting: str,
 ) -> list[Result]:
-    """Sample with `how` and with ancestral sampling over all steps, batch by batch in turns.
+    """Sample with `options` and with ancestral sampling over all steps, batch by batch in turns.
 
     Args:
         model: that samples.
         real: distances are to these; sets have their mixture of views and sources.
         other_real: further real images: what they reach in the same mixture of views is the floor.
         features: images (N, S, S) uint8 -> (N, D).
-        how: our solver.
+        options: our solver.
         precision: of both.
         seed: of the noise; each further set takes the next one.
         sizes: how much.
@@ -122,21 +123,24 @@ def compare_solvers(
     """
     batches = max(1, sizes.images // sizes.batch_size)
     count = batches * sizes.batch_size
-    slow = replace(how, solver="ancestral", evaluations=sizes.evaluations or model.process.timesteps, eta=0.0)
-    ways = [how] * sizes.sets + [slow] * sizes.slow_sets
+    all_steps = sizes.evaluations or model.process.timesteps
+    slow = options.model_copy(update={"solver": "ancestral", "evaluations": all_steps, "eta": 0.0})
+    ways = [options] * sizes.sets + [slow] * sizes.slow_sets
     seeds = [seed + number for number in (*range(sizes.sets), *range(sizes.slow_sets))]
     rows = np.resize(np.random.default_rng(seed).permutation(len(real)), count)
     made: list[list[Images]] = [[] for _ in ways]
-    laps: dict[Sampling, list[float]] = {how: [], slow: []}
+    our_laps: list[float] = []
+    slow_laps: list[float] = []
+    laps = [our_laps] * sizes.sets + [slow_laps] * sizes.slow_sets
 
-    def sample(numbers: range, way: Sampling, its_seed: int, into: list[Images]) -> None:
+    def sample(numbers: range, way: SolverParams, its_seed: int, into: list[Images]) -> None:
         shown = rows[numbers.start : numbers.stop]
         into.append(sample_batch(model, real.views[shown], real.sources[shown], numbers, its_seed, way, precision))
 
     for first in range(0, count, sizes.batch_size):
         numbers = range(first, first + sizes.batch_size)
-        for way, its_seed, into in zip(ways, seeds, made, strict=True):
-            laps[way].append(seconds(partial(sample, numbers, way, its_seed, into)))
+        for way, its_seed, into, times in zip(ways, seeds, made, laps, strict=True):
+            times.append(seconds(partial(sample, numbers, way, its_seed, into)))
     reference = features(real.images)
     found = [frechet_distance(features(np.concatenate(images)), reference) for images in made]
     ours, others = tuple(found[: sizes.sets]), tuple(found[sizes.sets :])
@@ -144,17 +148,16 @@ def compare_solvers(
     floor = frechet_distance(features(other_real.images[drawn]), reference)
     error = stdev(ours) * math.sqrt(1 / len(ours) + 1 / len(others))
     fast_words, slow_words = (
-        f"{way.solver} with {network_evaluations(way.solver, model.process, way.evaluations)} evaluations"
-        for way in (how, slow)
+        f"{way.solver} with {network_evaluations(way, model.process)} evaluations" for way in (options, slow)
     )
     difference = (mean(others) - mean(ours)) / error if error else 0.0
     size, batched = sizes.batch_size, f"{setting}, batches of {sizes.batch_size}"
     return [
         *(
-            Rate("sampling", size / min(laps[way]), "images", size, tuple(laps[way]), f"{batched}, {text}")
-            for way, text in ((how, fast_words), (slow, slow_words))
+            Rate("sampling", size / min(times), "images", size, tuple(times), f"{batched}, {text}")
+            for times, text in ((our_laps, fast_words), (slow_laps, slow_words))
         ),
-        compared(TASK, TARGET, laps[how], laps[slow], slow_words, f"{batched}, {fast_words}"),
+        compared(TASK, TARGET, our_laps, slow_laps, slow_words, f"{batched}, {fast_words}"),
         Distances(DISTANCE, ours, others, difference, floor, count, f"{setting}, {fast_words} against {slow_words}"),
     ]
 

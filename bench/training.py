@@ -12,10 +12,11 @@ from bench.measurements import SEED, noise_images, view_labels
 from echosynth.common.resume import ResumeState
 from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.compute.device import Precision, autocast, pick_device, to_tensor
-from echosynth.diffusion.examples import Examples
-from echosynth.diffusion.model import PixelSpace, process_of
+from echosynth.diffusion.batches import Examples
+from echosynth.diffusion.model import PixelSpace
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.process import Process
 from echosynth.diffusion.train import Trainer
 
 SOURCES = 3
@@ -88,7 +89,7 @@ class PlainTraining:
         self.average = (
             None if ema_decay is None else AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
         )
-        data, process = noise_examples(4 * params.batch_size, size), process_of(params)
+        data, process = noise_examples(4 * params.batch_size, size), Process(params)
         self.images = to_tensor(data.images).to(self.device)
         self.views, self.sources = data.views.to(self.device), data.sources.to(self.device)
         self.alpha, self.sigma = (

@@ -25,8 +25,8 @@ from echosynth.common.files import workspace
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.options import DiffusionParams
-from echosynth.diffusion.sample import Sampling, sample_batch
+from echosynth.diffusion.options import DiffusionParams, SolverParams
+from echosynth.diffusion.sampling import sample_batch
 from echosynth.evaluation.frechet import frechet_distance
 
 ROOT = Path(__file__).parents[2]
@@ -159,13 +159,13 @@ def quarters(images: np.ndarray) -> np.ndarray:
     return images.reshape(-1, 2, 8, 2, 8).mean((2, 4)).reshape(-1, 4).astype(np.float64)
 
 
-def compared_ways(model: DiffusionModel, how: Sampling, sizes: sampling.Sizes) -> list[Any]:
+def compared_ways(model: DiffusionModel, how: SolverParams, sizes: sampling.Sizes) -> list[Any]:
     real, other = noise_examples(48, SIDE), noise_examples(60, SIDE)
     return compare_solvers(model, real, other, quarters, how, "fp32", 3, sizes, "here")
 
 
 def test_solvers_are_compared_by_time_and_by_distance(model: DiffusionModel) -> None:
-    how, sizes = Sampling("ddim", 4), sampling.Sizes(45, 20, sets=3, slow_sets=2)
+    how, sizes = SolverParams.plain("ddim", 4), sampling.Sizes(45, 20, sets=3, slow_sets=2)
     *rates, times, distances = compared_ways(model, how, sizes)
     assert isinstance(times, Comparison) and isinstance(distances, Distances)
     assert all(isinstance(rate, Rate) for rate in rates)
@@ -186,7 +186,7 @@ def test_solvers_are_compared_by_time_and_by_distance(model: DiffusionModel) -> 
 
 def test_one_solver_against_itself_is_at_one_distance(model: DiffusionModel) -> None:
     sizes = sampling.Sizes(20, 20, sets=2, slow_sets=1, evaluations=5)
-    distances = compared_ways(model, Sampling("ancestral", 5), sizes)[-1]
+    distances = compared_ways(model, SolverParams.plain("ancestral", 5), sizes)[-1]
     assert distances.others[0] == distances.ours[0]
     assert abs(distances.difference) < 3
 

@@ -1,7 +1,9 @@
 """Synthetic images on the command line, as a person or a script meets it."""
 
+import json
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,9 +11,10 @@ import pytest
 import torch
 
 from echosynth import cli
-from echosynth.cli import shared
+from echosynth.cli import sample, shared
+from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
-from echosynth.diffusion import generate
+from echosynth.diffusion import synthetic_set
 from echosynth.diffusion.model import DiffusionCard, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.imagesets.store import read_image_set
@@ -163,7 +166,73 @@ def test_out_of_memory_names_a_batch_size(model, tmp_path, capsys, monkeypatch):
     def draw(*args):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(generate, "sample_batch", draw)
+    monkeypatch.setattr(synthetic_set, "sample_batch", draw)
     assert run(model, tmp_path / "out") == 1
     warned = capsys.readouterr().err
     assert "out of memory" in warned and "try --batch-size = 10" in warned and len(warned.splitlines()) == 1
+
+
+SECTION = {
+    "seed": 7, "per_view": 2, "views": "real", "sources": "balanced", "solver": "ddim", "evaluations": 3, "eta": 0.5,
+    "guidance": 1.0, "guidance_interval": [0.0, 1.0], "autoguidance": 0.0, "batch_size": 5,
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A working directory with a params.yaml that has section `sample` alone, with changes."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+
+    def write(**changes):
+        (tmp_path / "project/params.yaml").write_text(json.dumps({"sample": SECTION | changes}))
+
+    return write
+
+
+def test_what_is_not_said_is_as_params_yaml_says(project):
+    project()
+    assert sample.chosen({}).model_dump() == SECTION
+    said = {"solver": "ddim", "evaluations": 9, "seed": 0}
+    assert sample.chosen(said).model_dump() == SECTION | said
+
+
+def test_a_section_that_lacks_a_parameter_is_named(project):
+    Path("params.yaml").write_text(json.dumps({"sample": {key: SECTION[key] for key in SECTION if key != "eta"}}))
+    with pytest.raises(EchosynthError, match=r"^params\.yaml: sample\.eta is missing$"):
+        sample.chosen({})
+
+
+def test_params_yaml_reaches_the_images(model, project, tmp_path):
+    project()
+    assert cli.main(["sample", str(model), "--out", "a"]) == 0
+    metrics = json.loads(Path("a/metrics.json").read_text())
+    assert (metrics["images"], metrics["solver"], metrics["evaluations"]) == (8, "ddim", 3)
+    project(eta=0.0)
+    assert cli.main(["sample", str(model), "--out", "b"]) == 0
+    assert cli.main(["sample", str(model), "--out", "c", "--seed", "8"]) == 0
+    images = [read_image_set(Path(name)).images for name in "abc"]
+    assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[1], images[2])
+
+
+def test_without_a_section_there_are_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone = sample.chosen({})
+    assert (alone.solver, alone.per_view, alone.sources) == ("unipc", 25, "real")
+    (tmp_path / "params.yaml").write_text("other: 1\n")
+    assert sample.chosen({}) == alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "words"),
+    [
+        ({"evaluations": 0}, [], "params.yaml: sample.evaluations is 0"),
+        ({"evaluations": 0}, ["--evaluations", "0"], "error: --evaluations is 0"),
+        ({}, ["--solver", "unipc"], "sample.eta = 0.5 has a meaning for --solver = ddim only"),
+    ],
+)
+def test_what_is_wrong_is_named_where_it_was_said(model, project, capsys, changes, options, words):
+    project(**changes)
+    assert cli.main(["sample", str(model), "--out", "out", *options]) == 1
+    assert words in capsys.readouterr().err
+    assert not Path("out").exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from echosynth.config.parameters import load_params
-from echosynth.diffusion.examples import Examples
+from echosynth.diffusion.batches import Examples
 from echosynth.diffusion.options import DiffusionParams
 
 ROOT = Path(__file__).parents[2]

@@ -58,7 +58,9 @@ def test_each_further_level_halves_the_side(channels: list[int]) -> None:
 
 
 def test_a_size_that_the_levels_do_not_divide_is_refused() -> None:
-    with pytest.raises(EchosynthError, match=r"ingest\.size = 36 .* 4 levels of diffusion\.autoencoder\.channels.* 8,"):
+    with pytest.raises(
+        EchosynthError, match=r"ingest\.size = 36 .* 4 diffusion\.autoencoder\.channels.* multiple of 8"
+    ):
         Autoencoder(section(channels=[8, 8, 8, 8]), 36)
 
 

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 
 from echosynth.common.resume import ResumeState
 from echosynth.diffusion.checkpoint import Checkpoint, Progress
-from echosynth.diffusion.ema import Ema
+from echosynth.diffusion.ema import EMA
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.snapshots import Snapshot
@@ -22,7 +22,7 @@ def stepped(params: DiffusionParams, seed: int) -> Checkpoint:
     tokens = torch.zeros(2, dtype=torch.long)
     network(torch.randn(2, 1, 16, 16), tokens, tokens, tokens).square().mean().backward()
     optimizer.step()
-    averages = [Ema(network, 0.5), Ema(network, 0.9)]
+    averages = [EMA(network, 0.5), EMA(network, 0.9)]
     return Checkpoint(
         ResumeState("checkpoint", 1), Accelerator(cpu=True), network, averages, optimizer, UniformTimesteps(10)
     )

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from echosynth.diffusion.ema import Ema
+from echosynth.diffusion.ema import EMA
 
 
 def test_average_follows_the_recursion_with_warm_up() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 5.0)
-    ema, expected = Ema(network, 0.6), 5.0
+    ema, expected = EMA(network, 0.6), 5.0
     for n in range(12):
         nn.init.constant_(network.weight, float(n))
         ema.update(network)
@@ -22,7 +22,7 @@ def test_average_follows_the_recursion_with_warm_up() -> None:
 def test_initial_weights_are_soon_forgotten() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 1.0)
-    ema = Ema(network, 0.9999)
+    ema = EMA(network, 0.9999)
     nn.init.constant_(network.weight, 0.0)
     for _ in range(1000):
         ema.update(network)
@@ -31,7 +31,7 @@ def test_initial_weights_are_soon_forgotten() -> None:
 
 def test_average_does_not_share_memory_with_the_network() -> None:
     network = nn.Linear(2, 2)
-    ema = Ema(network, 0.9)
+    ema = EMA(network, 0.9)
     before = ema.weights["weight"].clone()
     with torch.no_grad():
         network.weight += 1

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from tests.diffusion import reference
+from tests.diffusion.processes import make_process
 
 from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.likelihood import BitsPerDimension, bits_per_dimension, strata
-from echosynth.diffusion.process import Process, Schedule
+from echosynth.diffusion.options import Schedule
+from echosynth.diffusion.process import Process
 
 SPREAD = 0.2
 
@@ -30,8 +32,8 @@ def exact(process: Process, spread: float = SPREAD) -> Callable[..., torch.Tenso
     """The posterior mean of x_0 for independent N(0, spread^2) pixels, for a process that predicts x0; with a learned
     variance also that of q(x_t-1 | x_t), which is Gaussian and lies in the learned range."""
     gain = torch.from_numpy(process.alpha * spread**2 / (process.alpha**2 * spread**2 + process.sigma**2)).float()
-    true = np.log(process.posterior_variance + process.posterior_x0**2 * unknown(process, spread))
-    small, large = process.log_variance_small, process.log_variance_large
+    true = np.log(process.posterior_variance + process.posterior_mean_coef1**2 * unknown(process, spread))
+    small, large = process.posterior_log_variance_clipped, process.log_betas
     raw = torch.from_numpy(2 * (true - small) / (large - small) - 1).float()
 
     def network(xt: torch.Tensor, t: torch.Tensor, *condition: torch.Tensor) -> torch.Tensor:
@@ -61,7 +63,7 @@ def cost(x0: torch.Tensor, spread: float) -> float:
 def test_gaussian_pixels_cost_their_log_likelihood() -> None:
     """With the exact denoiser and the exact variances the bound is tight: the density, times the width of a grey
     value."""
-    process = Process("cosine", 1000, "x0", "learned")
+    process = make_process("cosine", 1000, "x0", "learned")
     bits = bits_per_dimension(process, exact(process), grey(64), (), seed=1)
     assert bits.total.mean().item() == pytest.approx(cost(grey(64), SPREAD) - np.log2(2 / 255), abs=0.02)
     entropy = 0.5 * np.log2(2 * np.pi * np.e * SPREAD**2) - np.log2(2 / 255)
@@ -73,15 +75,17 @@ def test_unit_gaussian_latents_cost_their_log_likelihood_with_any_number_of_step
     schedule: Schedule, timesteps: int
 ) -> None:
     """Every x_t is then standard normal, and beta the exact variance of every step back: nothing is lost."""
-    process = Process(schedule, timesteps, "x0", "learned", pixels=False)
-    assert np.allclose(process.posterior_variance + process.posterior_x0**2 * unknown(process, 1.0), process.betas)
+    process = make_process(schedule, timesteps, "x0", "learned", space="latent")
+    assert np.allclose(
+        process.posterior_variance + process.posterior_mean_coef1**2 * unknown(process, 1.0), process.betas
+    )
     x0 = torch.randn(256, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     bits = bits_per_dimension(process, exact(process, 1.0), x0, (), seed=1, batch_size=256)
     assert bits.total.mean().item() == pytest.approx(cost(x0, 1.0), abs=0.02)
 
 
 def test_each_term_is_its_expectation() -> None:
-    process = Process("linear", 100, "x0", pixels=False)
+    process = make_process("linear", 100, "x0", space="latent")
     x0 = 1.5 * torch.randn(512, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     bits = bits_per_dimension(process, exact(process, 1.5), x0, (), seed=2, batch_size=256)
     assert np.allclose(bits.variational.mean(0), expected_terms(process, 1.5), rtol=0.06)
@@ -93,7 +97,7 @@ def test_each_term_is_its_expectation() -> None:
 
 
 def test_parts_add_up_and_every_step_is_there_once() -> None:
-    process = Process("cosine", 20, "x0")
+    process = make_process("cosine", 20, "x0")
     bits = bits_per_dimension(process, exact(process), grey(5), (), seed=0)
     assert torch.equal(bits.steps, torch.arange(20).expand(5, 20))
     assert torch.equal(bits.weights, torch.ones(20, dtype=torch.float64))
@@ -102,7 +106,7 @@ def test_parts_add_up_and_every_step_is_there_once() -> None:
 
 
 def draw(**settings: Any) -> BitsPerDimension:
-    process = Process("cosine", 20, "x0")
+    process = make_process("cosine", 20, "x0")
     arguments: dict[str, Any] = {"x0": grey(7), "condition": (), "seed": 3, "batch_size": 7} | settings
     return bits_per_dimension(process, exact(process), **arguments)
 
@@ -127,7 +131,7 @@ def test_strata_cut_the_steps_evenly_with_the_first_one_alone(terms: int) -> Non
 @pytest.mark.parametrize("terms", [3, 6])
 def test_a_few_terms_estimate_the_bound_without_bias(terms: int) -> None:
     """Many copies of one image, each with its own steps and noise: their mean is the full bound."""
-    process = Process("cosine", 20, "x0")
+    process = make_process("cosine", 20, "x0")
     x0 = grey(1).expand(10_000, 1, 8, 8)
     full = bits_per_dimension(process, exact(process), x0[:500], (), seed=0, batch_size=2500)
     few = bits_per_dimension(process, exact(process), x0, (), seed=1, batch_size=2500, terms=terms)
@@ -145,7 +149,7 @@ def test_a_number_of_terms_out_of_range_is_refused(terms: int) -> None:
 
 
 def test_estimates_of_pixels_are_clamped() -> None:
-    process = Process("cosine", 20, "x0")
+    process = make_process("cosine", 20, "x0")
     wild = bits_per_dimension(process, lambda xt, t: torch.full_like(xt, 9.0), grey(3), (), seed=0)
     edge = bits_per_dimension(process, lambda xt, t: torch.full_like(xt, 1.0), grey(3), (), seed=0)
     assert torch.equal(wild.total, edge.total)
@@ -155,13 +159,13 @@ def test_a_learned_variance_costs_fewer_bits_than_a_fixed_one() -> None:
     x0 = torch.randn(128, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     totals = []
     for variance in ("learned", "fixed-small", "fixed-large"):
-        process = Process("cosine", 10, "x0", variance, pixels=False)  # type: ignore[arg-type]
+        process = make_process("cosine", 10, "x0", variance, space="latent")  # type: ignore[arg-type]
         totals.append(bits_per_dimension(process, exact(process, 1.0), x0, (), seed=0).total.mean().item())
     assert totals[0] < min(totals[1:]) - 0.01
 
 
 def test_the_condition_is_cut_like_the_images() -> None:
-    process, seen = Process("cosine", 10, "x0"), []
+    process, seen = make_process("cosine", 10, "x0"), []
 
     def network(xt: torch.Tensor, t: torch.Tensor, views: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         seen.append((views.tolist(), sources.tolist()))

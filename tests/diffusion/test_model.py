@@ -8,7 +8,7 @@ import torch
 
 from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.autoencoder import Autoencoder
-from echosynth.diffusion.examples import Examples
+from echosynth.diffusion.batches import Examples
 from echosynth.diffusion.latents import LatentSpace
 from echosynth.diffusion.model import DiffusionCard, load, read_card, save
 from echosynth.diffusion.network import ViewDenoiser

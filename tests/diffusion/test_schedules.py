@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from tests.diffusion import reference
 
-from echosynth.diffusion.schedules import Schedule, betas
+from echosynth.diffusion.options import Schedule
+from echosynth.diffusion.schedules import betas
 
 SCHEDULES: list[Schedule] = ["linear", "cosine", "sigmoid"]
 
 
 def test_linear_betas_are_those_of_the_paper() -> None:
-    table = betas("linear", 1000)
+    table = betas("linear", 1000, False)
     assert table[0] == pytest.approx(1e-4)
     assert table[-1] == pytest.approx(0.02)
     assert np.allclose(np.diff(table), (0.02 - 1e-4) / 999)
@@ -18,14 +19,14 @@ def test_linear_betas_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize("timesteps", [10, 250, 1000, 4000])
 def test_linear_range_follows_the_number_of_steps(timesteps: int) -> None:
-    assert np.allclose(betas("linear", timesteps), reference.linear_betas(timesteps), rtol=1e-12)
+    assert np.allclose(betas("linear", timesteps, False), reference.linear_betas(timesteps), rtol=1e-12)
 
 
 @pytest.mark.parametrize("timesteps", [50, 1000, 4000])
 @pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
 def test_alpha_bar_has_the_closed_form_until_a_beta_is_clipped(schedule: Schedule, timesteps: int) -> None:
     form = {"cosine": reference.cosine_alpha_bar, "sigmoid": reference.sigmoid_alpha_bar}[schedule]
-    table = betas(schedule, timesteps)
+    table = betas(schedule, timesteps, False)
     free = np.cumprod(table < 0.999).astype(bool)
     assert free.sum() >= timesteps - 2
     assert np.allclose(np.cumprod(1 - table)[free], form(timesteps)[free], rtol=1e-9, atol=0)
@@ -35,7 +36,7 @@ def test_alpha_bar_has_the_closed_form_until_a_beta_is_clipped(schedule: Schedul
 @pytest.mark.parametrize("timesteps", [10, 100, 1000])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_betas_are_variances_in_range(schedule: Schedule, timesteps: int) -> None:
-    table = betas(schedule, timesteps)
+    table = betas(schedule, timesteps, False)
     assert table.shape == (timesteps,)
     assert table.dtype == np.float64
     assert ((table > 0) & (table <= 0.999)).all()
@@ -46,7 +47,7 @@ def test_betas_are_variances_in_range(schedule: Schedule, timesteps: int) -> Non
 def test_zero_terminal_snr_leaves_nothing_of_the_image_and_the_first_step_as_it_was(
     schedule: Schedule, timesteps: int
 ) -> None:
-    plain, rescaled = betas(schedule, timesteps), betas(schedule, timesteps, zero_terminal_snr=True)
+    plain, rescaled = betas(schedule, timesteps, False), betas(schedule, timesteps, zero_terminal_snr=True)
     bar = np.cumprod(1 - rescaled)
     assert bar[-1] == 0
     assert bar[0] == pytest.approx(1 - plain[0], rel=1e-14)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from echosynth.diffusion.ema import Ema
-from echosynth.diffusion.examples import Examples
+from echosynth.diffusion.batches import Examples
+from echosynth.diffusion.ema import EMA
 from echosynth.diffusion.model import PixelSpace
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
@@ -47,7 +47,7 @@ def test_a_snapshot_leaves_weights_and_a_grid_and_asks_for_the_held_out_mixture(
     params = settings(snapshot_images=6, ema_decays=[0.5, 0.9])
     torch.manual_seed(0)
     network = ViewDenoiser(params, 16, 2)
-    averages = [Ema(network, decay) for decay in params.ema_decays]
+    averages = [EMA(network, decay) for decay in params.ema_decays]
     with torch.no_grad():
         averages[1].weights["unet.conv_out.weight"] += 1
     seen: list[np.ndarray] = []

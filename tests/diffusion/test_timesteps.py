@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.diffusion.options import TimestepSampling
 from echosynth.diffusion.timesteps import (
+    TIMESTEP_SAMPLERS,
     LossSecondMomentTimesteps,
-    TimestepSampling,
     UniformTimesteps,
-    timestep_sampler,
 )
 
 
@@ -26,7 +26,7 @@ def warm(history: list[list[float]], **settings: float) -> LossSecondMomentTimes
 
 
 def test_uniform_draws_every_step_alike_with_weight_one() -> None:
-    t, weights = timestep_sampler("uniform", 7).draw(7000, seeded())
+    t, weights = TIMESTEP_SAMPLERS["uniform"](7).draw(7000, seeded())
     counts = torch.bincount(t, minlength=7)
     assert (counts - 1000).abs().max() < 150
     assert torch.equal(weights, torch.ones(7000))
@@ -103,7 +103,7 @@ def test_a_state_is_a_copy() -> None:
 @pytest.mark.parametrize(("saved", "now"), [("uniform", "loss-second-moment"), ("loss-second-moment", "uniform")])
 def test_the_state_of_another_sampler_is_refused(saved: TimestepSampling, now: TimestepSampling) -> None:
     with pytest.raises(EchosynthError, match=r"diffusion\.timesteps"):
-        timestep_sampler(now, 10).load(timestep_sampler(saved, 10).state())
+        TIMESTEP_SAMPLERS[now](10).load(TIMESTEP_SAMPLERS[saved](10).state())
 
 
 def test_the_state_for_another_number_of_steps_is_refused() -> None:

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from echosynth.common.errors import EchosynthError
 from echosynth.common.launch import ON_THIS_MACHINE
 from echosynth.common.resume import ResumeState
-from echosynth.diffusion.examples import Examples
-from echosynth.diffusion.model import PixelSpace, assembled, process_of
+from echosynth.diffusion.batches import Examples
+from echosynth.diffusion.model import PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.options import DiffusionParams
-from echosynth.diffusion.sample import Sampling, sample_images
+from echosynth.diffusion.options import DiffusionParams, SolverParams
+from echosynth.diffusion.process import Process
+from echosynth.diffusion.sampling import sample_images
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss, learning_rate
 
 Settings = Callable[..., DiffusionParams]
@@ -204,10 +205,10 @@ def test_held_out_loss_by_quarter_is_its_mean(settings: Settings, data: Examples
     params = settings()
     torch.manual_seed(0)
     network = ViewDenoiser(params, 16, 2)
-    losses = held_out_loss(network, process_of(params), params, PixelSpace(), data, (1, 16, 16))
+    losses = held_out_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
     quarters = [losses[f"validation_loss_q{number}"] for number in (1, 2, 3, 4)]
     assert sum(quarters) / 4 == pytest.approx(losses["validation_loss"])  # 20 images: five in each quarter
-    assert losses == held_out_loss(network, process_of(params), params, PixelSpace(), data, (1, 16, 16))
+    assert losses == held_out_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
     assert network.training
 
 
@@ -234,7 +235,7 @@ def drawn(trained: Trained, params: DiffusionParams, views: list[int], side: int
     network.load_state_dict(trained.weights)
     model = assembled(network, PixelSpace(), params, side)
     sources = torch.zeros(len(views), dtype=torch.long)
-    return sample_images(model, torch.tensor(views), sources, 1, Sampling("dpm++", 20), "fp32")
+    return sample_images(model, torch.tensor(views), sources, 1, SolverParams.plain("dpm++", 20), "fp32")
 
 
 @pytest.mark.slow

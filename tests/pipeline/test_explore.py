@@ -15,9 +15,9 @@ from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.config.presets import overlay
 from echosynth.evaluation.distance import Yardstick
-from echosynth.explorations import sets
-from echosynth.explorations.cells import CELLS, along_cell, table_cell
-from echosynth.explorations.sets import exact_counts, training_images
+from echosynth.explorations import compared_sets
+from echosynth.explorations.compared_sets import exact_counts, training_images
+from echosynth.explorations.table_cells import CELLS, along_cell, table_cell
 from echosynth.imagesets.dataset import LabelledImages
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_a_subset_that_is_not_drawn_is_named(params_with: Callable[..., Params])
 
 
 def test_a_subset_without_a_view_is_named(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sets, "read_subset", lambda *_: labelled([1, 2]))
+    monkeypatch.setattr(compared_sets, "read_subset", lambda *_: labelled([1, 2]))
     assert len(training_images(params, [1, 2]).labels) == 2
     with pytest.raises(EchosynthError, match="holds no image of A2C, PSAX; name a larger one"):
         training_images(params, range(4))
@@ -118,8 +118,8 @@ def test_real_sets_of_the_study_share_no_patient(
     train = labelled([0, 1, 2, 3] * 30)
     groups = np.array([f"patient-{number // 3}" for number in range(120)])
     train = LabelledImages(train.images, train.labels, groups, train.sources, train.ids)
-    monkeypatch.setattr(sets, "read_split", lambda sources, split: {"train": train}[split])
-    reference, other = sets.real_sets(params_with(explore={"reference": "train"}), [1, 2])
+    monkeypatch.setattr(compared_sets, "read_split", lambda sources, split: {"train": train}[split])
+    reference, other = compared_sets.real_sets(params_with(explore={"reference": "train"}), [1, 2])
     assert not set(reference.groups) & set(other.groups)
     assert len(reference.labels) + len(other.labels) == 60
     assert set(reference.labels) == {1, 2}

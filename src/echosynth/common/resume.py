@@ -18,7 +18,7 @@ from echosynth.common.weights import save_weights
 
 
 def code_hash(*modules: str) -> str:
-    """Hash of the source of some modules, such as "echosynth.diffusion.fit", with all that they import of the package:
+    """Hash the source of some modules, such as "echosynth.diffusion.train", with all that they import of the package:
     other code must not go on with an old state."""
     files = {file for name in modules if (start := module_file(name)) for file in reached_files(start)}
     return fingerprint([file.read_text(encoding="utf-8") for file in sorted(files)])
@@ -42,7 +42,7 @@ class ResumeState:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A lock for the whole work: a second experiment that needs the same result waits for it, and says so.
+        """Hold a lock for the whole work: a second experiment that needs the same result waits for it, and says so.
 
         Raises:
             EchosynthError: the workspace cannot be written to.
@@ -71,7 +71,7 @@ class ResumeState:
                 self.path.replace(self.previous)
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
-        """The last saved tensors and facts, or None when there is nothing to go on from.
+        """Read the last saved tensors and facts; None when there is nothing to go on from.
 
         A torn state (a power cut, a disk that was full) is named on stderr, and the one before it is used.
         """

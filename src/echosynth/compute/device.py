@@ -15,7 +15,8 @@ from echosynth.common.options import Precision as Precision
 
 
 def pick_device() -> torch.device:
-    """The CUDA GPU of this process (the first, unless a launcher started several) when there is one, else the CPU."""
+    """Pick the CUDA GPU of this process (the first, unless a launcher started several) when there is one, else the
+    CPU."""
     return (
         torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if torch.cuda.is_available()
@@ -24,14 +25,14 @@ def pick_device() -> torch.device:
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies bf16 matrices in hardware: GPUs since Ampere, CPUs with AMX tiles."""
+    """Tell whether `device` multiplies bf16 matrices in hardware: GPUs since Ampere, CPUs with AMX tiles."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_amx_tile_supported())
 
 
 def resolved(device: torch.device, precision: Precision) -> Literal["no", "bf16", "fp16"]:
-    """What `precision` means on `device`, in Accelerate's words (`no` is fp32).
+    """Say what `precision` means on `device`, in Accelerate's words (`no` is fp32).
 
     Raises:
         EchosynthError: the device cannot compute so.
@@ -47,7 +48,7 @@ def resolved(device: torch.device, precision: Precision) -> Literal["no", "bf16"
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Context in which convolutions and matrix products run in the given precision; see `resolved`."""
+    """Make a context in which convolutions and matrix products run in the given precision; see `resolved`."""
     word = resolved(device, precision)
     dtype = torch.float16 if word == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype=dtype, enabled=word != "no")
@@ -75,7 +76,7 @@ def memory_explained(parameter: str, value: int) -> Iterator[None]:
 
 
 def step_generator(seed: int, *counters: int) -> torch.Generator:
-    """A CPU generator that depends on the seed and the counters alone.
+    """Make a CPU generator that depends on the seed and the counters alone.
 
     Every training step draws from its own generator, so that no random state has to be saved to resume a run exactly.
     """
@@ -83,10 +84,10 @@ def step_generator(seed: int, *counters: int) -> torch.Generator:
 
 
 def mixed_seed(seed: int, *counters: int) -> int:
-    """63 well-mixed bits of the seed and the counters."""
+    """Mix the seed and the counters into 63 bits."""
     return int(np.random.SeedSequence((seed, *counters)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def to_tensor(images: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """(N, H, W) uint8 -> (N, 1, H, W) float32 in [-1, 1]."""
+    """Turn images (N, H, W) uint8 into (N, 1, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(images)[:, None].float() / 127.5 - 1

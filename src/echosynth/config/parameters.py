@@ -15,12 +15,12 @@ from echosynth.common.options import Section
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.explore import ExploreParams
 from echosynth.config.promotion import PromotionParams
-from echosynth.diffusion.options import DiffusionParams, SampleParams, check_levels
+from echosynth.diffusion.options import DiffusionParams, SampleParams, check_guidance, check_levels, check_sources
 from echosynth.evaluation.options import FidelityParams
 from echosynth.ingest.options import IngestParams
 from echosynth.phantom.options import PhantomParams
 from echosynth.screening.options import ReviewParams
-from echosynth.sources.options import DataParams, known_source
+from echosynth.sources.options import DataParams
 from echosynth.splits.options import SplitParams
 
 # What was called otherwise once: name or "name = value" -> the same today. A file with a former name is refused, with
@@ -48,20 +48,10 @@ class Params(Section):
     def _can_be_sampled(self) -> None:
         """Check that the diffusion model will know what the synthetic sets ask of it."""
         model, sample = self.diffusion, self.sample
-        if sample.guidance != 1 and not sample.autoguidance and not model.view_dropout:
-            raise ValueError(
-                f"sample.guidance = {sample.guidance} needs a model that also knows images without a view: set "
-                "diffusion.view_dropout above 0"
-            )
+        check_guidance(model, sample)
+        check_sources(model, self.data.train_sources, sample.sources)
         if sample.autoguidance and not model.keep_snapshots:
             raise ValueError(f"sample.autoguidance = {sample.autoguidance} needs diffusion.keep_snapshots = true")
-        named = sample.sources not in ("real", "none")
-        if named and not model.source_conditioning:
-            raise ValueError(f"sample.sources = {sample.sources} needs diffusion.source_conditioning = true")
-        if sample.sources == "none" and model.source_conditioning and not model.source_dropout:
-            raise ValueError("sample.sources = none needs diffusion.source_dropout above 0")
-        if named and sample.sources != "balanced" and known_source(sample.sources) not in self.data.train_sources:
-            raise ValueError(f"sample.sources = {sample.sources} is none of data.train_sources")
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Params":

@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.options import Precision
 from echosynth.common.progress import progress
 from echosynth.common.resume import ResumeState, code_hash
 from echosynth.compute import torchvision_schemas as _torchvision
@@ -28,12 +29,11 @@ from echosynth.compute.device import (
     step_generator,
     to_tensor,
 )
-from echosynth.diffusion.optimisation import restore_training, training_tensors, warmed_cosine
-from echosynth.diffusion.options import AutoencoderParams, DiffusionParams
+from echosynth.diffusion.optimisation import CurvePoint, restore_training, training_tensors, warmed_cosine
+from echosynth.diffusion.options import AutoencoderParams, DiffusionParams, check_autoencoder_levels
 from echosynth.imagesets.augment import augment
 from echosynth.imagesets.store import Images
 
-Point = dict[str, float]
 WARMUP_SHARE = 0.05  # of the steps
 GRADIENT_NORM = 1.0
 INITIAL_WEIGHTS, STEP = 10, 11  # counters beside the seed: other draws than those of the diffusion model
@@ -50,21 +50,17 @@ class Autoencoder(nn.Module):
         size: side S of the images in pixels.
 
     Raises:
-        EchosynthError: the levels do not divide the size.
+        OptionError: the levels do not divide the size.
     """
 
     def __init__(self, params: AutoencoderParams, size: int) -> None:
         super().__init__()
+        check_autoencoder_levels(params, size)
         levels = len(params.channels)
-        if size % (factor := 2 ** (levels - 1)):
-            raise EchosynthError(
-                f"ingest.size = {size} cannot be halved through the {levels} levels of diffusion.autoencoder.channels: "
-                f"make it a multiple of {factor}, or name fewer channels"
-            )
         _torchvision.make_importable()
         from diffusers.models import AutoencoderKL
 
-        self.latent_side = size // factor
+        self.latent_side = size >> (levels - 1)
         self.layers = AutoencoderKL(
             in_channels=1,
             out_channels=1,
@@ -78,18 +74,19 @@ class Autoencoder(nn.Module):
         )
 
     def posterior(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log variance of q(z | x), each (B, c, s, s) float32, for images (B, 1, S, S) in [-1, 1]."""
+        """Compute mean and log variance of q(z | x), each (B, c, s, s) float32, for images (B, 1, S, S) in [-1, 1]."""
         parameters = self.layers.encode(images).latent_dist.parameters.float()
         mean, log_variance = parameters.chunk(2, dim=1)
         return mean, log_variance.clamp(-30, 20)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (B, 1, S, S) float32, in about [-1, 1], for latents (B, c, s, s)."""
+        """Decode latents (B, c, s, s) to images (B, 1, S, S) float32, in about [-1, 1]."""
         return self.layers.decode(latents).sample.float()
 
 
 def kl_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """KL(q(z | x) || N(0, 1)) of each image in nats (Kingma & Welling 2014, appendix B): (B, ...) twice -> (B,)."""
+    """Compute KL(q(z | x) || N(0, 1)) of each image in nats (Kingma & Welling 2014, appendix B): (B, ...) twice ->
+    (B,)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
 
 
@@ -108,7 +105,8 @@ class Losses(NamedTuple):
 
 
 def losses(network: Autoencoder, images: torch.Tensor, kl_weight: float, generator: torch.Generator) -> Losses:
-    """Absolute error + kl_weight * KL, both summed over an image as in Rombach et al. 2022, then divided by its pixels.
+    """Compute absolute error + kl_weight * KL, both summed over an image (Rombach et al. 2022) and divided by its
+    pixels.
 
     Their weights (1e-6 for KL) mean the same here, and the learning rate need not follow the size of the images.
 
@@ -136,23 +134,23 @@ class TrainedAutoencoder:
     """
 
     network: Autoencoder
-    curve: list[Point] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
     images_per_second: float = 0.0
 
 
 def learning_rate(params: AutoencoderParams, step: int) -> float:
-    """Linear warm-up over the first twentieth of the steps, then a cosine down to 0 at the last one."""
+    """Compute the learning rate: a linear warm-up over the first twentieth of the steps, then a cosine down to 0."""
     return warmed_cosine(params.learning_rate, step, params.steps, math.ceil(WARMUP_SHARE * params.steps))
 
 
-def training_precision(params: DiffusionParams) -> Literal["auto", "fp32", "bf16"]:
-    """diffusion.precision, but fp32 for fp16, whose range the activations of KL autoencoders leave."""
+def training_precision(params: DiffusionParams) -> Precision:
+    """Take diffusion.precision, but fp32 for fp16, whose range the activations of KL autoencoders leave."""
     return "fp32" if params.precision == "fp16" else params.precision
 
 
 def autoencoder_state(params: DiffusionParams, size: int, data_hash: str) -> ResumeState:
-    """Where a training with these parameters on these images keeps its resumable state; settings of the diffusion model
-    do not matter to it."""
+    """Name the resumable state of a training with these parameters on these images; settings of the diffusion model do
+    not matter to it."""
     return ResumeState(
         "autoencoder",
         params.autoencoder.model_dump(),
@@ -165,7 +163,7 @@ def autoencoder_state(params: DiffusionParams, size: int, data_hash: str) -> Res
 def _train_step(
     params: DiffusionParams, network: Autoencoder, optimizer: torch.optim.AdamW, images: Images, step: int
 ) -> list[float]:
-    """One optimisation step, drawn from the seed and the step alone; its `Losses` as numbers."""
+    """Do one optimisation step, drawn from the seed and the step alone; returns its `Losses` as numbers."""
     settings, device = params.autoencoder, next(network.parameters()).device
     generator = step_generator(params.seed, STEP, step)
     pick = torch.randint(len(images), (settings.batch_size,), generator=generator).numpy()
@@ -192,7 +190,7 @@ def train_autoencoder(
     params: DiffusionParams,
     images: Images,
     state: ResumeState,
-    on_point: Callable[[Point], None] = lambda point: None,
+    on_point: Callable[[CurvePoint], None] = lambda point: None,
 ) -> TrainedAutoencoder:
     """Train the autoencoder with AdamW.
 
@@ -211,12 +209,12 @@ def train_autoencoder(
     network = Autoencoder(settings, images.shape[-1]).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.0, fused=True)
 
-    first, curve, values = 0, cast(list[Point], []), cast(list[list[float]], [])
+    first, curve, values = 0, cast(list[CurvePoint], []), cast(list[list[float]], [])
     if (saved := state.load()) is not None:
         tensors, facts = saved
         restore_training(tensors, network, optimizer)
         first = cast(int, facts["step"])
-        curve, values = cast(list[Point], facts["curve"]), cast(list[list[float]], facts["values"])
+        curve, values = cast(list[CurvePoint], facts["curve"]), cast(list[list[float]], facts["values"])
         print(f"autoencoder training goes on at step {first} of {settings.steps}", file=sys.stderr)
 
     began = time.monotonic()

@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 
 from echosynth.common.resume import ResumeState
-from echosynth.diffusion.ema import Ema
+from echosynth.diffusion.ema import EMA
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.optimisation import part_of, restore_training, training_tensors
+from echosynth.diffusion.optimisation import CurvePoint, part_of, restore_training, training_tensors
 from echosynth.diffusion.snapshots import Snapshot
 from echosynth.diffusion.timesteps import TimestepSampler
 
@@ -27,7 +27,7 @@ class Progress:
     """
 
     step: int = 0
-    curve: list[dict[str, float]] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ class Checkpoint:
     state: ResumeState
     accelerator: Accelerator
     network: ViewDenoiser
-    averages: Sequence[Ema]
+    averages: Sequence[EMA]
     optimizer: torch.optim.AdamW
     times: TimestepSampler
 
@@ -76,7 +76,7 @@ class Checkpoint:
         return Progress(**done)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """Weights, averages, moments and the sampler's history by name."""
+        """Name weights, averages, moments and the sampler's history."""
         tensors = training_tensors(self.network, self.optimizer)
         for index, average in enumerate(self.averages):
             tensors |= {f"ema{index}.{name}": tensor for name, tensor in average.weights.items()}

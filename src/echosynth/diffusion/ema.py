@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Ema:
+class EMA:
     """Average weights. The decay rises as min(decay, (1 + n) / (10 + n)), so that the initial weights are soon
     forgotten: without warm-up a decay of 0.9999 still holds 37 % of them after 10,000 updates.
 

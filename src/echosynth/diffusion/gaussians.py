@@ -1,4 +1,4 @@
-"""Gaussians inside the variational bound: their divergence, and the likelihood of 8-bit pixels. All in nats."""
+"""Gaussians in the variational bound: their divergence, and the likelihood of values and of 8-bit pixels, in nats."""
 
 import math
 
@@ -8,26 +8,31 @@ HALF_BIN = 1 / 255  # 256 grey values in [-1, 1] are 2/255 apart
 EDGE = 0.999  # beyond it lie the first and the last grey value alone
 
 
-def gaussian_kl(difference: torch.Tensor, log_variance: torch.Tensor, other_log_variance: torch.Tensor) -> torch.Tensor:
-    """Divergence KL(N(m, v) || N(m + difference, w)) of each element (closed form).
+def normal_kl(difference: torch.Tensor, log_variance: torch.Tensor, other_log_variance: torch.Tensor) -> torch.Tensor:
+    """Compute the divergence KL(N(m, v) || N(m + difference, w)) of each element in closed form.
 
     Args:
         difference: of the two means. It is asked for instead of the means because it is often known without the
             rounding error of their subtraction.
         log_variance: log v, broadcast.
         other_log_variance: log w, broadcast.
+
+    Returns:
+        Nats, 0 or more, of the shape that all three broadcast to.
     """
     ratio = log_variance - other_log_variance
     return 0.5 * (torch.expm1(ratio) - ratio + difference.square() * torch.exp(-other_log_variance))
 
 
-def gaussian_nll(x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """Negative log density of N(mean, exp(log_variance)) at each element of x."""
-    return 0.5 * (math.log(2 * math.pi) + log_variance + (x - mean).square() * torch.exp(-log_variance))
+def gaussian_log_likelihood(x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """Compute the log density of N(mean, exp(log_variance)) at each element of x, in nats."""
+    return -0.5 * (math.log(2 * math.pi) + log_variance + (x - mean).square() * torch.exp(-log_variance))
 
 
-def discretised_gaussian_nll(x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """Negative log probability of each 8-bit pixel: the Gaussian's mass in the bin around it, the first and the last
+def discretized_gaussian_log_likelihood(
+    x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor
+) -> torch.Tensor:
+    """Compute the log probability of each 8-bit pixel: the Gaussian's mass in the bin around it, the first and the last
     bin being open (Ho et al. 2020, eq. 13).
 
     The bin is mirrored into the lower tail, where the logarithm of the distribution function keeps all its digits:
@@ -37,6 +42,9 @@ def discretised_gaussian_nll(x: torch.Tensor, mean: torch.Tensor, log_variance: 
         x: pixels in [-1, 1], 2/255 apart.
         mean: of the Gaussian, the shape of x.
         log_variance: of the Gaussian, broadcast.
+
+    Returns:
+        Nats, 0 or less, the shape of x.
     """
     scale = torch.exp(-0.5 * log_variance)
     centred = x - mean
@@ -47,4 +55,4 @@ def discretised_gaussian_nll(x: torch.Tensor, mean: torch.Tensor, log_variance: 
     lower_tail = torch.special.log_ndtr((mirrored - HALF_BIN) * scale)
     # log(e^upper - e^lower); the smallest number keeps the logarithm finite when both round to the same value.
     inner = torch.log(-torch.expm1((lower_tail - upper_tail).clamp(max=-torch.finfo(x.dtype).tiny)))
-    return -upper_tail - torch.where(open_below | open_above, 0.0, inner)
+    return upper_tail + torch.where(open_below | open_above, 0.0, inner)

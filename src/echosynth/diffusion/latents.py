@@ -53,7 +53,8 @@ class LatentCard(BaseModel):
 
 
 def pad(latents: torch.Tensor, side: int) -> torch.Tensor:
-    """(B, c, s, s) -> (B, c, side, side): zeros around, one more below and on the right where they cannot be shared.
+    """Pad (B, c, s, s) to (B, c, side, side): zeros around, one more below and on the right where they cannot be
+    shared.
 
     Medfusion's U-Net fails without it on the codes of 112 pixels: 112 / 8 = 14 cannot be halved twice. The border is a
     part of what is diffused and so of the losses.
@@ -64,7 +65,7 @@ def pad(latents: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def crop(latents: torch.Tensor, side: int) -> torch.Tensor:
-    """What `pad` was given: (B, c, S, S) -> (B, c, side, side)."""
+    """Undo `pad`: (B, c, S, S) -> (B, c, side, side)."""
     first = (latents.shape[-1] - side) // 2
     return latents[..., first : first + side, first : first + side]
 
@@ -125,7 +126,7 @@ class LatentSpace:
 
     @torch.no_grad()
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Codes (B, c, side, side) float32: the posterior's means, scaled and padded.
+        """Encode to codes (B, c, side, side) float32: the posterior's means, scaled and padded.
 
         Args:
             images: (B, 1, S, S) in [-1, 1].
@@ -137,13 +138,13 @@ class LatentSpace:
         return torch.cat(codes)
 
     def encode_images(self, images: Images) -> torch.Tensor:
-        """As `encode`, on the CPU, for images (N, S, S) uint8."""
+        """Encode images (N, S, S) uint8 as `encode` does, to codes on the CPU."""
         batches = [self.encode(to_tensor(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
         return torch.cat(batches)
 
     @torch.no_grad()
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """Images (B, 1, S, S) float32 in [-1, 1].
+        """Decode to images (B, 1, S, S) float32 in [-1, 1].
 
         Args:
             codes: (B, c, side, side).
@@ -185,22 +186,22 @@ class LatentSpace:
 
 @torch.no_grad()
 def _means(network: Autoencoder, images: torch.Tensor) -> torch.Tensor:
-    """Means of q(z | x), (B, c, s, s) float32 on the network's device, for images (B, 1, S, S); fp32 also inside a
-    training loop's autocast."""
+    """Compute means of q(z | x), (B, c, s, s) float32 on the network's device, for images (B, 1, S, S); fp32 also
+    inside a training loop's autocast."""
     device = next(network.parameters()).device
     with autocast(device, "fp32"):
         return network.posterior(images.to(device).float())[0]
 
 
 def _channel_statistics(network: Autoencoder, images: Images) -> tuple[list[float], list[float]]:
-    """Standard deviation and mean of each channel of the codes of images (N, S, S) uint8, in float64."""
+    """Compute standard deviation and mean of each channel of the codes of images (N, S, S) uint8, in float64."""
     batches = [_means(network, to_tensor(images[i : i + BATCH])).cpu() for i in range(0, len(images), BATCH)]
     deviation, mean = torch.std_mean(torch.cat(batches).double(), dim=(0, 2, 3), correction=0)
     return deviation.tolist(), mean.tolist()
 
 
 def reconstruction(space: LatentSpace, images: Images) -> dict[str, float]:
-    """How well images (N, S, S) uint8 survive encoding and decoding to 8 bit.
+    """Measure how well images (N, S, S) uint8 survive encoding and decoding to 8 bit.
 
     Returns:
         psnr: peak signal-to-noise ratio in dB, mean over the images, for a range of 255; an image without any error

@@ -7,7 +7,9 @@ import torch
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.compute.device import step_generator
-from echosynth.diffusion.process import Denoiser, Process
+from echosynth.diffusion.process import Denoiser, Estimate, Process
+
+BATCH = 128  # images at a time through the network
 
 
 class BitsPerDimension(NamedTuple):
@@ -32,8 +34,15 @@ class BitsPerDimension(NamedTuple):
 
 
 def strata(timesteps: int, terms: int | None) -> torch.Tensor:
-    """Edges (K + 1,) int64 of the runs of steps of which one step each is evaluated: step 0, whose term is a
-    likelihood and not a divergence, is a run of its own, and the others are cut as evenly as whole steps allow.
+    """Cut the steps into runs of which one step each is evaluated: step 0, whose term is a likelihood and not a
+    divergence, is a run of its own, and the others are cut as evenly as whole steps allow.
+
+    Args:
+        timesteps: T.
+        terms: K, the number of runs; None: T, each step by itself.
+
+    Returns:
+        (K + 1,) int64, the edges of the runs.
 
     Raises:
         EchosynthError: fewer than 2 terms, or more than steps.
@@ -51,7 +60,7 @@ def bits_per_dimension(
     x0: torch.Tensor,
     condition: tuple[torch.Tensor, ...],
     seed: int,
-    batch_size: int = 128,
+    batch_size: int = BATCH,
     terms: int | None = None,
     device: torch.device | None = None,
 ) -> BitsPerDimension:
@@ -90,7 +99,7 @@ def bits_per_dimension(
         columns.append(torch.cat(parts))
         all_steps.append(steps)
     variational, image_mse = torch.stack(columns, dim=1).unbind(-1)
-    prior = process.prior_terms(x0).double().cpu()
+    prior = process.prior_bpd(x0).double().cpu()
     total = prior + variational @ weights.double()
     return BitsPerDimension(total, prior, variational, image_mse, torch.stack(all_steps, dim=1), weights.double())
 
@@ -103,11 +112,11 @@ def _terms(
     noise: torch.Tensor,
     *condition: torch.Tensor,
 ) -> torch.Tensor:
-    """Variational term and squared error of the estimate, (B, 2) float64 on the CPU."""
-    xt = process.noised(x0, t, noise)
-    prediction, fraction = process.ask(network, xt, t, condition)
-    estimate = process.to_x0(prediction, xt, t)
+    """Compute the variational term and the squared error of the estimate, (B, 2) float64 on the CPU."""
+    xt = process.q_sample(x0, t, noise)
+    prediction, fraction = process.model_output(network, xt, t, condition)
+    estimate = process.predict_x0(prediction, xt, t)
     if process.pixels:
         estimate = estimate.clamp(-1, 1)
-    term = process.variational_terms(x0, xt, t, estimate, fraction)
+    term = process.vb_terms_bpd(x0, xt, t, Estimate(estimate, fraction))
     return torch.stack([term, (estimate - x0).square().flatten(1).mean(1)], dim=1).double().cpu()

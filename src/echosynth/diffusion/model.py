@@ -50,21 +50,21 @@ class Space(Protocol):
     """What is diffused in place of pixels."""
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, 1, S, S) in [-1, 1] -> (B, C, s, s)."""
+        """Turn images (B, 1, S, S) in [-1, 1] into codes (B, C, s, s)."""
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """(B, C, s, s) -> (B, 1, S, S), in about [-1, 1]."""
+        """Turn codes (B, C, s, s) into images (B, 1, S, S), in about [-1, 1]."""
 
 
 class PixelSpace:
     """Pixels themselves."""
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """The images."""
+        """Hand the images back."""
         return images
 
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
-        """The images."""
+        """Hand the images back."""
         return codes
 
 
@@ -87,20 +87,6 @@ class DiffusionModel:
     bounded: bool
 
 
-def process_of(params: DiffusionParams) -> Process:
-    """The process that the parameters describe."""
-    return Process(
-        params.schedule,
-        params.timesteps,
-        params.prediction,
-        params.variance,
-        params.loss,
-        params.min_snr_gamma,
-        params.zero_terminal_snr,
-        pixels=params.space == "pixel",
-    )
-
-
 def save(folder: Path, weights: Mapping[str, torch.Tensor], card: DiffusionCard) -> None:
     """Write model.safetensors and card.json into an existing folder."""
     save_weights(dict(weights), folder / "model.safetensors")
@@ -108,7 +94,7 @@ def save(folder: Path, weights: Mapping[str, torch.Tensor], card: DiffusionCard)
 
 
 def read_card(folder: Path | str) -> DiffusionCard:
-    """The card of a trained model.
+    """Read the card of a trained model.
 
     Raises:
         EchosynthError: it is missing, or is none.
@@ -148,7 +134,7 @@ def load(folder: Path | str, device: torch.device, weights: str = "model.safeten
 
 
 def assembled(network: ViewDenoiser, space: Space, params: DiffusionParams, size: int) -> DiffusionModel:
-    """A network with the process, the space and the shapes that belong to it.
+    """Put a network together with the process, the space and the shapes that belong to it.
 
     Args:
         network: in eval mode, on its device.
@@ -157,6 +143,6 @@ def assembled(network: ViewDenoiser, space: Space, params: DiffusionParams, size
         size: side of the images in pixels.
     """
     if params.space == "pixel":
-        return DiffusionModel(network, process_of(params), space, (1, size, size), True)
+        return DiffusionModel(network, Process(params), space, (1, size, size), True)
     side = network_side(params, size)
-    return DiffusionModel(network, process_of(params), space, (params.autoencoder.latent_channels, side, side), False)
+    return DiffusionModel(network, Process(params), space, (params.autoencoder.latent_channels, side, side), False)

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.diffusion.options import DiffusionParams, check_levels, network_side
@@ -26,15 +25,12 @@ class ViewDenoiser(nn.Module):
         sources: number of sources S that it can be told; the index S is the null token.
 
     Raises:
-        EchosynthError: the levels do not divide the size, or no level has a side with attention.
+        OptionError: the levels do not divide the size, or no level has a side with attention.
     """
 
     def __init__(self, params: DiffusionParams, size: int, sources: int) -> None:
         super().__init__()
-        try:
-            check_levels(params, size)
-        except ValueError as error:
-            raise EchosynthError(str(error)) from None
+        check_levels(params, size)
         _torchvision.make_importable()
         from diffusers.models import UNet2DModel
 
@@ -67,7 +63,7 @@ class ViewDenoiser(nn.Module):
             self.unet.enable_gradient_checkpointing()
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, views: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Predict what the process asks for.
 
         Args:
             x: (B, C, S, S) noisy images.

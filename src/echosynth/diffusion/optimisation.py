@@ -1,4 +1,4 @@
-"""What both trainings of this room share: the learning rate, and the tensors of network and optimizer in a state."""
+"""What both trainings of this room share: points of a curve, the learning rate, and the tensors that a state holds."""
 
 import math
 from collections.abc import Mapping
@@ -6,11 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+CurvePoint = dict[str, float]  # name -> value, `step` among them
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def warmed_cosine(peak: float, step: int, steps: int, warmup: int) -> float:
-    """Learning rate of a step, counted from 0: a linear warm-up to `peak`, then a cosine down to 0 at the last step."""
+    """Compute the learning rate of a step, counted from 0: a linear warm-up to `peak`, then a cosine down to 0 at the
+    last step."""
     if step < warmup:
         return peak * (step + 1) / warmup
     share = (step - warmup) / max(1, steps - warmup)
@@ -18,7 +20,7 @@ def warmed_cosine(peak: float, step: int, steps: int, warmup: int) -> float:
 
 
 def training_tensors(network: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    """Weights and the optimizer's moments by name."""
+    """Name the weights and the optimizer's moments."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         tensors |= {f"optimizer.{name}.{key}": optimizer.state[parameter][key] for key in MOMENTS}
@@ -36,5 +38,5 @@ def restore_training(tensors: Mapping[str, torch.Tensor], network: nn.Module, op
 
 
 def part_of(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Those whose name begins with `prefix`, without it."""
+    """Pick those whose name begins with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

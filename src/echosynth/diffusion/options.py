@@ -1,12 +1,27 @@
-"""Options of the generative model and of the sets that it makes."""
+"""Options of the generative model and of the sets that it makes: their choices, ranges and rules, each said here alone.
 
+The modules that implement a choice take its type from here; tables of code are typed by it.
+A rule that breaks is an `OptionError`, whether params.yaml breaks it or the card of a stored model.
+"""
+
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from echosynth.common.errors import OptionError
 from echosynth.common.options import Positive, Precision, Section, Seed
 
-Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]
+Space = Literal["pixel", "latent"]  # what is diffused
+Schedule = Literal["linear", "cosine", "sigmoid"]  # how the noise grows
+Prediction = Literal["epsilon", "x0", "v"]  # what the network says
+Variance = Literal["fixed-small", "fixed-large", "learned"]  # of the reverse steps
+Loss = Literal["simple", "min-snr", "hybrid", "variational"]
+TimestepSampling = Literal["uniform", "loss-second-moment"]  # how training draws t
+Decay = Literal["cosine", "constant"]  # of the learning rate after the warm-up
+Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]  # from noise to images
+ViewShares = Literal["balanced", "real"]  # of the views in a set
+SourceShares = Literal["real", "balanced", "none"]  # of the sources within a view; beside these, the name of one
 
 
 class AutoencoderParams(Section):
@@ -24,7 +39,7 @@ class AutoencoderParams(Section):
     @model_validator(mode="after")
     def _groups_fit(self) -> "AutoencoderParams":
         if any(width % 4 for width in self.channels):
-            raise ValueError(f"diffusion.autoencoder.channels = {self.channels} must all be multiples of 4")
+            raise OptionError(f"diffusion.autoencoder.channels = {self.channels} must all be multiples of 4")
         return self
 
 
@@ -32,16 +47,16 @@ class DiffusionParams(Section):
     """The generative model and its training."""
 
     seed: Seed
-    space: Literal["pixel", "latent"]
+    space: Space
     autoencoder: AutoencoderParams
     timesteps: int = Field(ge=10, le=10_000)
-    schedule: Literal["linear", "cosine", "sigmoid"]
+    schedule: Schedule
     zero_terminal_snr: bool
-    prediction: Literal["epsilon", "x0", "v"]
-    variance: Literal["fixed-small", "fixed-large", "learned"]
-    loss: Literal["simple", "min-snr", "hybrid", "variational"]
+    prediction: Prediction
+    variance: Variance
+    loss: Loss
     min_snr_gamma: float = Field(gt=0)
-    timestep_sampling: Literal["uniform", "loss-second-moment"]
+    timestep_sampling: TimestepSampling
     unshuffle: Literal[1, 2, 4]
     channels: list[Positive] = Field(min_length=1)
     blocks: Positive
@@ -57,7 +72,7 @@ class DiffusionParams(Section):
     batch_size: Positive
     learning_rate: float = Field(gt=0, le=1)
     warmup_steps: int = Field(ge=0)
-    decay: Literal["cosine", "constant"]
+    decay: Decay
     weight_decay: float = Field(ge=0)
     gradient_clip: float = Field(gt=0)
     ema_decays: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, max_length=2)
@@ -75,88 +90,159 @@ class DiffusionParams(Section):
     def _parts_fit(self) -> "DiffusionParams":
         learned = self.variance == "learned"
         if (learned and self.loss in ("simple", "min-snr")) or (not learned and self.loss == "hybrid"):
-            raise ValueError(
+            raise OptionError(
                 f"diffusion.loss = {self.loss} does not go with diffusion.variance = {self.variance}: a learned "
                 "variance is trained by hybrid or variational alone, and hybrid needs one"
             )
         if self.zero_terminal_snr and self.prediction == "epsilon":
-            raise ValueError(
+            raise OptionError(
                 "diffusion.zero_terminal_snr leaves no image at the last step, where diffusion.prediction = epsilon "
                 "says nothing: use v or x0"
             )
         if len(set(self.ema_decays)) < len(self.ema_decays):
-            raise ValueError("diffusion.ema_decays names a decay twice")
+            raise OptionError("diffusion.ema_decays names a decay twice")
         if any(width % 4 for width in self.channels):
-            raise ValueError(f"diffusion.channels = {self.channels} must all be multiples of 4 (better of 32)")
+            raise OptionError(f"diffusion.channels = {self.channels} must all be multiples of 4 (better of 32)")
         # The deepest level has attention always.
         attending = self.channels if self.attention else self.channels[-1:]
         if odd := [width for width in attending if width % self.head_channels]:
-            raise ValueError(
+            raise OptionError(
                 f"diffusion.head_channels = {self.head_channels} does not divide the {odd[0]} of diffusion.channels"
             )
         if self.patience and not self.snapshot_images:
-            raise ValueError("diffusion.patience needs scores of the snapshots: set diffusion.snapshot_images above 0")
+            raise OptionError("diffusion.patience needs scores of the snapshots: set diffusion.snapshot_images above 0")
         return self
 
 
-class SampleParams(Section):
-    """The synthetic sets."""
+class SolverParams(Section):
+    """How noise becomes images: the solver of the reverse process, and what guides it."""
 
-    seed: Seed
-    per_view: Positive
-    views: Literal["balanced", "real"]
-    sources: str
     solver: Solver
     evaluations: int = Field(ge=1, le=10_000)
     eta: float = Field(ge=0, le=1)
     guidance: float = Field(ge=0, le=1000)
     guidance_interval: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=2, max_length=2)
     autoguidance: float = Field(ge=0, lt=1)
-    batch_size: Positive
+
+    @classmethod
+    def plain(cls, solver: Solver, evaluations: int) -> "SolverParams":
+        """Take a solver as it is: deterministic where it can be, and without guidance."""
+        return SolverParams(
+            solver=solver,
+            evaluations=evaluations,
+            eta=0.0,
+            guidance=1.0,
+            guidance_interval=[0.0, 1.0],
+            autoguidance=0.0,
+        )
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> "SampleParams":
+    def _solver_and_guidance_fit(self) -> "SolverParams":
         if self.eta and self.solver != "ddim":
-            raise ValueError(f"sample.eta = {self.eta} has a meaning for sample.solver = ddim only: set it to 0")
+            raise OptionError(f"sample.eta = {self.eta} has a meaning for sample.solver = ddim only: set it to 0")
         if self.autoguidance and self.guidance == 1:
-            raise ValueError(
+            raise OptionError(
                 f"sample.autoguidance = {self.autoguidance} does nothing with sample.guidance = 1: set that above 1"
             )
         if self.guidance_interval[0] > self.guidance_interval[1]:
-            raise ValueError(f"sample.guidance_interval = {self.guidance_interval} must rise, such as [0.2, 0.8]")
+            raise OptionError(f"sample.guidance_interval = {self.guidance_interval} must rise, such as [0.2, 0.8]")
         return self
 
 
+class SampleParams(SolverParams):
+    """The synthetic sets: what their images show, and how they are made."""
+
+    seed: Seed
+    per_view: Positive
+    views: ViewShares
+    sources: SourceShares | str
+    batch_size: Positive
+
+
+def check_guidance(model: DiffusionParams, options: SolverParams) -> None:
+    """Check that a model can be guided as it is asked to be: by the null view, which it must have been trained on, or
+    by an earlier snapshot of itself.
+
+    Raises:
+        OptionError: it was never shown an image without a view.
+    """
+    if options.guidance != 1 and not options.autoguidance and not model.view_dropout:
+        raise OptionError(
+            f"sample.guidance = {options.guidance} needs a model that also knows images without a view: train it with "
+            "diffusion.view_dropout above 0, or set sample.guidance to 1"
+        )
+
+
+def check_sources(model: DiffusionParams, known: Collection[str], sources: SourceShares | str) -> None:
+    """Check that a model can be told the sources that a set asks for.
+
+    Args:
+        model: its training; a source is left out (`none`) where training did so too.
+        known: names of the sources that it is told apart; of no account where it is told none.
+        sources: sample.sources.
+
+    Raises:
+        OptionError: it is told no sources, always told one, or knows others.
+    """
+    if not model.source_conditioning or not known:
+        if sources not in ("real", "none"):
+            raise OptionError(
+                f"sample.sources = {sources}, but this model is not told the source; set it to none, or train a model "
+                "with diffusion.source_conditioning = true"
+            )
+    elif sources == "none":
+        if not model.source_dropout:
+            raise OptionError(
+                "sample.sources = none, but this model is always told the source (diffusion.source_dropout = 0); set "
+                "it to real or balanced, or train a model with diffusion.source_dropout above 0"
+            )
+    elif sources not in ("real", "balanced", *known):
+        raise OptionError(
+            f"sample.sources = {sources}, but this model knows {', '.join(known)} alone; name one of these, or real, "
+            "balanced or none"
+        )
+
+
 def network_side(params: DiffusionParams, size: int) -> int:
-    """Side of what the U-Net's first level sees for images of side `size`: unshuffled pixels, or padded latents."""
+    """Compute the side of what the U-Net's first level sees for images of side `size`: unshuffled pixels, or padded
+    latents."""
     if params.space == "pixel":
         return size // params.unshuffle
     factor, deepest = 2 ** (len(params.autoencoder.channels) - 1), 2 ** (len(params.channels) - 1)
     return -(-(size // factor) // deepest) * deepest
 
 
+def check_autoencoder_levels(params: AutoencoderParams, size: int) -> None:
+    """Check that the autoencoder can be built for images of side `size`.
+
+    Raises:
+        OptionError: its levels do not divide the size.
+    """
+    if size % (factor := 2 ** (len(params.channels) - 1)):
+        raise OptionError(
+            f"ingest.size = {size} cannot be halved through {len(params.channels)} diffusion.autoencoder.channels: it "
+            f"must be a multiple of {factor}"
+        )
+
+
 def check_levels(params: DiffusionParams, size: int) -> None:
     """Check that the diffusion model can be built for images of side `size`.
 
     Raises:
-        ValueError: naming the parameter that does not fit.
+        OptionError: naming the parameter that does not fit.
     """
     if params.space == "latent":
         if params.unshuffle != 1:
-            raise ValueError(f"diffusion.unshuffle = {params.unshuffle} must be 1 with diffusion.space = latent")
-        if size % (factor := 2 ** (len(params.autoencoder.channels) - 1)):
-            raise ValueError(
-                f"ingest.size = {size} cannot be halved through {len(params.autoencoder.channels)} "
-                f"diffusion.autoencoder.channels: it must be a multiple of {factor}"
-            )
+            raise OptionError(f"diffusion.unshuffle = {params.unshuffle} must be 1 with diffusion.space = latent")
+        check_autoencoder_levels(params.autoencoder, size)
     elif size % (factor := params.unshuffle * 2 ** (len(params.channels) - 1)):
-        raise ValueError(
+        raise OptionError(
             f"ingest.size = {size} cannot be halved through diffusion.unshuffle = {params.unshuffle} and "
             f"{len(params.channels)} diffusion.channels: it must be a multiple of {factor}"
         )
     sides = [network_side(params, size) >> level for level in range(len(params.channels))]
     if missing := [side for side in params.attention if side not in sides]:
-        raise ValueError(
+        raise OptionError(
             f"diffusion.attention = {missing[0]} is the side of no level: with ingest.size = {size} the levels have "
             f"{', '.join(map(str, sides))}"
         )

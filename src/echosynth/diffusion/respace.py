@@ -1,82 +1,57 @@
-"""A process seen at fewer steps: which steps are kept, and the betas and posterior of the process over them."""
+"""A process seen at fewer steps (Nichol & Dhariwal 2021, section 4): which are kept, and the process over them."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.diffusion.process import Process
-from echosynth.diffusion.schedules import Table
+from echosynth.diffusion.forward import ForwardProcess
 
 Spacing = Literal["quadratic", "even"]
 Steps = npt.NDArray[np.int64]
 
 
-def grid(process: Process, evaluations: int, spacing: Spacing = "quadratic") -> Steps:
-    """Steps at which the network is asked.
+def space_timesteps(timesteps: int, evaluations: int, spacing: Spacing) -> Steps:
+    """Choose the steps at which the network is asked.
 
     On Gaussian data even steps in t leave a deterministic solver of second order with twice the error of quadratic ones
     at 20 evaluations, and do not reach its order. Ancestral sampling is trained on all steps alike: its are even.
 
     Args:
-        process: the noise schedule.
+        timesteps: T.
         evaluations: how many, 1 or more; T or more give all T steps.
         spacing: `quadratic` (closer towards 0: Song et al. 2021, appendix D.3) or `even` (Nichol & Dhariwal 2021,
             section 4).
 
     Returns:
-        (N,) int64 from T-1 down to 0 without repeats (T-1 alone for one evaluation). N is `evaluations`, or less where
+        (N,) int64 from 0 up to T-1 without repeats (T-1 alone for one evaluation). N is `evaluations`, or less where
         two quadratic steps round to the same integer.
     """
-    last = process.timesteps - 1
+    last = timesteps - 1
     if evaluations > last:
-        return np.arange(last, -1, -1, dtype=np.int64)
+        return np.arange(timesteps, dtype=np.int64)
     way = np.linspace(1, 0, evaluations)
     share = way**2 if spacing == "quadratic" else way
-    return np.unique((share * last).round().astype(np.int64))[::-1].copy()
+    return np.unique((share * last).round().astype(np.int64))
 
 
-def respaced_betas(process: Process, steps: Steps) -> Table:
-    """Variances of the forward steps between kept steps: beta_i = 1 - alpha_bar_i / alpha_bar_{i-1} (Nichol & Dhariwal
-    2021, section 4).
+class SpacedProcess(ForwardProcess):
+    """The process that makes all kept steps in one go each, with the same noise at each of them.
+
+    Its betas are 1 - alphas_cumprod_i / alphas_cumprod_i-1 (Nichol & Dhariwal 2021, section 4), from which its
+    posterior follows as that of any process. With zero terminal SNR all of it stays finite.
 
     Args:
-        process: the noise schedule.
-        steps: (N,) kept steps, descending as from `grid`.
-
-    Returns:
-        (N,) float64, in the order of `steps`; the last one leads from the clean image to the lowest kept step.
-    """
-    bar = process.alpha[steps] ** 2
-    return 1 - bar / np.append(bar[1:], 1.0)
-
-
-class Posterior(NamedTuple):
-    """q(x_{i-1} | x_i, x_0) of the process over the kept steps (Ho et al. 2020, eq. 7), each (N,) float64 in the order
-    of the steps.
+        process: over all T steps.
+        kept: (N,) of them, rising.
 
     Attributes:
-        of_x0: factor of x_0 in the mean.
-        of_xt: factor of x_i in the mean.
-        small: its variance, the lower bound of the reverse step's ("fixed-small"); 0 at the lowest step.
-        large: beta, the upper bound ("fixed-large").
+        timestep_map: (N,) step of the whole process for each of these.
     """
 
-    of_x0: Table
-    of_xt: Table
-    small: Table
-    large: Table
-
-
-def respaced_posterior(process: Process, steps: Steps) -> Posterior:
-    """Mean and variances of the reverse steps over `steps` (N,), descending as from `grid`. With zero terminal SNR all
-    of it stays finite."""
-    beta = respaced_betas(process, steps)
-    alpha_before = np.append(process.alpha[steps[1:]], 1.0)
-    remaining = np.append(process.sigma[steps[1:]], 0.0) ** 2 / process.sigma[steps] ** 2
-    return Posterior(
-        of_x0=alpha_before * beta / process.sigma[steps] ** 2,
-        of_xt=np.sqrt(1 - beta) * remaining,
-        small=beta * remaining,
-        large=beta,
-    )
+    def __init__(self, process: ForwardProcess, kept: Steps) -> None:
+        self.timestep_map = kept
+        alphas_cumprod = process.alphas_cumprod[kept]
+        before = np.ones_like(alphas_cumprod)
+        before[1:] = alphas_cumprod[:-1]
+        super().__init__(1 - alphas_cumprod / before, alphas_cumprod)

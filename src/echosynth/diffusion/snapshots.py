@@ -10,16 +10,16 @@ import torch
 from echosynth.common.files import atomic_file
 from echosynth.common.views import VIEWS
 from echosynth.common.weights import read_weights, save_weights
-from echosynth.diffusion.ema import Ema
-from echosynth.diffusion.examples import Examples
+from echosynth.diffusion.batches import Examples
+from echosynth.diffusion.ema import EMA
 from echosynth.diffusion.model import DiffusionModel, Space, assembled
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.options import DiffusionParams
-from echosynth.diffusion.sample import Sampling, sample_images
+from echosynth.diffusion.options import DiffusionParams, SolverParams
+from echosynth.diffusion.sampling import sample_images
 from echosynth.imagesets.store import Images, encode
 from echosynth.imagesets.tiles import contact_grid
 
-HOW = Sampling(solver="unipc", evaluations=8)
+COMPARED_BY = SolverParams.plain("unipc", 8)  # the same for all snapshots, quick beside the training
 SHOWN = 8  # pictures of each view in a grid
 Score = Callable[[Images], float]
 
@@ -55,20 +55,20 @@ class Snapshot:
 
 
 def snapshot_steps(params: DiffusionParams) -> list[int]:
-    """Steps after which a snapshot is taken, evenly spaced, the last one at the end."""
+    """Choose the steps after which a snapshot is taken, evenly spaced, the last one at the end."""
     count = min(params.snapshots, params.steps)
     return [round(params.steps * (index + 1) / count) for index in range(count)]
 
 
 def best(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """The one with the smallest distance; where none was measured, the last step's slowest average."""
+    """Choose the one with the smallest distance; where none was measured, the last step's slowest average."""
     if any(snapshot.frechet is None for snapshot in snapshots):
         return max(snapshots, key=lambda snapshot: (snapshot.step, snapshot.ema_decay))
     return min(snapshots, key=lambda snapshot: snapshot.frechet or 0.0)
 
 
 def exhausted(snapshots: Sequence[Snapshot], patience: int) -> bool:
-    """Whether the last `patience` snapshots (all averages of a step count as one) brought no smaller distance."""
+    """Tell whether the last `patience` snapshots (all averages of a step count as one) brought no smaller distance."""
     steps = sorted({snapshot.step for snapshot in snapshots})
     return 0 < patience < len(steps) and best(snapshots).step <= steps[-patience - 1]
 
@@ -106,7 +106,7 @@ class Snapshots:
         self._scored = like.views[rows], like.sources[rows]
         self._shown = _grid_tokens(data)
 
-    def take(self, step: int, averages: Sequence[Ema], device: torch.device) -> list[Snapshot]:
+    def take(self, step: int, averages: Sequence[EMA], device: torch.device) -> list[Snapshot]:
         """Write the averages' weights and a grid of samples of the slowest one, and measure each."""
         self.folder.mkdir(parents=True, exist_ok=True)
         taken = []
@@ -129,7 +129,7 @@ class Snapshots:
         """
         return read_weights(self.folder / snapshot.weights)
 
-    def _model(self, average: Ema, device: torch.device) -> DiffusionModel:
+    def _model(self, average: EMA, device: torch.device) -> DiffusionModel:
         if self._network is None:
             with torch.random.fork_rng(devices=[]):
                 self._network = ViewDenoiser(self.params, self._size, self._sources).eval().to(device)
@@ -137,12 +137,12 @@ class Snapshots:
         return assembled(self._network, self._space, self.params, self._size)
 
     def _sampled(self, model: DiffusionModel, views: torch.Tensor, sources: torch.Tensor) -> Images:
-        """Pictures (N, S, S) uint8: the same noise at every snapshot, so that only the weights differ."""
-        return sample_images(model, views, sources, self.params.seed, HOW, self.params.precision)
+        """Sample pictures (N, S, S) uint8: the same noise at every snapshot, so that only the weights differ."""
+        return sample_images(model, views, sources, self.params.seed, COMPARED_BY, self.params.precision)
 
 
 def _grid_tokens(data: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    """Views and sources of a grid: `SHOWN` of each view that there is, in the source that has most of it."""
+    """Choose views and sources of a grid: `SHOWN` of each view that there is, in the source that has most of it."""
     views = [view for view in range(len(VIEWS)) if (data.views == view).any()]
     sources = [int(data.sources[data.views == view].bincount().argmax()) for view in views]
     return torch.tensor(views).repeat_interleave(SHOWN), torch.tensor(sources).repeat_interleave(SHOWN)

@@ -1,20 +1,21 @@
 """Which steps t a training looks at, with the weights that keep its loss unbiased."""
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.diffusion.options import TimestepSampling
 
-TimestepSampling = Literal["uniform", "loss-second-moment"]
-State = dict[str, torch.Tensor]
+SamplerState = dict[str, torch.Tensor]
 
 
 class TimestepSampler(Protocol):
     """A distribution over the steps 0 ... T-1."""
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Steps (count,) int64 and their weights (count,) float32, both on the CPU, from a CPU generator.
+        """Draw steps (count,) int64 and their weights (count,) float32, both on the CPU, from a CPU generator.
 
         The mean of weight times loss estimates the mean loss over uniform t.
         """
@@ -23,10 +24,10 @@ class TimestepSampler(Protocol):
         """Learn from the losses (B,) before weighting that the steps t (B,) gave. Of several processes each must be
         told the losses of all, in the same order, so that they go on alike."""
 
-    def state(self) -> State:
-        """A copy of all that `load` needs to go on exactly from here."""
+    def state(self) -> SamplerState:
+        """Copy all that `load` needs to go on exactly from here."""
 
-    def load(self, state: State) -> None:
+    def load(self, state: SamplerState) -> None:
         """Take over what `state` gave.
 
         Raises:
@@ -49,13 +50,13 @@ class UniformTimesteps:
         return torch.randint(self.timesteps, (count,), generator=generator), torch.ones(count)
 
     def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
-        """Nothing."""
+        """Learn nothing."""
 
-    def state(self) -> State:
+    def state(self) -> SamplerState:
         """See `TimestepSampler.state`."""
         return {}
 
-    def load(self, state: State) -> None:
+    def load(self, state: SamplerState) -> None:
         """See `TimestepSampler.load`."""
         _check_state(state, self.state())
 
@@ -80,7 +81,7 @@ class LossSecondMomentTimesteps:
         self._counts = torch.zeros(timesteps, dtype=torch.int64)
 
     def probabilities(self) -> torch.Tensor:
-        """Probability of each step, (T,) float64."""
+        """Compute the probability of each step, (T,) float64."""
         uniform = torch.full((self.timesteps,), 1 / self.timesteps, dtype=torch.float64)
         root = self._losses.square().mean(1).sqrt()
         if self._counts.min() < self._losses.shape[1] or root.sum() == 0:
@@ -100,18 +101,18 @@ class LossSecondMomentTimesteps:
             self._losses[step, self._counts[step] % history] = loss  # over the oldest
             self._counts[step] += 1
 
-    def state(self) -> State:
+    def state(self) -> SamplerState:
         """See `TimestepSampler.state`: losses (T, history) float64 and how many each step has seen, (T,) int64."""
         return {"losses": self._losses.clone(), "counts": self._counts.clone()}
 
-    def load(self, state: State) -> None:
+    def load(self, state: SamplerState) -> None:
         """See `TimestepSampler.load`."""
         _check_state(state, self.state())
         self._losses.copy_(state["losses"])
         self._counts.copy_(state["counts"])
 
 
-def _check_state(state: State, own: State) -> None:
+def _check_state(state: SamplerState, own: SamplerState) -> None:
     if {name: tensor.shape for name, tensor in state.items()} != {name: tensor.shape for name, tensor in own.items()}:
         raise EchosynthError(
             "the saved state of the sampler of time steps does not fit diffusion.timestep_sampling and "
@@ -119,6 +120,7 @@ def _check_state(state: State, own: State) -> None:
         )
 
 
-def timestep_sampler(sampling: TimestepSampling, timesteps: int) -> TimestepSampler:
-    """The sampler of that name for steps 0 ... `timesteps` - 1."""
-    return UniformTimesteps(timesteps) if sampling == "uniform" else LossSecondMomentTimesteps(timesteps)
+TIMESTEP_SAMPLERS: dict[TimestepSampling, Callable[[int], TimestepSampler]] = {
+    "uniform": UniformTimesteps,
+    "loss-second-moment": LossSecondMomentTimesteps,
+}

@@ -16,18 +16,17 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.resume import ResumeState
 from echosynth.compute.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
+from echosynth.diffusion.batches import Examples, draw_batch
 from echosynth.diffusion.checkpoint import Checkpoint
-from echosynth.diffusion.ema import Ema
-from echosynth.diffusion.examples import Examples, draw
-from echosynth.diffusion.model import Space, assembled, process_of
+from echosynth.diffusion.ema import EMA
+from echosynth.diffusion.model import Space, assembled
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.optimisation import warmed_cosine
+from echosynth.diffusion.optimisation import CurvePoint, warmed_cosine
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.snapshots import Score, Snapshot, Snapshots, best, exhausted, snapshot_steps
-from echosynth.diffusion.timesteps import timestep_sampler
+from echosynth.diffusion.timesteps import TIMESTEP_SAMPLERS
 
-Point = dict[str, float]
 EVALUATION_BATCH = 128
 QUARTERS = 4
 POINTS_A_VALIDATION = 5  # held-out losses cost more than a step
@@ -49,7 +48,7 @@ class Trained:
 
     weights: dict[str, torch.Tensor]
     chosen: Snapshot
-    curve: list[Point]
+    curve: list[CurvePoint]
     snapshots: list[Snapshot]
     parameters: int
     images_per_second: float = 0.0
@@ -67,16 +66,16 @@ class Watchers:
     """
 
     score: Score | None = None
-    on_point: Callable[[Point], None] = lambda point: None
+    on_point: Callable[[CurvePoint], None] = lambda point: None
     on_snapshot: Callable[[list[Snapshot], Path], None] = lambda taken, grid: None
-    on_autoencoder: Callable[[Point], None] = lambda point: None
+    on_autoencoder: Callable[[CurvePoint], None] = lambda point: None
 
 
 SILENT = Watchers()
 
 
 def learning_rate(params: DiffusionParams, step: int) -> float:
-    """Linear warm-up, then constant or a cosine down to 0 at the last step."""
+    """Compute the learning rate: a linear warm-up, then constant or a cosine down to 0 at the last step."""
     if params.decay == "constant" and step >= params.warmup_steps:
         return params.learning_rate
     return warmed_cosine(params.learning_rate, step, params.steps, params.warmup_steps)
@@ -90,9 +89,9 @@ def held_out_loss(
     space: Space,
     data: Examples,
     shape: tuple[int, ...],
-) -> Point:
-    """Mean loss on held-out images, as a whole and by quarter of t, always with the same noise and steps, so that the
-    points of a curve can be compared."""
+) -> CurvePoint:
+    """Compute the mean loss on held-out images, as a whole and by quarter of t, always with the same noise and steps,
+    so that the points of a curve can be compared."""
     device, generator = next(network.parameters()).device, step_generator(params.seed, 2)
     # Evenly over t, so that no quarter is empty.
     t = (torch.arange(len(data)) * process.timesteps // len(data))[torch.randperm(len(data), generator=generator)]
@@ -102,7 +101,7 @@ def held_out_loss(
     for rows in torch.arange(len(data)).split(EVALUATION_BATCH):
         x0 = space.encode(to_tensor(data.images[rows.numpy()]).to(device))
         condition = data.views[rows].to(device), data.sources[rows].to(device)
-        parts.append(process.losses(network, x0, condition, t[rows].to(device), noise[rows].to(device)).cpu())
+        parts.append(process.training_losses(network, x0, condition, t[rows].to(device), noise[rows].to(device)).cpu())
     network.train()
     losses, quarter = torch.cat(parts), t * QUARTERS // process.timesteps
     quarters = {
@@ -114,7 +113,7 @@ def held_out_loss(
 
 
 def _accelerator(params: DiffusionParams) -> Accelerator:
-    """Accelerate's view of the device and of the processes that take part."""
+    """Make Accelerate's view of the device and of the processes that take part."""
     device = pick_device()
     # Accelerate keeps one precision for a whole process; several trainings in one may differ in it.
     AcceleratorState._reset_state()
@@ -122,7 +121,7 @@ def _accelerator(params: DiffusionParams) -> Accelerator:
 
 
 def _finite(losses: torch.Tensor, first: int, params: DiffusionParams) -> list[float]:
-    """Losses (N,) of the steps from `first` on as numbers.
+    """Turn losses (N,) of the steps from `first` on into numbers.
 
     Raises:
         EchosynthError: one of them is not finite.
@@ -170,7 +169,7 @@ class Trainer:
         watchers: Watchers = SILENT,
     ) -> None:
         self.params, self.data, self.held_out, self.space, self.watchers = params, data, held_out, space, watchers
-        self.accelerator, self.process = _accelerator(params), process_of(params)
+        self.accelerator, self.process = _accelerator(params), Process(params)
         self.device, size = self.accelerator.device, int(data.images.shape[-1])
         self.rows = _rows(params.batch_size, self.accelerator)
 
@@ -178,11 +177,11 @@ class Trainer:
         self.network = ViewDenoiser(params, size, sources).to(self.device).train()
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averages = [Ema(self.network, decay) for decay in params.ema_decays]
+        self.averages = [EMA(self.network, decay) for decay in params.ema_decays]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
-        self.times = timestep_sampler(params.timestep_sampling, params.timesteps)
+        self.times = TIMESTEP_SAMPLERS[params.timestep_sampling](params.timesteps)
         self.shape = assembled(self.network, space, params, size).shape
         compiled = params.compile and self.device.type == "cuda"
         self.model, self.stepper = self.accelerator.prepare(
@@ -239,13 +238,15 @@ class Trainer:
         )
 
     def _step(self, step: int) -> torch.Tensor:
-        """One optimisation step; the loss of this process's share."""
+        """Do one optimisation step; returns the loss of this process's share."""
         params, accelerator = self.params, self.accelerator
         torch.manual_seed(mixed_seed(params.seed, 3, step, accelerator.process_index))  # dropout
-        batch = draw(params, self.data, self.shape, self.network.null_source, self.times, step, self.rows, self.device)
+        batch = draw_batch(
+            params, self.data, self.shape, self.network.null_source, self.times, step, self.rows, self.device
+        )
         with torch.no_grad():
             x0 = self.space.encode(batch.x0)
-        losses = self.process.losses(self.model, x0, (batch.views, batch.sources), batch.t, batch.noise)
+        losses = self.process.training_losses(self.model, x0, (batch.views, batch.sources), batch.t, batch.noise)
         loss = (losses * batch.weights).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(params, step)
@@ -260,14 +261,14 @@ class Trainer:
         return loss.detach()
 
     def _mean(self, losses: list[torch.Tensor]) -> torch.Tensor:
-        """Losses (N,) of some steps over all processes."""
+        """Average losses (N,) of some steps over all processes."""
         mean: torch.Tensor = self.accelerator.reduce(torch.stack(losses), "mean")
         return mean.cpu()
 
     def _point(self, done: int) -> None:
         """Add a point to the curve."""
         params, now = self.params, self.now
-        point: Point = {
+        point: CurvePoint = {
             "step": float(done),
             "loss": sum(now.losses) / len(now.losses),
             "learning_rate": learning_rate(params, done - 1),
@@ -288,7 +289,7 @@ class Trainer:
 
 
 def _rows(batch_size: int, accelerator: Accelerator) -> slice:
-    """This process's rows of a batch."""
+    """Choose this process's rows of a batch."""
     if batch_size % accelerator.num_processes:
         raise EchosynthError(
             f"diffusion.batch_size = {batch_size} cannot be shared equally by {accelerator.num_processes} processes; "

@@ -12,9 +12,17 @@ from echosynth.common.files import atomic_folder, file_hash
 from echosynth.common.launch import is_main_process
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
-from echosynth.diffusion.fit import AUTOENCODER_CURVE, autoencoder_numbers, fit, job, numbers, write
+from echosynth.diffusion.optimisation import CurvePoint
 from echosynth.diffusion.snapshots import Score, Snapshot
-from echosynth.diffusion.train import Point, Trained, Watchers
+from echosynth.diffusion.train import Trained, Watchers
+from echosynth.diffusion.training_job import (
+    AUTOENCODER_CURVE,
+    autoencoder_numbers,
+    numbers_beside_curves,
+    prepare_training,
+    train_model,
+    write_model,
+)
 from echosynth.evaluation.features import echo_features
 from echosynth.evaluation.frechet import frechet_distance
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
@@ -33,7 +41,7 @@ def logged(run: RunLogger, score: Score, batch_size: int) -> Watchers:
     """Log curves and grids as they are made, and the speed between two points where nothing but training was done."""
     last: tuple[int, float] | None = None  # step and time from which on there was nothing but training
 
-    def on_point(point: Point) -> None:
+    def on_point(point: CurvePoint) -> None:
         nonlocal last
         step, values = int(point["step"]), {name: value for name, value in point.items() if name != "step"}
         speed = {}
@@ -49,7 +57,7 @@ def logged(run: RunLogger, score: Score, batch_size: int) -> Watchers:
         run.artifact(grid, "snapshots")
         last = taken[0].step, time.monotonic()
 
-    def on_autoencoder(point: Point) -> None:
+    def on_autoencoder(point: CurvePoint) -> None:
         run.metrics(autoencoder_numbers(point), int(point["step"]))
 
     return Watchers(score, on_point, on_snapshot, on_autoencoder)
@@ -73,25 +81,26 @@ def main(params: Params, size: str) -> None:
     settings = params.diffusion
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
-    task = job(settings, real, held_out, file_hash(paths.FEATURE_NETWORK / "model.safetensors"))
+    task = prepare_training(settings, real, held_out, file_hash(paths.FEATURE_NETWORK / "model.safetensors"))
     if not is_main_process():
-        fit(task)
+        train_model(task)
         return
     facts, work = {"diffusion": settings.model_dump(), "subset": size}, task.state.folder.name
     with task.state.held(), child_run(f"diffusion {size}", "diffusion", facts, work=work) as run:
         run.dataset(f"subset-{size}", paths.subset_file(size), "training")
         run.dataset("validation", paths.ASSIGNMENT, "validation")
-        fitted = fit(task, logged(run, echo_score(held_out), settings.batch_size))
+        model = train_model(task, logged(run, echo_score(held_out), settings.batch_size))
         with atomic_folder(paths.DIFFUSION / size) as part:
-            metrics = write(part, task, fitted)
-            log_whole_curves(run, fitted.trained, part)
-            run.metrics(numbers(metrics), speed={"mean_images_per_second": fitted.trained.images_per_second})
+            metrics = write_model(part, task, model)
+            log_whole_curves(run, model.trained, part)
+            speed = {"mean_images_per_second": model.trained.images_per_second}
+            run.metrics(numbers_beside_curves(metrics), speed=speed)
             grids = sorted(path.relative_to(part).as_posix() for path in part.glob("snapshots/*.png"))
             run.save(part, "curve.csv", *grids)
         task.state.clear()  # while it is held: who waits for it must not find half of it
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
     distance = "" if metrics["frechet"] is None else f", distance {metrics['frechet']:.1f}"
-    print(f"diffusion {size}: {chosen}{distance}, {fitted.trained.images_per_second:.0f} images/s", file=sys.stderr)
+    print(f"diffusion {size}: {chosen}{distance}, {model.trained.images_per_second:.0f} images/s", file=sys.stderr)
 
 
 if __name__ == "__main__":

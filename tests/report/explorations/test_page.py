@@ -12,8 +12,9 @@ import pytest
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json, write_json
 from echosynth.config.parameters import Params
+from echosynth.diffusion.options import SolverParams
 from echosynth.diffusion.process import Process
-from echosynth.diffusion.samplers import network_evaluations
+from echosynth.diffusion.solvers import network_evaluations
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.explorations import tables as explore_tables
@@ -78,9 +79,9 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
         pictures(FOLDER / "along" / f"step-{step:07d}.png", number)
     pictures(FOLDER / "along/real.png", 99)
     write_json(FOLDER / "along/metrics.json", {"points": along})
-    process = Process("cosine", 1000, "v")
+    process = Process(params.diffusion)
     tried = [
-        {"solver": solver, "asked": n, "evaluations": network_evaluations(solver, process, n)}
+        {"solver": solver, "asked": n, "evaluations": network_evaluations(SolverParams.plain(solver, n), process)}
         | distances(9 + (60 if solver == "ancestral" else 20 + 3 * index) / n, 120, kinds)
         for (index, solver), n in product(enumerate(explore.solvers), explore.solver_evaluations)
     ]

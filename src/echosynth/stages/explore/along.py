@@ -10,10 +10,9 @@ from echosynth.common.files import atomic_file
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
-from echosynth.diffusion.sample import Sampling
-from echosynth.explorations.cells import along_cell
-from echosynth.explorations.sets import mixture, numbers, sampled, training_images, yardstick
-from echosynth.explorations.training import train
+from echosynth.explorations.compared_sets import flat_distances, mixture, sampled, training_images, yardstick
+from echosynth.explorations.measured_training import train_and_measure
+from echosynth.explorations.table_cells import along_cell
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
@@ -29,14 +28,14 @@ def main(params: Params) -> None:
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
-        plan, how = mixture(card, scale.counts(max(params.explore.counts))), Sampling.of(params.sample)
+        plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
         points = []
         for weights in sorted(trained.glob("snapshots/step-*.safetensors")):
             step = int(weights.stem.removeprefix("step-"))
             model = load(trained, pick_device(), f"snapshots/{weights.name}")
-            images, _ = sampled(model, card, plan, params, how, f"sampling after step {step}")
+            images, _ = sampled(model, plan, params, params.sample, f"sampling after step {step}")
             distances = scale.distances(images, np.asarray(plan.views), len(plan))
-            run.metrics(numbers(distances), step)
+            run.metrics(flat_distances(distances), step)
             shutil.copyfile(weights.with_suffix(".png"), folder / f"{weights.stem}.png")
             points.append({"step": step, "grid": f"{weights.stem}.png", **distances})
         real = training_images(params, cell.views)
@@ -45,7 +44,7 @@ def main(params: Params) -> None:
             part.write_bytes(encode(contact_grid(real.images[np.concatenate(rows)], SHOWN)))
         return {"points": points}
 
-    train(cell, params, measure)
+    train_and_measure(cell, params, measure)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
-from echosynth.explorations.cells import table_cell
-from echosynth.explorations.sets import mixture, numbers, sampled, table_sampling, yardstick
-from echosynth.explorations.training import train
+from echosynth.diffusion.options import SolverParams
+from echosynth.explorations.compared_sets import flat_distances, mixture, sampled, yardstick
+from echosynth.explorations.measured_training import train_and_measure
+from echosynth.explorations.table_cells import table_cell
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
@@ -28,19 +29,19 @@ def main(params: Params, name: str) -> None:
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
-        plan = mixture(card, scale.counts(max(params.explore.counts)))
-        how = table_sampling(params)
-        images, speed = sampled(load(trained, pick_device()), card, plan, params, how, f"sampling {name}")
+        plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
+        options = SolverParams.plain(params.explore.solver, params.explore.evaluations)
+        images, speed = sampled(load(trained, pick_device()), plan, params, options, f"sampling {name}")
         found = [scale.distances(images, np.asarray(plan.views), count) for count in params.explore.counts]
         for distances in found:
-            run.metrics(numbers(distances), distances["count"])
+            run.metrics(flat_distances(distances), distances["count"])
         run.metrics({"sampled_images_per_second": speed})
         run.picture(encode(contact_grid(images[:SHOWN], 8)), "samples.png")
         last = max((trained / "snapshots").glob("step-*.png"))
         shutil.copyfile(last, folder / "grid.png")
         return {"views": [VIEWS[view] for view in cell.views], "distances": found}
 
-    train(cell, params, measure)
+    train_and_measure(cell, params, measure)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ from echosynth.common.files import write_json
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
-from echosynth.diffusion.generate import snapshot_guide
 from echosynth.diffusion.model import load, read_card
-from echosynth.diffusion.sample import Sampling
-from echosynth.explorations.sets import SCORES, exact_counts, mixture, sampled, training_images, yardstick
+from echosynth.diffusion.synthetic_set import guiding_snapshot
+from echosynth.explorations.compared_sets import SCORES, exact_counts, mixture, sampled, training_images, yardstick
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
 
@@ -21,16 +20,15 @@ def main(params: Params) -> None:
     subset, views, device = str(params.explore.subset), range(len(VIEWS)), pick_device()
     training_images(params, views)
     folder = paths.DIFFUSION / subset
-    card, guide = read_card(folder), snapshot_guide(folder, params.sample.autoguidance)
+    card, guide = read_card(folder), guiding_snapshot(folder, params.sample.autoguidance)
     settings = {"explore": params.explore.model_dump(), "sample": params.sample.model_dump()}
     with child_run("explore curve", "explore", settings) as run:
         run.dataset(f"diffusion-{subset}", folder, "evaluation")
         scale = yardstick(params, views)
         largest = max(params.explore.curve)
-        plan = mixture(card, exact_counts(scale, largest))
+        plan = mixture(card, params.sample, exact_counts(scale, largest))
         guiding = load(folder, device, guide) if guide else None
-        how = Sampling.of(params.sample)
-        images, speed = sampled(load(folder, device), card, plan, params, how, "sampling figure 5.1", guiding)
+        images, speed = sampled(load(folder, device), plan, params, params.sample, "sampling figure 5.1", guiding)
         result = scale.growing(images, params.explore.curve, params.explore.curve_real)
         for point in result["points"]:
             run.metrics({f"frechet_{kind}": point[kind] for kind in result["self"]}, point["count"])

@@ -1,7 +1,6 @@
 """Solver x number of network evaluations, against quality and time."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from echosynth.common.files import write_json
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
-from echosynth.diffusion.generate import snapshot_guide
 from echosynth.diffusion.model import load, read_card
-from echosynth.diffusion.sample import Sampling
-from echosynth.diffusion.samplers import network_evaluations
-from echosynth.explorations.sets import SCORES, mixture, numbers, sampled, training_images, yardstick
+from echosynth.diffusion.solvers import network_evaluations
+from echosynth.diffusion.synthetic_set import guiding_snapshot
+from echosynth.explorations.compared_sets import SCORES, flat_distances, mixture, sampled, training_images, yardstick
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
 
@@ -30,23 +28,24 @@ def main(params: Params) -> None:
     explore, views, device = params.explore, range(len(VIEWS)), pick_device()
     training_images(params, views)
     folder = paths.DIFFUSION / str(explore.subset)
-    card, model, guide = read_card(folder), load(folder, device), snapshot_guide(folder, params.sample.autoguidance)
+    card, model, guide = read_card(folder), load(folder, device), guiding_snapshot(folder, params.sample.autoguidance)
     guiding = load(folder, device, guide) if guide else None
     scale = yardstick(params, views)
-    plan, base = mixture(card, scale.counts(explore.solver_images)), replace(Sampling.of(params.sample), eta=0.0)
+    plan = mixture(card, params.sample, scale.counts(explore.solver_images))
     # The first call is slower than those that are timed.
-    sampled(model, card, plan, params, replace(base, solver="ddim", evaluations=1), "warming up", guiding)
+    warming_up = params.sample.model_copy(update={"solver": "ddim", "evaluations": 1, "eta": 0.0})
+    sampled(model, plan, params, warming_up, "warming up", guiding)
     points, times = [], []
     settings = {"explore": explore.model_dump(), "sample": params.sample.model_dump()}
     for solver in explore.solvers:
         with child_run(f"explore solver {solver}", "explore", {"solver": solver, **settings}) as run:
             run.dataset(f"diffusion-{explore.subset}", folder, "evaluation")
             for asked in explore.solver_evaluations:
-                how = replace(base, solver=solver, evaluations=asked)
-                images, speed = sampled(model, card, plan, params, how, f"{solver}, {asked} evaluations", guiding)
+                options = params.sample.model_copy(update={"solver": solver, "evaluations": asked, "eta": 0.0})
+                images, speed = sampled(model, plan, params, options, f"{solver}, {asked} evaluations", guiding)
                 distances = scale.distances(images, np.asarray(plan.views), len(plan))
-                made = network_evaluations(solver, model.process, asked)
-                run.metrics({**numbers(distances), "images_per_second": speed}, made)
+                made = network_evaluations(options, model.process)
+                run.metrics({**flat_distances(distances), "images_per_second": speed}, made)
                 points.append({"solver": solver, "asked": asked, "evaluations": made, **distances})
                 times.append({"solver": solver, "evaluations": made, "images_per_second": speed})
             print(f"explore {solver}: {distances['echo']['frechet']:.2f} at {speed:.1f} images/s", file=sys.stderr)

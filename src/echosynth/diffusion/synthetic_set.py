@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from accelerate import PartialState
 
 from echosynth.common.errors import EchosynthError
-from echosynth.common.files import atomic_file, file_hash
+from echosynth.common.files import file_hash
 from echosynth.common.launch import join
 from echosynth.common.options import Precision
 from echosynth.common.progress import progress
@@ -22,65 +22,24 @@ from echosynth.common.resume import ResumeState, code_hash
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import memory_explained, pick_device, resolved
 from echosynth.diffusion.model import DiffusionModel, load, read_card
-from echosynth.diffusion.plan import Plan
-from echosynth.diffusion.sample import CPU_BATCH, Sampling, check_guidance, sample_batch
-from echosynth.diffusion.samplers import network_evaluations
+from echosynth.diffusion.options import SampleParams, SolverParams
+from echosynth.diffusion.sampling import CPU_BATCH, sample_batch
+from echosynth.diffusion.set_plan import SetPlan
+from echosynth.diffusion.solvers import network_evaluations
 from echosynth.imagesets.store import Images, write_image_stream
 
-
-@dataclass(frozen=True)
-class Job:
-    """All that the images of a set depend on.
-
-    Attributes:
-        model: folder of a trained model.
-        plan: what each image shows.
-        seed: of the noise.
-        how: solver and guidance.
-        precision: see `echosynth.compute.device.resolved`.
-        batch_size: images at a time on a GPU; a CPU computes `CPU_BATCH` at a time.
-        guide: weights of an earlier snapshot for autoguidance, below `model`; empty: none.
-    """
-
-    model: Path
-    plan: Plan
-    seed: int
-    how: Sampling
-    precision: Precision
-    batch_size: int
-    guide: str = ""
-
-    def blocks(self, device: torch.device) -> list[range]:
-        """Numbers of the images that are made, saved and found again together."""
-        size = CPU_BATCH if device.type == "cpu" else self.batch_size
-        numbers = range(len(self.plan))
-        return [numbers[first : first + size] for first in numbers[::size]]
-
-    def state(self, device: torch.device) -> ResumeState:
-        """Where finished blocks are kept: another folder for other parameters, weights, code or kind of device."""
-        files = [self.model / "card.json", *sorted(self.model.glob("*.safetensors"))]
-        files += [self.model / self.guide] if self.guide else []
-        return ResumeState(
-            "sample",
-            [self.plan.views.tolist(), self.plan.sources.tolist()],
-            self.seed,
-            asdict(self.how),
-            resolved(device, self.precision),
-            "cpu" if device.type == "cpu" else [torch.cuda.get_device_name(device), self.batch_size],
-            {file.name: file_hash(file) for file in files},
-            code_hash(__name__),
-        )
+IMAGES = "images.npy"  # of a block, (N, S, S) uint8
 
 
-def snapshot_guide(folder: Path, share: float) -> str:
-    """File of the snapshot that guides a model, below the model's folder.
+def guiding_snapshot(folder: Path, share: float) -> str:
+    """Find the snapshot that guides a model.
 
     Args:
         folder: of the model.
         share: of the training; the snapshot nearest to it is taken. 0: none.
 
     Returns:
-        Its path below `folder`; empty for a share of 0.
+        File of its weights, below `folder`; empty for a share of 0.
 
     Raises:
         EchosynthError: the model has no earlier snapshot.
@@ -97,6 +56,45 @@ def snapshot_guide(folder: Path, share: float) -> str:
         )
     nearest = min(earlier, key=lambda step: abs(step - share * card.diffusion.steps))
     return steps[nearest].relative_to(folder).as_posix()
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """All that the images of a set depend on.
+
+    Attributes:
+        model: folder of a trained model.
+        plan: what each image shows.
+        options: section `sample`: seed of the noise, solver, guidance, and images at a time on a GPU (a CPU computes
+            `CPU_BATCH` at a time).
+        precision: see `echosynth.compute.device.resolved`.
+    """
+
+    model: Path
+    plan: SetPlan
+    options: SampleParams
+    precision: Precision
+
+    def blocks(self, device: torch.device) -> list[range]:
+        """Cut the numbers of the images into those that are made, saved and found again together."""
+        size = CPU_BATCH if device.type == "cpu" else self.options.batch_size
+        numbers = range(len(self.plan))
+        return [numbers[first : first + size] for first in numbers[::size]]
+
+    def state(self, device: torch.device) -> ResumeState:
+        """Name where finished blocks are kept: another folder for other parameters, weights, code or kind of device."""
+        files = [self.model / "card.json", *sorted(self.model.glob("*.safetensors"))]
+        if guide := guiding_snapshot(self.model, self.options.autoguidance):
+            files.append(self.model / guide)
+        return ResumeState(
+            "sample",
+            [self.plan.views.tolist(), self.plan.sources.tolist()],
+            self.options.model_dump(include={"seed", *SolverParams.model_fields}),
+            resolved(device, self.precision),
+            "cpu" if device.type == "cpu" else [torch.cuda.get_device_name(device), self.options.batch_size],
+            {file.name: file_hash(file) for file in files},
+            code_hash(__name__),
+        )
 
 
 @dataclass(frozen=True)
@@ -128,18 +126,19 @@ class Team:
             PartialState().wait_for_everyone()
 
 
+def _part(block: range) -> str:
+    """Name a block in the state's folder."""
+    return f"{block.start:07d}"
+
+
 def _saved(state: ResumeState, block: range, size: int) -> Images | None:
-    """The images of a finished block; None when there is none, or a torn one."""
+    """Read the images of a finished block; None when there is none, or a damaged one."""
     try:
-        images = np.load(_file(state, block), allow_pickle=False)
+        images = np.load(state.folder / _part(block) / IMAGES, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     whole = images.shape == (len(block), size, size) and images.dtype == np.uint8
     return images if whole else None
-
-
-def _file(state: ResumeState, block: range) -> Path:
-    return state.folder / f"{block.start:07d}.npy"
 
 
 @contextmanager
@@ -160,35 +159,38 @@ def _memory(device: torch.device, batch_size: int) -> Iterator[None]:
         ) from None
 
 
-def _make(
-    job: Job, model: DiffusionModel, guide: DiffusionModel | None, blocks: list[range], state: ResumeState
+def _make_blocks(
+    wanted: SyntheticSet, model: DiffusionModel, guide: DiffusionModel | None, blocks: list[range], state: ResumeState
 ) -> Iterator[int]:
-    """Make and save blocks; yields the number of each image."""
+    """Make and save blocks, yielding the number of each image."""
     for block in blocks:
-        views, sources = (tokens[block.start : block.stop] for tokens in (job.plan.views, job.plan.sources))
-        images = sample_batch(model, views, sources, block, job.seed, job.how, job.precision, guide)
-        with atomic_file(_file(state, block)) as part, part.open("wb") as stream:
-            np.save(stream, images, allow_pickle=False)
+        views, sources = (tokens[block.start : block.stop] for tokens in (wanted.plan.views, wanted.plan.sources))
+        images = sample_batch(
+            model, views, sources, block, wanted.options.seed, wanted.options, wanted.precision, guide
+        )
+        with state.part(_part(block)) as folder:
+            np.save(folder / IMAGES, images, allow_pickle=False)
         yield from block
 
 
 def _rows(
-    job: Job, blocks: list[range], state: ResumeState, size: int, name: str
+    wanted: SyntheticSet, blocks: list[range], state: ResumeState, size: int, name: str
 ) -> Iterator[tuple[dict[str, Any], Images]]:
-    """Rows of the manifest with their images, read back block by block."""
+    """Yield rows of the manifest with their images, read back block by block."""
     for block in blocks:
         images = _saved(state, block, size)
         if images is None:
             raise EchosynthError(
-                f"{_file(state, block)} is missing or damaged; let all processes share this folder and run again"
+                f"{state.folder / _part(block)} is missing or damaged; let all processes share this folder and run "
+                "again"
             )
         for number, image in zip(block, images, strict=True):
-            source = job.plan.source(number)
+            source = wanted.plan.source(number)
             yield (
                 {
                     "id": f"{name}-{number:06d}",
                     "source": f"synthetic-{source}" if source else "synthetic",
-                    "view": VIEWS[job.plan.views[number]],
+                    "view": VIEWS[wanted.plan.views[number]],
                     "group": f"synthetic-{number:06d}",
                     "group_kind": "none",
                     "official_split": "",
@@ -203,34 +205,34 @@ def _rows(
             )
 
 
-def _metrics(job: Job, model: DiffusionModel) -> dict[str, Any]:
-    """What the set is, for metrics.json."""
-    table = job.plan.counts()
+def _metrics(wanted: SyntheticSet, model: DiffusionModel) -> dict[str, Any]:
+    """Say what the set is, for metrics.json."""
+    table = wanted.plan.counts()
     return {
-        "images": len(job.plan),
+        "images": len(wanted.plan),
         "by_view": {view: sum(row.values()) for view, row in table.items()},
         "by_view_and_source": table,
-        "solver": job.how.solver,
-        "evaluations": network_evaluations(job.how.solver, model.process, job.how.evaluations),
-        "guidance": job.how.guidance,
+        "solver": wanted.options.solver,
+        "evaluations": network_evaluations(wanted.options, model.process),
+        "guidance": wanted.options.guidance,
     }
 
 
-def generate(
-    job: Job,
+def make_set(
+    wanted: SyntheticSet,
     out: Path,
     name: str,
     what: str = "sampling",
     team: Team | None = None,
 ) -> float:
-    """Make a synthetic set: image n is a function of the job alone.
+    """Make a synthetic set: image n is a function of what is wanted alone.
 
-    Finished blocks survive a kill; the same job goes on with them and ends with the same bytes. Of several processes
+    Finished blocks survive a kill; the same call goes on with them and ends with the same bytes. Of several processes
     on one shared folder, process r of w makes blocks r, r + w, ...; the main one writes the set when all are made.
     Memory does not grow with the set.
 
     Args:
-        job: what to make.
+        wanted: what to make.
         out: folder of the image set, replaced when it is there; metrics.json lies in it too.
         name: image n gets the id <name>-<n>.
         what: shown in front of the progress.
@@ -244,11 +246,10 @@ def generate(
     """
     team = team or Team.joined()
     device = pick_device()
-    card = read_card(job.model)
-    check_guidance(card, job.how, bool(job.guide))
-    model = load(job.model, device)
-    guide = load(job.model, device, job.guide) if job.guide and job.how.guidance != 1 else None
-    state, blocks = job.state(device), job.blocks(device)
+    card = read_card(wanted.model)
+    model, weights = load(wanted.model, device), guiding_snapshot(wanted.model, wanted.options.autoguidance)
+    guide = load(wanted.model, device, weights) if weights else None
+    state, blocks = wanted.state(device), wanted.blocks(device)
     held: AbstractContextManager[Any] = state.held() if team.main else nullcontext()
     with held:
         team.wait()  # the main process holds the folder for all
@@ -258,13 +259,13 @@ def generate(
         if missing < total:
             print(f"{what}: going on after {total - missing} of {total} images", file=sys.stderr)
         began = time.monotonic()
-        with _memory(device, job.batch_size):
-            for _ in progress(_make(job, model, guide, left, state), total, what, "images", total - missing):
+        with _memory(device, wanted.options.batch_size):
+            for _ in progress(_make_blocks(wanted, model, guide, left, state), total, what, "images", total - missing):
                 pass
         seconds = time.monotonic() - began
         team.wait()
         if team.main:
-            rows = _rows(job, blocks, state, card.size, name)
-            write_image_stream(out, rows, lambda: {"metrics.json": _metrics(job, model)})
+            rows = _rows(wanted, blocks, state, card.size, name)
+            write_image_stream(out, rows, lambda: {"metrics.json": _metrics(wanted, model)})
             state.clear()
     return missing / max(seconds, 1e-9)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion.examples import Batch, Examples, draw, examples
+from echosynth.diffusion.batches import Batch, Examples, draw_batch, known_examples
 from echosynth.diffusion.network import NULL_VIEW
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.timesteps import UniformTimesteps
@@ -19,7 +19,7 @@ NULL_SOURCE = 2
 
 def drawn(params: DiffusionParams, data: Examples, step: int = 0, rows: slice = slice(None)) -> Batch:
     times = UniformTimesteps(params.timesteps)
-    return draw(params, data, (1, 16, 16), NULL_SOURCE, times, step, rows, torch.device("cpu"))
+    return draw_batch(params, data, (1, 16, 16), NULL_SOURCE, times, step, rows, torch.device("cpu"))
 
 
 def test_processes_share_the_batch_that_one_would_draw(settings: Settings, data: Examples) -> None:
@@ -56,8 +56,8 @@ def test_images_of_unknown_sources_are_left_out() -> None:
         np.zeros((3, 16, 16), np.uint8), np.array([0, 1, 2]), np.array(["g"] * 3), np.array(["b", "x", "a"]),
         np.array(["1", "2", "3"]),
     )  # fmt: skip
-    kept = examples(labelled, ["a", "b"])
+    kept = known_examples(labelled, ["a", "b"])
     assert (kept.views.tolist(), kept.sources.tolist()) == ([0, 2], [1, 0])
-    assert len(examples(labelled, [])) == 3
+    assert len(known_examples(labelled, [])) == 3
     with pytest.raises(EchosynthError, match="no image of the sources"):
-        examples(labelled, ["c"])
+        known_examples(labelled, ["c"])

@@ -1,19 +1,18 @@
-"""Sampling: image n of a set from its view, its source and (seed, n) alone."""
+"""Sampled images: image n of a set from its view, its source and (seed, n) alone, with guidance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Precision
 from echosynth.compute.device import autocast
-from echosynth.diffusion.model import DiffusionCard, DiffusionModel
+from echosynth.diffusion.model import DiffusionModel
 from echosynth.diffusion.network import NULL_VIEW
-from echosynth.diffusion.options import SampleParams
-from echosynth.diffusion.samplers import Denoise, Estimate, Solver, solve
+from echosynth.diffusion.options import SolverParams
+from echosynth.diffusion.process import Estimate
+from echosynth.diffusion.solvers import Denoise, solve
 from echosynth.imagesets.store import Images
 
 Indices = npt.NDArray[np.int64] | torch.Tensor
@@ -25,51 +24,8 @@ Indices = npt.NDArray[np.int64] | torch.Tensor
 CPU_BATCH = 20
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How noise becomes images.
-
-    Attributes:
-        solver: see `echosynth.diffusion.samplers.solve`.
-        evaluations: of the network for an image, those of guidance not counted.
-        eta: share of fresh noise in each step of `ddim`.
-        guidance: w; 1 none.
-        guidance_interval: guide only where t / (T-1) lies between these.
-    """
-
-    solver: Solver = "unipc"
-    evaluations: int = 16
-    eta: float = 0.0
-    guidance: float = 1.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
-
-    @classmethod
-    def of(cls, params: SampleParams) -> "Sampling":
-        """What section `sample` of the parameters says about it."""
-        low, high = params.guidance_interval
-        return cls(params.solver, params.evaluations, params.eta, params.guidance, (low, high))
-
-
-def check_guidance(card: DiffusionCard, how: Sampling, guided_by_snapshot: bool = False) -> None:
-    """Refuse guidance by a null token that was never trained.
-
-    Args:
-        card: of the model.
-        how: the wanted guidance.
-        guided_by_snapshot: an earlier snapshot guides, which needs no null token.
-
-    Raises:
-        EchosynthError: naming what to change.
-    """
-    if how.guidance != 1 and not guided_by_snapshot and not card.diffusion.view_dropout:
-        raise EchosynthError(
-            f"sample.guidance = {how.guidance} needs a model that also knows images without a view: train it with "
-            "diffusion.view_dropout above 0, or set sample.guidance to 1"
-        )
-
-
 def image_noise(seed: int, number: int, shape: tuple[int, ...], step: int = 0) -> npt.NDArray[np.float32]:
-    """Standard normal noise of image `number`: it depends on (seed, number, step) alone.
+    """Draw the standard normal noise of image `number`: it depends on (seed, number, step) alone.
 
     Args:
         seed: of the set.
@@ -81,30 +37,30 @@ def image_noise(seed: int, number: int, shape: tuple[int, ...], step: int = 0) -
     return np.random.default_rng((seed, number, step)).standard_normal(shape, dtype=np.float32)
 
 
-def _denoise(
+def _guided_denoise(
     model: DiffusionModel,
     views: torch.Tensor,
     sources: torch.Tensor,
-    how: Sampling,
+    options: SolverParams,
     precision: Precision,
     guide: DiffusionModel | None,
 ) -> Denoise:
-    """Estimates of x_0 of images of these views and sources (B,), guided."""
+    """Make the function that estimates x_0 of images of these views and sources (B,), guided."""
     process = model.process
     guide_network, guide_views = (guide.network, views) if guide else (model.network, torch.full_like(views, NULL_VIEW))
-    low, high = how.guidance_interval
+    low, high = options.guidance_interval
 
     def denoise(x: torch.Tensor, t: int) -> Estimate:
         steps = torch.full((len(x),), t, device=x.device)
-        guided = how.guidance != 1 and low <= t / (process.timesteps - 1) <= high
+        guided = options.guidance != 1 and low <= t / (process.timesteps - 1) <= high
         with autocast(x.device, precision):
             output = model.network(x, steps, views, sources).float()
             other = guide_network(x, steps, guide_views, sources).float() if guided else output
-        prediction, fraction = process.split(output)
+        prediction, fraction = process.split_output(output)
         if guided:
-            other = process.split(other)[0]
-            prediction = other + how.guidance * (prediction - other)
-        x0 = process.to_x0(prediction, x, steps)
+            other = process.split_output(other)[0]
+            prediction = other + options.guidance * (prediction - other)
+        x0 = process.predict_x0(prediction, x, steps)
         return Estimate(x0.clamp(-1, 1) if model.bounded else x0, fraction)
 
     return denoise
@@ -116,26 +72,18 @@ def _together(
     sources: torch.Tensor,
     numbers: Sequence[int],
     seed: int,
-    how: Sampling,
+    options: SolverParams,
     precision: Precision,
     guide: DiffusionModel | None,
 ) -> Images:
-    """As `sample_batch`, for images whose arithmetic is done together."""
+    """Do what `sample_batch` says for images whose arithmetic is done together."""
     device = views.device
 
     def noise(step: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([image_noise(seed, n, model.shape, step) for n in numbers])).to(device)
 
-    denoise = _denoise(model, views, sources, how, precision, guide)
-    codes = solve(
-        how.solver,
-        model.process,
-        denoise,
-        noise(0),
-        how.evaluations,
-        how.eta,
-        fresh=lambda index: noise(index + 1),
-    )
+    denoise = _guided_denoise(model, views, sources, options, precision, guide)
+    codes = solve(options, model.process, denoise, noise(0), fresh=lambda number: noise(number + 1))
     pictures = ((model.space.decode(codes) + 1) * 127.5).round().clamp(0, 255)
     return pictures.to(torch.uint8).cpu().numpy()[:, 0]
 
@@ -147,16 +95,16 @@ def sample_batch(
     sources: Indices,
     numbers: Sequence[int],
     seed: int,
-    how: Sampling,
+    options: SolverParams,
     precision: Precision,
     guide: DiffusionModel | None = None,
 ) -> Images:
     """Sample some images of a set.
 
-    Guidance (Ho & Salimans 2022): out = null + w (conditional - null), where null is the network without the view (the
-    source stays told) or, as autoguidance (Karras et al. 2024), an earlier snapshot with the same view and source;
-    within an interval of t alone (Kynkäänniemi et al. 2024). With w = 1 and outside the interval the network is
-    evaluated once. A learned variance is the conditional one.
+    Classifier-free guidance (CFG, Ho & Salimans 2022): out = null + w (conditional - null), where null is the network
+    without the view (the source stays told) or, as autoguidance (Karras et al. 2024), an earlier snapshot with the same
+    view and source; within an interval of t alone (Kynkäänniemi et al. 2024). With w = 1 and outside the interval the
+    network is evaluated once. A learned variance is the conditional one.
 
     On a CPU image n is the same bit for bit whatever is sampled beside it: see `CPU_BATCH`. On a GPU all images are
     computed together, and other batches may round differently.
@@ -167,7 +115,7 @@ def sample_batch(
         sources: (B,) indices of the model's sources, or its null source.
         numbers: B numbers of the images in the set: their noise depends on (seed, number) alone.
         seed: of the set, at least 0.
-        how: solver and guidance; see `check_guidance`.
+        options: solver and guidance; see `echosynth.diffusion.options.check_guidance`.
         precision: see `echosynth.compute.device.resolved`.
         guide: an earlier snapshot of the same training, for autoguidance.
 
@@ -175,7 +123,7 @@ def sample_batch(
         (B, S, S) uint8.
 
     Raises:
-        EchosynthError: a parameter that does not fit the solver or the device.
+        EchosynthError: the device does not compute with that precision.
     """
     device = next(model.network.parameters()).device
     count = len(numbers)
@@ -185,7 +133,7 @@ def sample_batch(
     for first in range(0, count, size):
         rows = [n % count for n in range(first, first + size)]  # the last batch is filled up with the first images
         chosen = [numbers[n] for n in rows]
-        batches.append(_together(model, views[rows], sources[rows], chosen, seed, how, precision, guide))
+        batches.append(_together(model, views[rows], sources[rows], chosen, seed, options, precision, guide))
     return np.concatenate(batches)[:count]
 
 
@@ -194,7 +142,7 @@ def sample_images(
     views: Indices,
     sources: Indices,
     seed: int,
-    how: Sampling,
+    options: SolverParams,
     precision: Precision,
     guide: DiffusionModel | None = None,
     batch_size: int = 100,
@@ -210,5 +158,5 @@ def sample_images(
     blocks = [slice(first, first + batch_size) for first in range(0, len(views), batch_size)]
     numbers = range(len(views))
     return np.concatenate(
-        [sample_batch(model, views[b], sources[b], numbers[b], seed, how, precision, guide) for b in blocks]
+        [sample_batch(model, views[b], sources[b], numbers[b], seed, options, precision, guide) for b in blocks]
     )

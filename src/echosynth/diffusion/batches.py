@@ -1,4 +1,4 @@
-"""What one training step sees: drawn from (seed, step) alone, so that nothing random has to be saved to resume."""
+"""Batches of a training: each is drawn from (seed, step) alone, so that nothing random has to be saved to resume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class Examples:
         return len(self.images)
 
 
-def examples(labelled: LabelledImages, sources: Sequence[str]) -> Examples:
-    """Those of some labelled images whose source is known.
+def known_examples(labelled: LabelledImages, sources: Sequence[str]) -> Examples:
+    """Keep those of some labelled images whose source is known.
 
     Args:
         labelled: real images.
@@ -65,7 +65,7 @@ class Batch(NamedTuple):
     noise: torch.Tensor
 
 
-def draw(
+def draw_batch(
     params: DiffusionParams,
     data: Examples,
     shape: tuple[int, int, int],
@@ -75,7 +75,7 @@ def draw(
     rows: slice,
     device: torch.device,
 ) -> Batch:
-    """The batch of a step.
+    """Draw the batch of a step.
 
     All processes draw the whole batch and keep their rows, so that several train as one would.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +9,13 @@ import numpy.typing as npt
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEW_INDEX, VIEWS
 from echosynth.diffusion.model import DiffusionCard
+from echosynth.diffusion.options import SampleParams, SourceShares, ViewShares, check_guidance, check_sources
 
 Indices = npt.NDArray[np.int64]
-ViewShares = Literal["balanced", "real"]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class SetPlan:
     """What each image of a set shows.
 
     Attributes:
@@ -33,19 +32,19 @@ class Plan:
         return len(self.views)
 
     def source(self, number: int) -> str | None:
-        """Name of the source of image `number`; None where it is not told."""
+        """Name the source of image `number`; None where it is not told."""
         return (*self.source_names, None)[self.sources[number]]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by view and source ("none" where it is not told), empty ones left out."""
+        """Count images by view and source ("none" where it is not told), empty ones left out."""
         names = (*self.source_names, "none")
         table = np.zeros((len(VIEWS), len(names)), np.int64)
         np.add.at(table, (self.views, self.sources), 1)
-        found = {
+        by_view = {
             view: {name: int(n) for name, n in zip(names, row, strict=True) if n}
             for view, row in zip(VIEWS, table, strict=True)
         }
-        return {view: row for view, row in found.items() if row}
+        return {view: row for view, row in by_view.items() if row}
 
 
 def apportion(count: int, weights: Sequence[int], first: int = 0) -> list[int]:
@@ -68,7 +67,7 @@ def apportion(count: int, weights: Sequence[int], first: int = 0) -> list[int]:
 
 
 def interleave(counts: Sequence[int], first: int = 0) -> Indices:
-    """An order of `counts[k]` times k whose every beginning holds the proportions of the whole.
+    """Find an order of `counts[k]` times k whose every beginning holds the proportions of the whole.
 
     Among the first m, k stands for m counts[k] / sum(counts) times with an error of 1 - 1 / (2 K - 2) at most for K
     counts above 0, the smallest bound there is (Tijdeman 1980, The chairman assignment problem). Equal counts take
@@ -100,7 +99,7 @@ def interleave(counts: Sequence[int], first: int = 0) -> Indices:
 
 
 def _view_counts(card: DiffusionCard, count: int | Mapping[str, int], views: ViewShares) -> list[int]:
-    """Images of each view, checked against what the model has seen."""
+    """Count the images of each view, checked against what the model has seen."""
     seen = [sum(card.training_images.get(view, {}).values()) for view in VIEWS]
     if isinstance(count, Mapping):
         if unknown := [name for name in count if name not in VIEW_INDEX]:
@@ -120,57 +119,40 @@ def _view_counts(card: DiffusionCard, count: int | Mapping[str, int], views: Vie
     return counts
 
 
-def _source_weights(card: DiffusionCard, sources: str, view: int) -> list[int]:
-    """Proportions of the sources, the null token last, within a view."""
+def _source_weights(card: DiffusionCard, sources: SourceShares | str, view: int) -> list[int]:
+    """Weigh the sources, the null token last, within a view."""
     names = card.sources
-    if not names and sources not in ("real", "none"):
-        raise EchosynthError(
-            f"sample.sources = {sources}, but this model is not told the source; set it to none, or train a model with "
-            "diffusion.source_conditioning = true"
-        )
-    if names and sources == "none" and not card.diffusion.source_dropout:
-        raise EchosynthError(
-            "sample.sources = none, but this model was always told the source (diffusion.source_dropout = 0); set it "
-            "to real or balanced, or train a model with diffusion.source_dropout above 0"
-        )
     if not names or sources == "none":
         return [*(0 for _ in names), 1]
     if sources == "real":
         return [*(card.training_images[VIEWS[view]].get(name, 0) for name in names), 0]
-    if sources == "balanced":
-        return [*(1 for _ in names), 0]
-    if sources not in names:
-        raise EchosynthError(
-            f"sample.sources = {sources}, but this model knows {', '.join(names)} alone; name one of these, or real, "
-            "balanced or none"
-        )
-    return [*(int(name == sources) for name in names), 0]
+    return [*(int(sources in ("balanced", name)) for name in names), 0]
 
 
-def make_plan(
-    card: DiffusionCard, count: int | Mapping[str, int], views: ViewShares = "balanced", sources: str = "real"
-) -> Plan:
+def make_plan(card: DiffusionCard, options: SampleParams, count: int | Mapping[str, int] | None = None) -> SetPlan:
     """Decide what each image of a set shows: exact counts, interleaved so that every beginning of the set has about its
     proportions.
 
     Args:
         card: of the model.
-        count: all images, or view -> images.
-        views: where `count` is one number: `balanced` (image n shows view n mod 4) or `real`, in the proportions of the
-            training images.
-        sources: within a view: `real` (the proportions of its training images; not told to a model that knows no
-            sources), `balanced` (over all sources that the model knows, also where the data has no such pair), `none`
-            (not told), or the name of one.
+        options: of it `per_view`; `views`: `balanced` (image n shows view n mod 4) or `real`, in the proportions of the
+            training images; and `sources`, within a view: `real` (the proportions of its training images; not told to a
+            model that knows no sources), `balanced` (over all sources that the model knows, also where the data has no
+            such pair), `none` (not told), or the name of one.
+        count: all images, or view -> images, whatever `per_view` (and `views`) says.
 
     Raises:
-        EchosynthError: the model cannot make these: it has never seen such a view or source, or an image without.
+        EchosynthError: the model cannot make these: it has never seen such a view or source, or an image without, or
+            cannot be guided so.
     """
-    counts = _view_counts(card, count, views)
+    check_guidance(card.diffusion, options)
+    check_sources(card.diffusion, card.sources, options.sources)
+    counts = _view_counts(card, options.per_view * len(VIEWS) if count is None else count, options.views)
     chosen = interleave(counts)
     told = np.empty_like(chosen)
     for view, number in enumerate(counts):
         # In a balanced set each view begins with another source: so the sources take turns over the whole set too.
-        first = view % max(1, len(card.sources)) if sources == "balanced" else 0
-        weights = _source_weights(card, sources, view) if number else [1]
+        first = view % max(1, len(card.sources)) if options.sources == "balanced" else 0
+        weights = _source_weights(card, options.sources, view) if number else [1]
         told[chosen == view] = interleave(apportion(number, weights, first), first)
-    return Plan(chosen, told, card.sources)
+    return SetPlan(chosen, told, card.sources)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ import torch
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.common.weights import save_weights
-from echosynth.diffusion import generate as module
-from echosynth.diffusion.generate import Job, Team, generate, snapshot_guide
+from echosynth.diffusion import synthetic_set as module
 from echosynth.diffusion.model import DiffusionCard, load, save
 from echosynth.diffusion.network import ViewDenoiser
-from echosynth.diffusion.plan import make_plan
-from echosynth.diffusion.sample import CPU_BATCH, Sampling, sample_images
+from echosynth.diffusion.options import SampleParams
+from echosynth.diffusion.sampling import CPU_BATCH, sample_images
+from echosynth.diffusion.set_plan import make_plan
+from echosynth.diffusion.synthetic_set import SyntheticSet, Team, guiding_snapshot, make_set
 from echosynth.imagesets.store import read_image_set
 
 COUNT = 90  # in blocks of 20, the last one half full
@@ -31,17 +33,18 @@ OUTPUTS = ("images.zip", "manifest.csv", "metrics.json")
 SLOW = """
 import itertools, sys, time
 from pathlib import Path
-from echosynth.diffusion import generate as module
+from echosynth.diffusion import synthetic_set as module
 from echosynth.diffusion.model import read_card
-from echosynth.diffusion.plan import make_plan
-from echosynth.diffusion.sample import Sampling
+from echosynth.diffusion.options import SampleParams
+from echosynth.diffusion.set_plan import make_plan
 draw = module.sample_batch
-waits = list(map(float, sys.argv[4:]))
+waits = list(map(float, sys.argv[5:]))
 waits = itertools.chain(waits, itertools.repeat(waits[-1]))
 module.sample_batch = lambda *args: time.sleep(next(waits)) or draw(*args)
 model, out = map(Path, sys.argv[1:3])
-job = module.Job(model, make_plan(read_card(model), int(sys.argv[3])), 3, Sampling(evaluations=2), "fp32", 50)
-module.generate(job, out, "synthetic-tiny")
+options = SampleParams.model_validate_json(sys.argv[4])
+plan = make_plan(read_card(model), options, int(sys.argv[3]))
+module.make_set(module.SyntheticSet(model, plan, options, "fp32"), out, "synthetic-tiny")
 """
 
 
@@ -78,10 +81,20 @@ def store(params, tmp_path):
 
 
 @pytest.fixture
-def job(store):
+def options(params):
+    """Section `sample` with changes: seed 3, two evaluations, 50 images at a time on a GPU."""
+
+    def make(**changes):
+        small = {"seed": 3, "solver": "unipc", "evaluations": 2, "batch_size": 50} | changes
+        return SampleParams.model_validate(params.sample.model_dump() | small)
+
+    return make
+
+
+@pytest.fixture
+def wanted(store, options):
     folder = store()
-    plan = make_plan(module.read_card(folder), COUNT)
-    return Job(folder, plan, 3, Sampling(evaluations=2), "fp32", 50)
+    return SyntheticSet(folder, make_plan(module.read_card(folder), options(), COUNT), options(), "fp32")
 
 
 @pytest.fixture
@@ -102,19 +115,19 @@ def content(folder):
 
 
 def saved(workspace):
-    return sorted(workspace.glob(".resume/sample-*/*.npy"))
+    return sorted(workspace.glob(".resume/sample-*/*/images.npy"))
 
 
-def test_a_set_is_what_was_planned(job, tmp_path, workspace):
-    assert generate(job, tmp_path / "out", "synthetic-tiny") > 0
+def test_a_set_is_what_was_planned(wanted, tmp_path, workspace):
+    assert make_set(wanted, tmp_path / "out", "synthetic-tiny") > 0
     stored = read_image_set(tmp_path / "out")
     manifest = stored.manifest
     assert manifest["id"].tolist() == [f"synthetic-tiny-{n:06d}" for n in range(COUNT)]
     assert manifest["view"].tolist() == [VIEWS[n % 4] for n in range(COUNT)]
-    assert manifest["source"].tolist() == [f"synthetic-{job.plan.source(n)}" for n in range(COUNT)]
+    assert manifest["source"].tolist() == [f"synthetic-{wanted.plan.source(n)}" for n in range(COUNT)]
     assert manifest["synthetic"].all() and set(manifest["group_kind"]) == {"none"}
-    model = load(job.model, torch.device("cpu"))
-    expected = sample_images(model, job.plan.views, job.plan.sources, 3, job.how, "fp32")
+    model = load(wanted.model, torch.device("cpu"))
+    expected = sample_images(model, wanted.plan.views, wanted.plan.sources, 3, wanted.options, "fp32")
     assert np.array_equal(stored.images, expected)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     by_pair = Counter(zip(manifest["view"], manifest["source"].str.removeprefix("synthetic-"), strict=True))
@@ -124,13 +137,13 @@ def test_a_set_is_what_was_planned(job, tmp_path, workspace):
     assert not saved(workspace)
 
 
-def test_a_source_that_is_not_told_is_not_named(job, tmp_path):
-    plan = make_plan(module.read_card(job.model), 4, sources="none")
-    generate(Job(job.model, plan, 3, job.how, "fp32", 50), tmp_path / "out", "synthetic-tiny")
+def test_a_source_that_is_not_told_is_not_named(wanted, options, tmp_path):
+    plan = make_plan(module.read_card(wanted.model), options(sources="none"), 4)
+    make_set(replace(wanted, plan=plan), tmp_path / "out", "synthetic-tiny")
     assert set(read_image_set(tmp_path / "out").manifest["source"]) == {"synthetic"}
 
 
-def test_memory_does_not_grow_with_the_set(job, tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_set(wanted, tmp_path, monkeypatch):
     """Blocks are read back when their turn comes, and only one is held."""
     events, read = [], module._saved
 
@@ -145,78 +158,78 @@ def test_memory_does_not_grow_with_the_set(job, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_saved", watched)
     monkeypatch.setattr(module, "write_image_stream", write)
-    generate(job, tmp_path / "out", "synthetic-tiny")
+    make_set(wanted, tmp_path / "out", "synthetic-tiny")
 
 
 @pytest.fixture
-def interrupted(job, tmp_path, workspace, monkeypatch):
+def interrupted(wanted, tmp_path, workspace, monkeypatch):
     """The blocks of a run that made everything and then could not write."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_image_stream", lambda *args: (_ for _ in ()).throw(EchosynthError("disk is full")))
         with pytest.raises(EchosynthError, match="disk is full"):
-            generate(job, tmp_path / "out", "synthetic-tiny")
+            make_set(wanted, tmp_path / "out", "synthetic-tiny")
     assert len(saved(workspace)) == BLOCKS
     return saved(workspace)
 
 
-def test_torn_and_lost_blocks_are_made_anew(job, tmp_path, workspace, interrupted, made, capsys):
+def test_torn_and_lost_blocks_are_made_anew(wanted, tmp_path, workspace, interrupted, made, capsys):
     interrupted[1].write_bytes(interrupted[1].read_bytes()[:500])
     interrupted[2].write_bytes(b"")
     interrupted[3].unlink()
     np.save(interrupted[4], np.zeros((3, 16, 16), np.uint8))
-    generate(job, tmp_path / "out", "synthetic-tiny")
+    make_set(wanted, tmp_path / "out", "synthetic-tiny")
     assert made == [20, 40, 60, 80]
     assert "going on after 20 of 90 images" in capsys.readouterr().err
     made.clear()
-    generate(job, tmp_path / "whole", "synthetic-tiny")
+    make_set(wanted, tmp_path / "whole", "synthetic-tiny")
     assert made == [0, 20, 40, 60, 80]
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def test_pickles_are_not_read(job, tmp_path, interrupted, made):
+def test_pickles_are_not_read(wanted, tmp_path, interrupted, made):
     np.save(interrupted[0], np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    generate(job, tmp_path / "out", "synthetic-tiny")
+    make_set(wanted, tmp_path / "out", "synthetic-tiny")
     assert made == [0]
 
 
-def test_other_weights_seeds_and_settings_start_anew(job, store, tmp_path, workspace, interrupted, made):
+def test_other_weights_seeds_and_settings_start_anew(wanted, options, store, tmp_path, interrupted, made):
     others = [
-        Job(job.model, job.plan, 4, job.how, "fp32", 50),
-        Job(job.model, job.plan, 3, Sampling(evaluations=3), "fp32", 50),
-        Job(job.model, job.plan, 3, job.how, "bf16", 50),
-        Job(job.model, make_plan(module.read_card(job.model), COUNT, sources="lvh"), 3, job.how, "fp32", 50),
-        Job(store("other", seed=1), job.plan, 3, job.how, "fp32", 50),
+        replace(wanted, options=options(seed=4)),
+        replace(wanted, options=options(evaluations=3)),
+        replace(wanted, precision="bf16"),
+        replace(wanted, plan=make_plan(module.read_card(wanted.model), options(sources="lvh"), COUNT)),
+        replace(wanted, model=store("other", seed=1)),
     ]
     for other in others:
         made.clear()
-        generate(other, tmp_path / "out", "synthetic-tiny")
+        make_set(other, tmp_path / "out", "synthetic-tiny")
         assert len(made) == BLOCKS
     made.clear()
     # A CPU's images do not depend on the batch size.
-    generate(Job(job.model, job.plan, 3, job.how, "fp32", 7), tmp_path / "out", "synthetic-tiny")
+    make_set(replace(wanted, options=options(batch_size=7)), tmp_path / "out", "synthetic-tiny")
     assert made == []
 
 
-def test_processes_take_turns_and_the_main_one_writes(job, tmp_path, workspace, made, monkeypatch):
+def test_processes_take_turns_and_the_main_one_writes(wanted, tmp_path, workspace, made, monkeypatch):
     monkeypatch.setattr(Team, "wait", lambda team: None)
-    generate(job, tmp_path / "out", "synthetic-tiny", team=Team(1, 2))
+    make_set(wanted, tmp_path / "out", "synthetic-tiny", team=Team(1, 2))
     assert made == [20, 60] and not (tmp_path / "out").exists()
     assert len(saved(workspace)) == 2
     made.clear()
-    generate(job, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
+    make_set(wanted, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
     assert made == [0, 40, 80] and not saved(workspace)
-    generate(job, tmp_path / "one", "synthetic-tiny")
+    make_set(wanted, tmp_path / "one", "synthetic-tiny")
     assert content(tmp_path / "out") == content(tmp_path / "one")
 
 
-def test_processes_that_share_no_folder_are_told(job, tmp_path, monkeypatch):
+def test_processes_that_share_no_folder_are_told(wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(Team, "wait", lambda team: None)
-    with pytest.raises(EchosynthError, match=r"0000020\.npy is missing.*share this folder"):
-        generate(job, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
+    with pytest.raises(EchosynthError, match=r"0000020 is missing.*share this folder"):
+        make_set(wanted, tmp_path / "out", "synthetic-tiny", team=Team(0, 2))
     assert not (tmp_path / "out").exists()
 
 
-def test_out_of_memory_is_one_sentence(job, tmp_path, monkeypatch):
+def test_out_of_memory_is_one_sentence(wanted, tmp_path, monkeypatch):
     def fail(message):
         def draw(*args):
             raise RuntimeError(message)
@@ -225,10 +238,10 @@ def test_out_of_memory_is_one_sentence(job, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "sample_batch", fail("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"))
     with pytest.raises(EchosynthError, match=r"out of memory.*try sample\.batch_size = 10"):
-        generate(job, tmp_path / "out", "synthetic-tiny")
+        make_set(wanted, tmp_path / "out", "synthetic-tiny")
     monkeypatch.setattr(module, "sample_batch", fail("something else"))
     with pytest.raises(RuntimeError, match="something else"):
-        generate(job, tmp_path / "out", "synthetic-tiny")
+        make_set(wanted, tmp_path / "out", "synthetic-tiny")
 
 
 def test_out_of_memory_on_a_gpu_halves_the_batch():
@@ -239,16 +252,9 @@ def test_out_of_memory_on_a_gpu_halves_the_batch():
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_blocks_of_a_gpu_are_its_batches(job):
-    assert [len(block) for block in job.blocks(torch.device("cuda"))] == [50, 40]
-    assert [len(block) for block in job.blocks(torch.device("cpu"))] == [20, 20, 20, 20, 10]
-
-
-def test_guidance_without_a_null_token_is_refused(store, tmp_path):
-    folder = store("no-null", view_dropout=0.0)
-    job = Job(folder, make_plan(module.read_card(folder), 4), 3, Sampling(guidance=2.0), "fp32", 50)
-    with pytest.raises(EchosynthError, match=r"diffusion\.view_dropout"):
-        generate(job, tmp_path / "out", "synthetic-tiny")
+def test_blocks_of_a_gpu_are_its_batches(wanted):
+    assert [len(block) for block in wanted.blocks(torch.device("cuda"))] == [50, 40]
+    assert [len(block) for block in wanted.blocks(torch.device("cpu"))] == [20, 20, 20, 20, 10]
 
 
 @pytest.fixture
@@ -267,48 +273,59 @@ def kept(store):
 @pytest.mark.parametrize(
     ("share", "step"), [(0.01, 250), (0.37, 250), (0.38, 500), (0.5, 500), (0.7, 750), (0.99, 750)]
 )
-def test_the_nearest_earlier_snapshot_guides(kept, share, step):
-    assert snapshot_guide(kept, share) == f"snapshots/step-{step:07d}.safetensors"
+def test_the_nearest_earlier_guiding_snapshots(kept, share, step):
+    assert guiding_snapshot(kept, share) == f"snapshots/step-{step:07d}.safetensors"
 
 
 def test_no_snapshot_to_guide(kept, store):
-    assert snapshot_guide(kept, 0.0) == ""
+    assert guiding_snapshot(kept, 0.0) == ""
     with pytest.raises(EchosynthError, match=r"diffusion\.keep_snapshots"):
-        snapshot_guide(store(), 0.5)
+        guiding_snapshot(store(), 0.5)
     for step in (250, 500, 750):
         (kept / f"snapshots/step-{step:07d}.safetensors").unlink()
     with pytest.raises(EchosynthError, match=r"diffusion\.keep_snapshots"):
-        snapshot_guide(kept, 0.9)  # the model itself is no guide
+        guiding_snapshot(kept, 0.9)  # the model itself is no guide
 
 
-def test_autoguidance_by_a_stored_snapshot(kept, tmp_path):
-    plan = make_plan(module.read_card(kept), 6)
+def test_autoguidance_by_a_stored_snapshot(kept, options, tmp_path):
+    plan = make_plan(module.read_card(kept), options(), 6)
     images = {}
-    for name, guide, guidance in [
-        ("plain", "", 1.0),
-        ("unused", snapshot_guide(kept, 0.5), 1.0),
-        ("guided", snapshot_guide(kept, 0.5), 2.0),
-        ("other", snapshot_guide(kept, 0.2), 2.0),
-    ]:
-        how = Sampling(evaluations=3, guidance=guidance)
-        generate(Job(kept, plan, 3, how, "fp32", 50, guide), tmp_path / name, "synthetic-tiny")
+    guided = options(evaluations=3, guidance=2.0, autoguidance=0.5)
+    for name, changes in {
+        "plain": {"guidance": 1.0, "autoguidance": 0.0},
+        "unused": {"guidance": 1.0},
+        "guided": {},
+        "other": {"autoguidance": 0.2},
+    }.items():
+        wanted = SyntheticSet(kept, plan, guided.model_copy(update=changes), "fp32")
+        make_set(wanted, tmp_path / name, "synthetic-tiny")
         images[name] = np.array(read_image_set(tmp_path / name).images)
     assert np.array_equal(images["plain"], images["unused"])
     assert not np.array_equal(images["plain"], images["guided"])
     assert not np.array_equal(images["other"], images["guided"])
-    model, guide = (load(kept, torch.device("cpu"), name) for name in ("model.safetensors", snapshot_guide(kept, 0.5)))
-    how = Sampling(evaluations=3, guidance=2.0)
-    assert np.array_equal(images["guided"], sample_images(model, plan.views, plan.sources, 3, how, "fp32", guide))
+    model, guide = (
+        load(kept, torch.device("cpu"), name) for name in ("model.safetensors", guiding_snapshot(kept, 0.5))
+    )
+    assert np.array_equal(images["guided"], sample_images(model, plan.views, plan.sources, 3, guided, "fp32", guide))
 
 
-def start(job, out, *waits, **environment):
-    command = [sys.executable, "-c", SLOW, str(job.model), str(out), str(COUNT), *map(str, waits)]
+def start(wanted, out, *waits, **environment):
+    command = [
+        sys.executable,
+        "-c",
+        SLOW,
+        str(wanted.model),
+        str(out),
+        str(COUNT),
+        wanted.options.model_dump_json(),
+        *map(str, waits),
+    ]
     return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"} | environment)
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_same_bytes(job, tmp_path, workspace, made):
-    killed = start(job, tmp_path / "out", 0, 0, 3600)
+def test_a_killed_run_ends_with_the_same_bytes(wanted, tmp_path, workspace, made):
+    killed = start(wanted, tmp_path / "out", 0, 0, 3600)
     while len(saved(workspace)) < 2 and killed.poll() is None:
         time.sleep(0.02)
     assert killed.poll() is None, killed.communicate()[1].decode()
@@ -316,23 +333,23 @@ def test_a_killed_run_ends_with_the_same_bytes(job, tmp_path, workspace, made):
     killed.communicate()
     done = len(saved(workspace))
     assert 2 <= done < BLOCKS and not (tmp_path / "out").exists()
-    generate(job, tmp_path / "out", "synthetic-tiny")
+    make_set(wanted, tmp_path / "out", "synthetic-tiny")
     assert made == [CPU_BATCH * block for block in range(done, BLOCKS)]
-    generate(job, tmp_path / "whole", "synthetic-tiny")
+    make_set(wanted, tmp_path / "whole", "synthetic-tiny")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
     assert not saved(workspace)
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(job, tmp_path, workspace):
+def test_two_processes_give_what_one_gives(wanted, tmp_path, workspace):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     address = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [start(job, tmp_path / "out", 0.5, RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
+    both = [start(wanted, tmp_path / "out", 0.5, RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
     for process in both:
         words = process.communicate()[1].decode()
         assert process.returncode == 0, words
     assert not saved(workspace)
-    generate(job, tmp_path / "one", "synthetic-tiny")
+    make_set(wanted, tmp_path / "one", "synthetic-tiny")
     assert content(tmp_path / "out") == content(tmp_path / "one")

@@ -16,8 +16,9 @@ from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import DiffusionCard, DiffusionModel
-from echosynth.diffusion.plan import Plan, apportion, make_plan
-from echosynth.diffusion.sample import Sampling, check_guidance, sample_batch
+from echosynth.diffusion.options import SampleParams, SolverParams
+from echosynth.diffusion.sampling import sample_batch
+from echosynth.diffusion.set_plan import SetPlan, apportion, make_plan
 from echosynth.evaluation.distance import Extract, Yardstick
 from echosynth.evaluation.features import echo_features, inception_features, load_inception
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
@@ -27,12 +28,12 @@ SCORES = Path("reports/explore")
 
 
 def of_views(images: LabelledImages, views: Collection[int]) -> LabelledImages:
-    """Those of some views."""
+    """Keep those of some views."""
     return images.rows(np.isin(images.labels, sorted(views)))
 
 
 def training_images(params: Params, views: Collection[int]) -> LabelledImages:
-    """The explorations' subset, less other views.
+    """Read the explorations' subset, less other views.
 
     Raises:
         EchosynthError: no such subset is drawn, or it holds no image of a view.
@@ -48,7 +49,7 @@ def training_images(params: Params, views: Collection[int]) -> LabelledImages:
 
 
 def real_sets(params: Params, views: Collection[int]) -> tuple[LabelledImages, LabelledImages]:
-    """What sets are compared with, and other real images for the floor: as `explore.reference` says."""
+    """Read what sets are compared with, and other real images for the floor: as `explore.reference` says."""
     sources = params.data.train_sources
     if params.explore.reference == "validation":
         reference, other = read_split(sources, "validation"), read_split(sources, "test")
@@ -61,7 +62,8 @@ def real_sets(params: Params, views: Collection[int]) -> tuple[LabelledImages, L
 
 
 def yardstick(params: Params, views: Collection[int]) -> Yardstick:
-    """Distances to real images of some views, on echo features and, where the weights are there, on Inception's."""
+    """Make the distances to real images of some views, on echo features and, where its weights are there,
+    Inception's."""
     echo, _ = load(paths.FEATURE_NETWORK, pick_device())
     kinds: dict[str, Extract] = {"echo": lambda images: echo_features(echo, images)}
     weights = Path(params.fidelity.inception_weights)
@@ -74,51 +76,53 @@ def yardstick(params: Params, views: Collection[int]) -> Yardstick:
 
 
 def exact_counts(scale: Yardstick, count: int) -> dict[int, int]:
-    """View -> images of a set of exactly `count` in the reference's mixture, more than there are real ones too."""
+    """Count, by view, the images of a set of exactly `count` in the reference's mixture, more than there are real ones
+    too."""
     views, numbers = np.unique(scale.reference, return_counts=True)
     return dict(zip(views.tolist(), apportion(count, numbers.tolist()), strict=True))
 
 
-def mixture(card: DiffusionCard, counts: Mapping[int, int]) -> Plan:
-    """The plan of a set of so many images of each view, in the training images' mixture of sources."""
-    sources = "real" if card.sources else "none"
-    return make_plan(card, {VIEWS[view]: number for view, number in counts.items()}, sources=sources)
-
-
-def table_sampling(params: Params) -> Sampling:
-    """How the sets of tables 5.1 and 5.2 are sampled."""
-    return Sampling(params.explore.solver, params.explore.evaluations)
+def mixture(card: DiffusionCard, options: SampleParams, counts: Mapping[int, int]) -> SetPlan:
+    """Plan a set of so many images of each view (index of `VIEWS`), in the training images' mixture of sources."""
+    as_trained = options.model_copy(update={"sources": "real" if card.sources else "none"})
+    return make_plan(card, as_trained, {VIEWS[view]: number for view, number in counts.items()})
 
 
 def sampled(
     model: DiffusionModel,
-    card: DiffusionCard,
-    plan: Plan,
+    plan: SetPlan,
     params: Params,
-    how: Sampling,
+    options: SolverParams,
     what: str,
     guide: DiffusionModel | None = None,
 ) -> tuple[Images, float]:
     """Sample a set into memory.
 
+    Args:
+        model: on its device.
+        plan: what each image shows.
+        params: of the project: seed and batch size of section `sample`, precision of section `diffusion`.
+        options: solver and guidance.
+        what: shown in front of the progress.
+        guide: an earlier snapshot, for autoguidance.
+
     Returns:
         (N, S, S) uint8, and images a second.
 
     Raises:
-        EchosynthError: see `echosynth.diffusion.sample`.
+        EchosynthError: see `echosynth.diffusion.sampling`.
     """
-    check_guidance(card, how, guide is not None)
     size, total = params.sample.batch_size, len(plan)
     blocks = [range(first, min(first + size, total)) for first in range(0, total, size)]
     began, parts = time.monotonic(), []
     for block in progress(blocks, len(blocks), what, "batches", images_each=size):
         rows = slice(block.start, block.stop)
         views, sources, seed = plan.views[rows], plan.sources[rows], params.sample.seed
-        parts.append(sample_batch(model, views, sources, block, seed, how, params.diffusion.precision, guide))
+        parts.append(sample_batch(model, views, sources, block, seed, options, params.diffusion.precision, guide))
     return np.concatenate(parts), total / (time.monotonic() - began)
 
 
-def numbers(distances: dict[str, Any]) -> dict[str, float]:
-    """Frechet distances and floors of one result of the yardstick, by flat name, for MLflow."""
-    kinds = [kind for kind, found in distances.items() if isinstance(found, dict)]
+def flat_distances(distances: dict[str, Any]) -> dict[str, float]:
+    """Pick Frechet distances and floors of one result of the yardstick, by flat name, for MLflow."""
+    kinds = [kind for kind, scores in distances.items() if isinstance(scores, dict)]
     return {f"{key}_{kind}": distances[kind][key] for kind in kinds for key in ("frechet", "floor_frechet")}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.diffusion.model import DiffusionCard
-from echosynth.diffusion.plan import apportion, interleave, make_plan
+from echosynth.diffusion.options import SampleParams
+from echosynth.diffusion.set_plan import apportion, interleave, make_plan
 
 SEEN = {
     "A2C": {"lvh": 3, "tmed2": 7},
@@ -39,8 +40,19 @@ def card(params):
     return make
 
 
-def names(plan):
-    return [(VIEWS[view], plan.source(number)) for number, view in enumerate(plan.views)]
+@pytest.fixture
+def plan(params):
+    """Plan a set: (card, images, changes of section `sample`)."""
+
+    def make(card, count, **changes):
+        shares = {"views": "balanced", "sources": "real"} | changes
+        return make_plan(card, SampleParams.model_validate(params.sample.model_dump() | shares), count)
+
+    return make
+
+
+def names(planned):
+    return [(VIEWS[view], planned.source(number)) for number, view in enumerate(planned.views)]
 
 
 weights = st.lists(st.integers(0, 1000), min_size=1, max_size=12).filter(any)
@@ -80,17 +92,17 @@ def test_equal_counts_take_turns():
 
 
 @pytest.mark.parametrize("count", [1, 3, 40, 41])
-def test_a_balanced_set_shows_view_n_mod_4(card, count):
-    assert make_plan(card(), count).views.tolist() == [n % 4 for n in range(count)]
+def test_a_balanced_set_shows_view_n_mod_4(card, plan, count):
+    assert plan(card(), count).views.tolist() == [n % 4 for n in range(count)]
 
 
-def test_real_proportions_of_views_and_sources(card):
+def test_real_proportions_of_views_and_sources(card, plan):
     # 122 images were seen: twice as many keep the proportions exactly.
-    assert make_plan(card(), 244, "real").counts() == {
+    assert plan(card(), 244, views="real").counts() == {
         view: {source: 2 * n for source, n in row.items()} for view, row in SEEN.items()
     }
     # Balanced views keep the proportions within each: 3 : 7, 60 : 10, 30 : 11 (7.3 : 2.7) and 1.
-    assert make_plan(card(), 40).counts() == {
+    assert plan(card(), 40).counts() == {
         "A2C": {"lvh": 3, "tmed2": 7},
         "A4C": {"dynamic": 9, "tmed2": 1},
         "PLAX": {"lvh": 7, "tmed2": 3},
@@ -98,46 +110,46 @@ def test_real_proportions_of_views_and_sources(card):
     }
 
 
-def test_a_set_balanced_over_both_holds_pairs_that_the_data_never_shows(card):
-    plan = make_plan(card(), 10 * 12, sources="balanced")
-    assert set(Counter(names(plan)).values()) == {10}
-    assert len(set(names(plan))) == 12
-    for length in range(1, len(plan)):
-        by_source = Counter(plan.sources[:length].tolist())
+def test_a_set_balanced_over_both_holds_pairs_that_the_data_never_shows(card, plan):
+    planned = plan(card(), 10 * 12, sources="balanced")
+    assert set(Counter(names(planned)).values()) == {10}
+    assert len(set(names(planned))) == 12
+    for length in range(1, len(planned)):
+        by_source = Counter(planned.sources[:length].tolist())
         assert max(by_source.values()) - min(by_source.get(k, 0) for k in range(3)) <= 2
     # Where the number does not divide, each view serves another source first.
-    uneven = make_plan(card(), 16, sources="balanced")
+    uneven = plan(card(), 16, sources="balanced")
     assert sorted(Counter(uneven.sources.tolist()).values()) == [5, 5, 6]
 
 
-def test_one_source_and_none(card):
-    assert {source for _, source in names(make_plan(card(), 8, sources="lvh"))} == {"lvh"}
-    plan = make_plan(card(), 8, sources="none")
-    assert plan.sources.tolist() == [3] * 8
-    assert plan.counts() == {view: {"none": 2} for view in VIEWS}
+def test_one_source_and_none(card, plan):
+    assert {source for _, source in names(plan(card(), 8, sources="lvh"))} == {"lvh"}
+    planned = plan(card(), 8, sources="none")
+    assert planned.sources.tolist() == [3] * 8
+    assert planned.counts() == {view: {"none": 2} for view in VIEWS}
 
 
 @pytest.mark.parametrize("sources", ["real", "none"])
-def test_a_model_that_knows_no_sources_is_told_none(card, sources):
-    plan = make_plan(card(sources=(), source_dropout=0.0), 8, sources=sources)
-    assert plan.sources.tolist() == [0] * 8
-    assert {source for _, source in names(plan)} == {None}
+def test_a_model_that_knows_no_sources_is_told_none(card, plan, sources):
+    planned = plan(card(sources=(), source_dropout=0.0), 8, sources=sources)
+    assert planned.sources.tolist() == [0] * 8
+    assert {source for _, source in names(planned)} == {None}
 
 
-def test_free_counts(card):
-    plan = make_plan(card(), {"PSAX": 3, "A2C": 6})
-    assert Counter(view for view, _ in names(plan)) == {"A2C": 6, "PSAX": 3}
-    assert [view for view, _ in names(plan)][:3].count("PSAX") == 1
+def test_free_counts(card, plan):
+    planned = plan(card(), {"PSAX": 3, "A2C": 6})
+    assert Counter(view for view, _ in names(planned)) == {"A2C": 6, "PSAX": 3}
+    assert [view for view, _ in names(planned)][:3].count("PSAX") == 1
 
 
-def test_a_view_with_one_image_can_be_made_and_one_with_none_can_not(card):
+def test_a_view_with_one_image_can_be_made_and_one_with_none_can_not(card, plan):
     seen = {view: row for view, row in SEEN.items() if view != "A2C"}
     with pytest.raises(EchosynthError, match=r"single training image of A2C.*split\.subsets"):
-        make_plan(card(seen), 8)
+        plan(card(seen), 8)
     with pytest.raises(EchosynthError, match="A2C"):
-        make_plan(card(seen | {"A2C": {"lvh": 0}}), {"A2C": 1})
-    assert set(make_plan(card(seen), 50, "real").counts()) == {"A4C", "PLAX", "PSAX"}
-    assert make_plan(card(seen), {"PSAX": 2}).counts() == {"PSAX": {"tmed2": 2}}
+        plan(card(seen | {"A2C": {"lvh": 0}}), {"A2C": 1})
+    assert set(plan(card(seen), 50, views="real").counts()) == {"A4C", "PLAX", "PSAX"}
+    assert plan(card(seen), {"PSAX": 2}).counts() == {"PSAX": {"tmed2": 2}}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +165,20 @@ def test_a_view_with_one_image_can_be_made_and_one_with_none_can_not(card):
         ({}, {"A2C": -1}, "real", "-1 images of A2C"),
     ],
 )
-def test_what_the_model_cannot_make_is_refused(card, changes, count, sources, words):
+def test_what_the_model_cannot_make_is_refused(card, plan, changes, count, sources, words):
     with pytest.raises(EchosynthError, match=words):
-        make_plan(card(**changes), count, sources=sources)
+        plan(card(**changes), count, sources=sources)
+
+
+def test_without_a_count_each_view_has_its_number(card, params):
+    assert make_plan(card(), params.sample.model_copy(update={"per_view": 3})).counts() == {
+        "A2C": {"lvh": 1, "tmed2": 2},
+        "A4C": {"dynamic": 3},
+        "PLAX": {"lvh": 2, "tmed2": 1},
+        "PSAX": {"tmed2": 3},
+    }
+
+
+def test_guidance_without_a_null_view_is_refused(card, plan):
+    with pytest.raises(EchosynthError, match=r"diffusion\.view_dropout"):
+        plan(card(view_dropout=0.0), 4, guidance=2.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from echosynth.common.errors import EchosynthError
+from echosynth.common.errors import EchosynthError, OptionError
 from echosynth.common.views import VIEW_INDEX, VIEWS
 from echosynth.config.parameters import Params
 from echosynth.diffusion.options import DiffusionParams, check_levels
@@ -49,8 +49,8 @@ class Cell:
     views: tuple[int, ...]
 
 
-def changed(params: Params, changes: Changes, name: str) -> DiffusionParams:
-    """Section `diffusion` with changes, checked like params.yaml itself.
+def changed_section(params: Params, changes: Changes, name: str) -> DiffusionParams:
+    """Change section `diffusion`, checked like params.yaml itself.
 
     Raises:
         EchosynthError: they do not fit the rest of the section.
@@ -58,16 +58,14 @@ def changed(params: Params, changes: Changes, name: str) -> DiffusionParams:
     try:
         settings = DiffusionParams.model_validate(params.diffusion.model_dump() | changes)
         check_levels(settings, params.ingest.size)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+    except (ValidationError, OptionError) as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
         raise EchosynthError(f"exploration {name}: {reason}; change section diffusion or explore") from None
-    except ValueError as error:
-        raise EchosynthError(f"exploration {name}: {error}; change section diffusion or explore") from None
     return settings
 
 
 def table_cell(name: str, params: Params) -> Cell:
-    """A training of table 5.1 or 5.2.
+    """Describe a training of table 5.1 or 5.2.
 
     Raises:
         EchosynthError: there is none of this name, or it does not fit the rest of the parameters.
@@ -77,11 +75,11 @@ def table_cell(name: str, params: Params) -> Cell:
     changes, views = CELLS[name]
     latent = {"attention": params.explore.latent_attention} if changes["space"] == "latent" else {}
     length = {"steps": params.explore.steps, "snapshots": 1, "keep_snapshots": False}
-    settings = changed(params, changes | latent | length | UNCHOSEN, name)
+    settings = changed_section(params, changes | latent | length | UNCHOSEN, name)
     return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views))
 
 
 def along_cell(params: Params) -> Cell:
-    """The training of figures 5.2 and 5.3: section `diffusion` as it is, with snapshots that are kept."""
+    """Describe the training of figures 5.2 and 5.3: section `diffusion` as it is, with snapshots that are kept."""
     length = {"steps": params.explore.along_steps, "snapshots": params.explore.along_snapshots, "keep_snapshots": True}
-    return Cell("along", changed(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))))
+    return Cell("along", changed_section(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))))

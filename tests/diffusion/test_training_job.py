@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion.fit import AUTOENCODER_CURVE, fit, job, write
 from echosynth.diffusion.model import load, read_card
+from echosynth.diffusion.optimisation import CurvePoint
 from echosynth.diffusion.options import DiffusionParams
-from echosynth.diffusion.train import Point, Watchers
+from echosynth.diffusion.train import Watchers
+from echosynth.diffusion.training_job import AUTOENCODER_CURVE, prepare_training, train_model, write_model
 from echosynth.imagesets.dataset import LabelledImages
 
 Settings = Callable[..., DiffusionParams]
@@ -33,27 +34,27 @@ HELD_OUT = labelled([0, 1, 2, 3, 2], ["b", "a", "c", "a", "a"], seed=1)
 def test_a_job_knows_its_counts_and_leaves_out_what_the_model_cannot_know(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = job(settings(), REAL, HELD_OUT)
+    task = prepare_training(settings(), REAL, HELD_OUT)
     assert task.sources == ("a", "b")
     assert task.counts == {"A2C": {"b": 1}, "A4C": {"a": 1, "b": 1}, "PLAX": {"a": 2, "b": 1}}
     assert task.held_out.views.tolist() == [0, 1, 2]  # source c and view PSAX are unknown to it
     assert "A2C has a single training image" in capsys.readouterr().err
     with pytest.raises(EchosynthError, match="validation set holds no image"):
-        job(settings(), REAL, labelled([3], ["a"]))
+        prepare_training(settings(), REAL, labelled([3], ["a"]))
 
 
 def test_states_of_other_work_never_meet(settings: Settings) -> None:
-    first = job(settings(), REAL, HELD_OUT, "scorer").state.folder
+    first = prepare_training(settings(), REAL, HELD_OUT, "scorer").state.folder
     other = labelled([0, 1, 1, 2, 2, 2], ["b", "b", "a", "a", "a", "b"], seed=3)
     for task in (
-        job(settings(learning_rate=0.5), REAL, HELD_OUT, "scorer"),
-        job(settings(), other, HELD_OUT, "scorer"),
-        job(settings(), replace(REAL, sources=REAL.sources[::-1]), HELD_OUT, "scorer"),
-        job(settings(), REAL, HELD_OUT.rows(np.arange(3)), "scorer"),
-        job(settings(), REAL, HELD_OUT, "another"),
+        prepare_training(settings(learning_rate=0.5), REAL, HELD_OUT, "scorer"),
+        prepare_training(settings(), other, HELD_OUT, "scorer"),
+        prepare_training(settings(), replace(REAL, sources=REAL.sources[::-1]), HELD_OUT, "scorer"),
+        prepare_training(settings(), REAL, HELD_OUT.rows(np.arange(3)), "scorer"),
+        prepare_training(settings(), REAL, HELD_OUT, "another"),
     ):
         assert task.state.folder != first
-    assert job(settings(), REAL, HELD_OUT, "scorer").state.folder == first
+    assert prepare_training(settings(), REAL, HELD_OUT, "scorer").state.folder == first
 
 
 @pytest.mark.parametrize("space", ["pixel", "latent"])
@@ -61,16 +62,17 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
     latent = {"space": "latent", "unshuffle": 1} if space == "latent" else {}
     params = settings(snapshot_images=4, keep_snapshots=True, **latent)
     distances = iter([5.0, 4.0, 3.0, 6.0])
-    task = job(params, REAL, HELD_OUT, "scorer")
-    points: list[Point] = []
-    fitted = fit(task, Watchers(score=lambda images: next(distances), on_autoencoder=points.append))
-    metrics = write(tmp_path / "model", task, fitted)
+    task = prepare_training(params, REAL, HELD_OUT, "scorer")
+    points: list[CurvePoint] = []
+    model = train_model(task, Watchers(score=lambda images: next(distances), on_autoencoder=points.append))
+    (tmp_path / "model").mkdir()
+    metrics = write_model(tmp_path / "model", task, model)
     assert (metrics["step"], metrics["ema_decay"], metrics["frechet"]) == (8, 0.97, 3.0)
     assert ("reconstruction_psnr" in metrics) == (space == "latent")
     card = read_card(tmp_path / "model")
     assert (card.step, card.frechet, card.training_images) == (8, 3.0, task.counts)
-    model = load(tmp_path / "model", torch.device("cpu"))
-    assert all(torch.equal(model.network.state_dict()[name], tensor) for name, tensor in fitted.trained.weights.items())
+    stored = load(tmp_path / "model", torch.device("cpu"))
+    assert all(torch.equal(stored.network.state_dict()[name], tensor) for name, tensor in model.trained.weights.items())
     load(tmp_path / "model", torch.device("cpu"), "snapshots/step-0000004.safetensors")
     table = pd.read_csv(tmp_path / "model" / "snapshots.csv")
     assert table["frechet"].tolist() == [5.0, 4.0, 3.0, 6.0]
@@ -84,7 +86,7 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
         "step-0000004.png",
         "step-0000008.png",
     ]
-    again = fit(
-        job(params, REAL, HELD_OUT, "scorer"), Watchers(score=lambda images: 9.0)
+    again = train_model(
+        prepare_training(params, REAL, HELD_OUT, "scorer"), Watchers(score=lambda images: 9.0)
     )  # found again, nothing redone
-    assert again.trained.chosen == fitted.trained.chosen
+    assert again.trained.chosen == model.trained.chosen

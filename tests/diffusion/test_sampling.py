@@ -3,16 +3,24 @@
 import numpy as np
 import pytest
 import torch
+from tests.diffusion.processes import make_process
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion import sample
-from echosynth.diffusion.model import DiffusionCard, DiffusionModel, PixelSpace, assembled
+from echosynth.diffusion import sampling
+from echosynth.diffusion.model import DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
-from echosynth.diffusion.process import Process
-from echosynth.diffusion.sample import CPU_BATCH, Sampling, check_guidance, image_noise, sample_batch, sample_images
+from echosynth.diffusion.options import Solver, SolverParams
+from echosynth.diffusion.sampling import CPU_BATCH, image_noise, sample_batch, sample_images
 
 COUNT = 27  # more than one batch of the CPU
-QUICK = Sampling(evaluations=4)
+
+
+def by(solver: Solver = "unipc", evaluations: int = 16, **changes) -> SolverParams:
+    """This solver, with noise and guidance as in the changes."""
+    return SolverParams.model_validate(SolverParams.plain(solver, evaluations).model_dump() | changes)
+
+
+QUICK = by(evaluations=4)
 
 
 @pytest.fixture
@@ -30,29 +38,29 @@ def tiny(params):
     return make
 
 
-def drawn(model, numbers, how=QUICK, seed=3, precision="fp32", guide=None):
+def drawn(model, numbers, options=QUICK, seed=3, precision="fp32", guide=None):
     numbers = list(numbers)
     views, sources = (np.array([n % size for n in numbers]) for size in (4, 3))
-    return sample_batch(model, views, sources, numbers, seed, how, precision, guide)
+    return sample_batch(model, views, sources, numbers, seed, options, precision, guide)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    "how",
-    [Sampling(evaluations=4), Sampling("ddim", 4, eta=1.0), Sampling("ancestral", 4, guidance=2.0)],
-    ids=lambda how: how.solver,
+    "options",
+    [by(evaluations=4), by("ddim", 4, eta=1.0), by("ancestral", 4, guidance=2.0)],
+    ids=lambda options: options.solver,
 )
-def test_image_n_is_the_same_in_any_company(tiny, how, precision):
+def test_image_n_is_the_same_in_any_company(tiny, options, precision):
     model = tiny()
-    whole = drawn(model, range(COUNT), how, precision=precision)
+    whole = drawn(model, range(COUNT), options, precision=precision)
     assert whole.shape == (COUNT, 16, 16) and whole.dtype == np.uint8
     assert len(np.unique(whole.reshape(COUNT, -1), axis=0)) == COUNT
     for numbers in ([5], range(3, 26), [26, 0, 9]):
-        assert np.array_equal(drawn(model, numbers, how, precision=precision), whole[list(numbers)])
+        assert np.array_equal(drawn(model, numbers, options, precision=precision), whole[list(numbers)])
     threads = torch.get_num_threads()
     torch.set_num_threads(2 if threads == 1 else 1)
     try:
-        assert np.array_equal(drawn(model, range(COUNT), how, precision=precision), whole)
+        assert np.array_equal(drawn(model, range(COUNT), options, precision=precision), whole)
     finally:
         torch.set_num_threads(threads)
 
@@ -70,10 +78,10 @@ def test_the_network_always_sees_the_same_number_of_images(tiny):
 def test_a_small_set_does_not_depend_on_the_batch_size(tiny, batch_size):
     model = tiny()
     views, sources = np.arange(9) % 4, np.arange(9) % 3
-    images = sample_images(model, views, sources, 3, Sampling(evaluations=2), "fp32", batch_size=batch_size)
-    assert np.array_equal(images, drawn(model, range(9), Sampling(evaluations=2)))
+    images = sample_images(model, views, sources, 3, by(evaluations=2), "fp32", batch_size=batch_size)
+    assert np.array_equal(images, drawn(model, range(9), by(evaluations=2)))
     tensors = torch.from_numpy(views), torch.from_numpy(sources)
-    assert np.array_equal(images, sample_images(model, *tensors, 3, Sampling(evaluations=2), "fp32"))
+    assert np.array_equal(images, sample_images(model, *tensors, 3, by(evaluations=2), "fp32"))
 
 
 def test_noise_depends_on_seed_number_and_step_alone():
@@ -87,11 +95,11 @@ def test_noise_depends_on_seed_number_and_step_alone():
 def test_fresh_noise_of_a_step_is_not_the_noise_that_the_image_starts_from(tiny, monkeypatch):
     draws = {}
 
-    def solve(solver, process, denoise, noise, evaluations, eta, fresh):
+    def solve(options, process, denoise, noise, fresh):
         draws.update({"start": noise, 0: fresh(0), 1: fresh(1)})
         return noise
 
-    monkeypatch.setattr(sample, "solve", solve)
+    monkeypatch.setattr(sampling, "solve", solve)
     drawn(tiny(), range(2))
     assert draws["start"].shape == (CPU_BATCH, 1, 16, 16)
     assert not any(torch.allclose(draws[a], draws[b]) for a, b in (("start", 0), ("start", 1), (0, 1)))
@@ -100,7 +108,7 @@ def test_fresh_noise_of_a_step_is_not_the_noise_that_the_image_starts_from(tiny,
 def test_ddim_by_hand(tiny):
     """Song et al. 2021, eq. 12, in float64 for one image, the network aside."""
     model, evaluations = tiny(), 5
-    got = drawn(model, [6], Sampling("ddim", evaluations))[0]
+    got = drawn(model, [6], by("ddim", evaluations))[0]
     beta = np.linspace(1e-4, 0.02, 50) * 1000 / 50
     bar = np.cumprod(1 - beta)
     steps = [round(49 * (1 - i / (evaluations - 1)) ** 2) for i in range(evaluations)]
@@ -132,7 +140,7 @@ class Flat(torch.nn.Module):
 
 
 def flat(values=(-0.5, 0.1, 0.2, 0.3, -0.1)):
-    return DiffusionModel(Flat(values), Process("linear", 101, "x0"), PixelSpace(), (1, 4, 4), True)
+    return DiffusionModel(Flat(values), make_process("linear", 101, "x0"), PixelSpace(), (1, 4, 4), True)
 
 
 def grey(value):
@@ -142,14 +150,14 @@ def grey(value):
 @pytest.mark.parametrize(("guidance", "value"), [(1.0, 0.22), (0.0, -0.08), (2.0, 0.52), (0.5, 0.07), (30.0, 1.0)])
 def test_guidance_starts_from_the_null_view_and_keeps_the_source(guidance, value):
     """null = -0.1 + 0.02, conditional = 0.2 + 0.02: null + w (conditional - null), within [-1, 1]."""
-    images = sample_batch(flat(), np.array([2]), np.array([1]), [0], 0, Sampling(guidance=guidance), "fp32")
+    images = sample_batch(flat(), np.array([2]), np.array([1]), [0], 0, by(guidance=guidance), "fp32")
     assert images.tolist() == np.full((1, 4, 4), grey(value)).tolist()
 
 
 def test_guidance_zero_ignores_the_view_and_one_asks_once(tiny):
     model = tiny()
     views, sources = np.array([0, 3]), np.array([1, 1])
-    how = {w: Sampling(evaluations=3, guidance=w) for w in (0.0, 1.0, 3.0)}
+    how = {w: by(evaluations=3, guidance=w) for w in (0.0, 1.0, 3.0)}
 
     def images(views, how):
         return sample_batch(model, views, sources, [4, 5], 3, how, "fp32")
@@ -162,20 +170,20 @@ def test_guidance_zero_ignores_the_view_and_one_asks_once(tiny):
 
 def test_guidance_within_its_interval_alone():
     model = flat()
-    how = Sampling("ddim", 11, guidance=2.0, guidance_interval=(0.3, 0.7))
+    how = by("ddim", 11, guidance=2.0, guidance_interval=[0.3, 0.7])
     sample_batch(model, np.array([2]), np.array([1]), [0], 0, how, "fp32")
     asked = [(t, views[0]) for t, views, _ in model.network.calls]
     steps = [t for t, view in asked if view == 2]
     assert len(steps) == 11
     assert [t for t, view in asked if view == NULL_VIEW] == [t for t in steps if 30 <= t <= 70] != []
     plain = flat()
-    sample_batch(plain, np.array([2]), np.array([1]), [0], 0, Sampling("ddim", 11, guidance=1.0), "fp32")
+    sample_batch(plain, np.array([2]), np.array([1]), [0], 0, by("ddim", 11, guidance=1.0), "fp32")
     assert len(plain.network.calls) == 11
 
 
 def test_an_earlier_snapshot_guides_with_the_same_view_and_source():
     guide = flat((0.0, 0.0, 0.1, 0.0, -0.9))
-    how = Sampling(guidance=3.0)
+    how = by(guidance=3.0)
     images = sample_batch(flat(), np.array([2]), np.array([1]), [0], 0, how, "fp32", guide)
     assert np.unique(images).tolist() == [grey(0.12 + 3 * (0.22 - 0.12))]
     for _, views, sources in guide.network.calls:
@@ -184,8 +192,8 @@ def test_an_earlier_snapshot_guides_with_the_same_view_and_source():
 
 def test_a_model_guided_by_itself_is_as_without_guidance(tiny):
     # The difference is exactly 0.
-    model, how = tiny(), Sampling(evaluations=3, guidance=2.5)
-    plain = drawn(model, range(5), Sampling(evaluations=3))
+    model, how = tiny(), by(evaluations=3, guidance=2.5)
+    plain = drawn(model, range(5), by(evaluations=3))
     assert np.array_equal(drawn(model, range(5), how, guide=tiny()), plain)
     assert not np.array_equal(drawn(model, range(5), how, guide=tiny(seed=1)), plain)
 
@@ -194,13 +202,13 @@ def test_the_variance_is_that_of_the_condition(tiny, monkeypatch):
     model = tiny(variance="learned", loss="hybrid")
     estimates = []
 
-    def solve(solver, process, denoise, noise, evaluations, eta, fresh):
+    def solve(options, process, denoise, noise, fresh):
         estimates.append((noise, denoise(noise, 10)))
         return noise
 
-    monkeypatch.setattr(sample, "solve", solve)
+    monkeypatch.setattr(sampling, "solve", solve)
     for guidance in (1.0, 4.0):
-        drawn(model, range(CPU_BATCH), Sampling(guidance=guidance))
+        drawn(model, range(CPU_BATCH), by(guidance=guidance))
     (noise, plain), (_, guided) = estimates
     views, sources = (torch.arange(CPU_BATCH) % size for size in (4, 3))
     steps = torch.full((CPU_BATCH,), 10)
@@ -217,7 +225,7 @@ def test_the_variance_is_that_of_the_condition(tiny, monkeypatch):
 
 def test_a_learned_variance_is_sampled(tiny):
     model = tiny(variance="learned", loss="hybrid")
-    how = Sampling("ancestral", 4)
+    how = by("ancestral", 4)
     assert np.array_equal(drawn(model, range(3), how), drawn(model, range(3), how))
     assert not np.array_equal(drawn(model, range(3), how), drawn(model, range(3), how, seed=4))
 
@@ -235,38 +243,10 @@ class Doubled:
 def test_codes_are_decoded_and_not_clipped():
     model = flat((1.6, 0.0, 0.0, 0.0, 0.0))
     model = DiffusionModel(model.network, model.process, Doubled(), model.shape, False)
-    images = sample_batch(model, np.array([0]), np.array([0]), [0], 0, Sampling(), "fp32")
+    images = sample_batch(model, np.array([0]), np.array([0]), [0], 0, by(), "fp32")
     assert np.unique(images).tolist() == [grey(0.8)]
 
 
-def card(params, view_dropout):
-    return DiffusionCard(
-        sources=(),
-        size=16,
-        diffusion=params.diffusion.model_copy(update={"view_dropout": view_dropout}),
-        training_images={"A2C": {"lvh": 1}},
-        training_hash="",
-        step=1,
-        ema_decay=0.9,
-        frechet=None,
-    )
-
-
-def test_guidance_needs_a_null_token(params):
-    with pytest.raises(EchosynthError, match=r"sample\.guidance = 2\.0 .*diffusion\.view_dropout above 0"):
-        check_guidance(card(params, 0.0), Sampling(guidance=2.0))
-    check_guidance(card(params, 0.0), Sampling())
-    check_guidance(card(params, 0.0), Sampling(guidance=2.0), guided_by_snapshot=True)
-    check_guidance(card(params, 0.1), Sampling(guidance=2.0))
-
-
-def test_settings_come_from_the_parameters(params):
-    changes = {"solver": "ddim", "eta": 0.5, "guidance": 2.0, "guidance_interval": [0.1, 0.6], "evaluations": 9}
-    assert Sampling.of(params.sample.model_copy(update=changes)) == Sampling("ddim", 9, 0.5, 2.0, (0.1, 0.6))
-
-
-def test_settings_that_do_not_fit_are_refused(tiny):
-    with pytest.raises(EchosynthError, match=r"sample\.eta = 0\.5"):
-        drawn(tiny(), [0], Sampling("dpm++", eta=0.5))
+def test_a_precision_that_the_device_lacks_is_refused(tiny):
     with pytest.raises(EchosynthError, match="fp16 needs a CUDA GPU"):
         drawn(tiny(), [0], precision="fp16")

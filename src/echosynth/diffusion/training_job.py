@@ -1,4 +1,4 @@
-"""One diffusion model from labelled images to a folder: what the study's stage and the explorations share."""
+"""The job that trains a diffusion model, from labelled images to a folder: for the study and for explorations."""
 
 import shutil
 import sys
@@ -13,17 +13,18 @@ import torch
 from accelerate import PartialState
 
 from echosynth.common.errors import EchosynthError
-from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.files import write_json
 from echosynth.common.resume import ResumeState, code_hash
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import memory_explained, pick_device, resolved, step_generator, to_tensor
 from echosynth.diffusion.autoencoder import autoencoder_state, train_autoencoder
-from echosynth.diffusion.examples import Examples, examples
+from echosynth.diffusion.batches import Examples, known_examples
 from echosynth.diffusion.latents import LatentSpace, reconstruction
 from echosynth.diffusion.likelihood import bits_per_dimension
-from echosynth.diffusion.model import DiffusionCard, PixelSpace, Space, process_of, save
+from echosynth.diffusion.model import DiffusionCard, PixelSpace, Space, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.process import Process
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers
 from echosynth.imagesets.dataset import LabelledImages
 
@@ -32,7 +33,7 @@ AUTOENCODER_CURVE = "autoencoder_curve.csv"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A training that is about to be done.
 
     Attributes:
@@ -55,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainedModel:
     """A training that is done.
 
     Attributes:
@@ -69,7 +70,9 @@ class Fitted:
     quality: dict[str, float]
 
 
-def job(params: DiffusionParams, real: LabelledImages, held_out: LabelledImages, scorer: str = "") -> Job:
+def prepare_training(
+    params: DiffusionParams, real: LabelledImages, held_out: LabelledImages, scorer: str = ""
+) -> TrainingJob:
     """Prepare a training.
 
     Args:
@@ -93,26 +96,27 @@ def job(params: DiffusionParams, real: LabelledImages, held_out: LabelledImages,
     if not kept.any():
         raise EchosynthError("the validation set holds no image of the training images' views and sources")
     sources = tuple(sorted(set(map(str, real.sources)))) if params.source_conditioning else ()
-    data, held = examples(real, sources), examples(held_out.rows(kept), sources)
+    data, held = known_examples(real, sources), known_examples(held_out.rows(kept), sources)
     code = code_hash(__name__)
     origins = [list(map(str, images.sources)) for images in (real, held_out)]
     precision = resolved(pick_device(), params.precision)
     hashes = real.hash(), held_out.hash(), scorer
     state = ResumeState("diffusion", params.model_dump(), code, precision, origins, *hashes)
-    return Job(params, sources, data, held, counts, real.hash(), state)
+    return TrainingJob(params, sources, data, held, counts, real.hash(), state)
 
 
-def fit(task: Job, watchers: Watchers = SILENT) -> Fitted:
+def train_model(task: TrainingJob, watchers: Watchers = SILENT) -> TrainedModel:
     """Train the autoencoder, where the latent route asks for one, then the diffusion model; both resume.
 
     Raises:
         EchosynthError: memory ran out; see `echosynth.diffusion.train.Trainer` and `echosynth.diffusion.autoencoder`.
     """
     with memory_explained("diffusion.batch_size", task.params.batch_size):
-        return _fit(task, watchers)
+        return _train_both(task, watchers)
 
 
-def _fit(task: Job, watchers: Watchers) -> Fitted:
+def _train_both(task: TrainingJob, watchers: Watchers) -> TrainedModel:
+    """Do what `train_model` says."""
     space: Space = _latent_space(task, watchers) if task.params.space == "latent" else PixelSpace()
     trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
     trained = trainer.run()
@@ -122,11 +126,11 @@ def _fit(task: Job, watchers: Watchers) -> Fitted:
         }
     else:
         quality = {"bits_per_dimension": _bits(task, trained, trainer.device)}
-    return Fitted(trained, space, quality)
+    return TrainedModel(trained, space, quality)
 
 
-def _bits(task: Job, trained: Trained, device: torch.device) -> float:
-    """Bound on the bits per dimension of some held-out images, estimated from some steps."""
+def _bits(task: TrainingJob, trained: Trained, device: torch.device) -> float:
+    """Bound the bits per dimension of some held-out images, estimated from some steps."""
     network = ViewDenoiser(task.params, task.data.images.shape[-1], len(task.sources)).eval().to(device)
     network.load_state_dict(trained.weights)
     held = task.held_out
@@ -135,14 +139,14 @@ def _bits(task: Job, trained: Trained, device: torch.device) -> float:
     x0 = to_tensor(held.images[rows.numpy()])
     terms = min(BITS_TERMS, task.params.timesteps)
     bits = bits_per_dimension(
-        process_of(task.params), network, x0, condition, task.params.seed, terms=terms, device=device
+        Process(task.params), network, x0, condition, task.params.seed, terms=terms, device=device
     )
     return float(bits.total.mean())
 
 
-def _latent_space(task: Job, watchers: Watchers) -> LatentSpace:
-    """The trained autoencoder, from the state's folder where an earlier attempt has left it; the main process trains,
-    the others read."""
+def _latent_space(task: TrainingJob, watchers: Watchers) -> LatentSpace:
+    """Take the trained autoencoder from the state's folder, where an earlier attempt may have left it, or train it: the
+    main process trains, the others read."""
     folder = _autoencoder(task)
     processes = PartialState(cpu=pick_device().type == "cpu")
     with processes.main_process_first():
@@ -150,7 +154,7 @@ def _latent_space(task: Job, watchers: Watchers) -> LatentSpace:
             images, state = task.data.images, autoencoder_state(task.params, task.data.images.shape[-1], task.data_hash)
             with state.held():  # trainings that differ in the diffusion model share it
                 made = train_autoencoder(task.params, images, state, watchers.on_autoencoder)
-                with atomic_folder(folder) as part:
+                with task.state.part(folder.name) as part:
                     LatentSpace.fit(made.network, task.params, images, task.data_hash).save(part)
                     rows = [{"step": point["step"]} | autoencoder_numbers(point) for point in made.curve]
                     _table(rows, part / AUTOENCODER_CURVE)
@@ -158,19 +162,19 @@ def _latent_space(task: Job, watchers: Watchers) -> LatentSpace:
         return LatentSpace.load(folder, processes.device)
 
 
-def _autoencoder(task: Job) -> Path:
-    """Where the trained autoencoder waits for the rest of the work."""
+def _autoencoder(task: TrainingJob) -> Path:
+    """Name where the trained autoencoder waits for the rest of the work."""
     return task.state.folder / "autoencoder"
 
 
-def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
-    """Write a model whole or not at all: weights, card, curve.csv, snapshots.csv, metrics.json, the autoencoder with
+def write_model(folder: Path, task: TrainingJob, model: TrainedModel) -> dict[str, Any]:
+    """Write a model into an empty folder: weights, card, curve.csv, snapshots.csv, metrics.json, the autoencoder with
     its curve, and snapshots (grids, and with keep_snapshots weights).
 
     Returns:
         The content of metrics.json.
     """
-    params, trained = task.params, fitted.trained
+    params, trained = task.params, model.trained
     card = DiffusionCard(
         sources=task.sources,
         size=int(task.data.images.shape[-1]),
@@ -187,28 +191,27 @@ def write(folder: Path, task: Job, fitted: Fitted) -> dict[str, Any]:
         "steps": int(last["step"]),
         **{name: last.get(name) for name in ("loss", "validation_loss")},
         **asdict(trained.chosen),
-        **fitted.quality,
+        **model.quality,
     }
-    with atomic_folder(folder) as part:
-        save(part, trained.weights, card)
-        if isinstance(fitted.space, LatentSpace):
-            fitted.space.save(part)
-            shutil.copyfile(_autoencoder(task) / AUTOENCODER_CURVE, part / AUTOENCODER_CURVE)
-        _table(trained.curve, part / "curve.csv")
-        _table([asdict(snapshot) for snapshot in trained.snapshots], part / "snapshots.csv")
-        _keep_snapshots(task, trained, part / "snapshots")
-        write_json(part / "metrics.json", metrics)
+    save(folder, trained.weights, card)
+    if isinstance(model.space, LatentSpace):
+        model.space.save(folder)
+        shutil.copyfile(_autoencoder(task) / AUTOENCODER_CURVE, folder / AUTOENCODER_CURVE)
+    _table(trained.curve, folder / "curve.csv")
+    _table([asdict(snapshot) for snapshot in trained.snapshots], folder / "snapshots.csv")
+    _keep_snapshots(task, trained, folder / "snapshots")
+    write_json(folder / "metrics.json", metrics)
     return metrics
 
 
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Those numbers of metrics.json that are on no curve."""
+def numbers_beside_curves(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Pick those numbers of metrics.json that are on no curve."""
     curves = ("loss", "validation_loss")
     return {name: value for name, value in metrics.items() if isinstance(value, int | float) and name not in curves}
 
 
 def autoencoder_numbers(point: Mapping[str, float]) -> dict[str, float]:
-    """A point of the autoencoder's curve under names that stand beside those of the diffusion model."""
+    """Put a point of the autoencoder's curve under names that stand beside those of the diffusion model."""
     return {f"autoencoder_{name}": value for name, value in point.items() if name != "step"}
 
 
@@ -216,7 +219,7 @@ def _table(rows: list[dict[str, Any]], path: Path) -> None:
     pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n")
 
 
-def _keep_snapshots(task: Job, trained: Trained, folder: Path) -> None:
+def _keep_snapshots(task: TrainingJob, trained: Trained, folder: Path) -> None:
     """Copy the grids and, where they are to be kept, the weights in the chosen average."""
     folder.mkdir()
     source = task.state.folder / "snapshots"
