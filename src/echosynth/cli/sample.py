@@ -131,7 +131,7 @@ def run(model: Path, out: Path, count: int | None, counts: str | None, precision
 
 
 def write_set(
-    model: Path, out: Path, options: SampleParams, count: int | dict[str, int] | None, precision: Any
+    model: Path, out: Path, options: SampleParams, count: int | dict[str, int] | None, precision: Precision
 ) -> None:
     """Sample a set into a folder, with its contact sheet, and say what is in it.
 
