@@ -12,8 +12,8 @@ def real() -> TrainingSet:
     return TrainingSet(np.arange(11, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8), labels)
 
 
-def test_upsampling_copies_real_images_to_the_largest_view() -> None:
-    data = training_set("upsampled", real(), None, 0)
+def test_oversampling_copies_real_images_to_the_largest_view() -> None:
+    data = training_set("oversampled", real(), None, 0)
     assert data.by_view() == {"A2C": 5, "A4C": 5, "PLAX": 5, "PSAX": 5}
     assert data.synthetic == 0
     origin = data.images[:, 0, 0]
@@ -22,9 +22,9 @@ def test_upsampling_copies_real_images_to_the_largest_view() -> None:
     assert np.bincount(origin)[[0, 1]].max() <= 3  # copies are spread evenly
 
 
-def test_upsampling_needs_every_view() -> None:
+def test_oversampling_needs_every_view() -> None:
     with pytest.raises(EchosynthError, match="PLAX"):
-        training_set("upsampled", TrainingSet(real().images[:7], real().labels[:7]), None, 0)
+        training_set("oversampled", TrainingSet(real().images[:7], real().labels[:7]), None, 0)
 
 
 def test_mixed_holds_both_and_counts_the_synthetic_ones() -> None:

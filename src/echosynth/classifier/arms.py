@@ -33,7 +33,7 @@ class TrainingSet:
         return {view: int(count) for view, count in zip(VIEWS, counts, strict=True)}
 
 
-def upsampled(real: TrainingSet, seed: int) -> TrainingSet:
+def oversampled(real: TrainingSet, seed: int) -> TrainingSet:
     """Every view filled up to the largest one with copies, taken in turn from a random order.
 
     Raises:
@@ -45,7 +45,7 @@ def upsampled(real: TrainingSet, seed: int) -> TrainingSet:
         members = np.flatnonzero(real.labels == index)
         if not len(members):
             raise EchosynthError(
-                f"the upsampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
+                f"the oversampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
             )
         shuffled = np.random.default_rng((seed, index)).permutation(members)
         picks.append(np.concatenate([members, np.resize(shuffled, largest - len(members))]))
@@ -57,7 +57,7 @@ def training_set(arm: ArmName, real: TrainingSet, synthetic: TrainingSet | None,
     """The set of one arm.
 
     Args:
-        arm: `real` as it is; `upsampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
+        arm: `real` as it is; `oversampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
             synthetic together.
         real: the real images.
         synthetic: their synthetic set; needed by the last two.
@@ -65,8 +65,8 @@ def training_set(arm: ArmName, real: TrainingSet, synthetic: TrainingSet | None,
     """
     if arm == "real":
         return real
-    if arm == "upsampled":
-        return upsampled(real, seed)
+    if arm == "oversampled":
+        return oversampled(real, seed)
     if synthetic is None:
         raise EchosynthError(f"arm {arm} needs a synthetic set; run `dvc repro` to make it")
     if arm == "synthetic":

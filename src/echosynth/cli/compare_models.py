@@ -25,7 +25,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 def run(arguments: argparse.Namespace) -> int:
     """Print scores side by side with their difference."""
     from echosynth.config.parameters import load_params  # MLflow and PyTorch take seconds to import
-    from echosynth.registry.examine import compare_models
+    from echosynth.registry.scoring import compare_models
 
     found = compare_models(arguments.first, arguments.second, load_params())
     print(json.dumps(found, indent=2, ensure_ascii=False) if arguments.json else "\n".join(lines(found)))

@@ -1,6 +1,7 @@
 """`echosynth predict`: the view of files."""
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -20,14 +21,14 @@ def resolve_model(model: str) -> Path:
         model: a folder, a file in it, or else an alias or version in the registry.
 
     Raises:
-        EchosynthError: there is no such folder, or see `echosynth.registry.versions.load_registered`.
+        EchosynthError: there is no such folder, or see `echosynth.registry.copies.load_registered`.
     """
     path = Path(model)
     if path.exists():
         return path if path.is_dir() else path.parent
     if len(path.parts) > 1:
         raise EchosynthError(f"--model: there is no {path}; name a folder, or an alias or version in the registry")
-    from echosynth.registry.versions import load_registered  # MLflow takes seconds to import
+    from echosynth.registry.copies import load_registered
 
     return load_registered(model)
 
@@ -52,17 +53,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the view of each file, or write a table; exit status 1 when a file could not be read."""
     if arguments.max_frames < 1:
         raise EchosynthError(f"--max-frames is {arguments.max_frames}; give 1 or more")
+    gc.disable()  # PyTorch's modules make 300,000 objects that stay; to look for garbage among them takes its time
     from echosynth.common.files import file_hash
+    from echosynth.common.paths import WEIGHTS
     from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
-    from echosynth.serving.frames import ViewClassifier
-    from echosynth.serving.table import write_table
+    from echosynth.serving.prediction_table import write_table
+    from echosynth.serving.view_classifier import ViewClassifier
 
+    gc.freeze()
+    gc.enable()
     out: Path | None = arguments.out
     files, left_out = listed(arguments.files)
     folder = resolve_model(arguments.model)
     classifier = ViewClassifier(folder)
     # The name alone: where the registry keeps its copies is nobody's business.
-    model = {"name": arguments.model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
+    model = {"name": arguments.model, "folder": folder.resolve().name, "md5": file_hash(folder / WEIGHTS)}
     model |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
     found: dict[str, Any]
     if out:

@@ -4,7 +4,7 @@ from torch import nn
 
 from echosynth.classifier.arms import TrainingSet
 from echosynth.classifier.network import ClassifierCard, save
-from echosynth.classifier.train import Point, train
+from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder
 from echosynth.config.parameters import Params
@@ -24,7 +24,7 @@ def main(params: Params) -> None:
     with child_run("echo network", "echo", {"fidelity": facts}) as run:
         run.dataset("train", paths.ASSIGNMENT, "training")
 
-        def on_evaluation(network: nn.Module, point: Point) -> None:
+        def on_evaluation(network: nn.Module, point: CurvePoint) -> None:
             speed = {"learning_rate": point.learning_rate, "images_per_second": point.images_per_second}
             run.metrics({"training_loss": point.loss, **speed}, point.step)
 
