@@ -24,6 +24,7 @@ import torch
 
 from bench.measurements import SEED, noise_images
 from bench.results import Comparison, Missing, Rate, Result, compared
+from bench.starting import measure_start
 from bench.training import seconds
 from echosynth.classifier import network as classifiers
 from echosynth.common.arrays import Image
@@ -34,7 +35,7 @@ from echosynth.config.parameters import Params
 from echosynth.imagesets.prepare import prepare
 from echosynth.imagesets.store import encode
 from echosynth.serving import onnx
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 READY_SECONDS = 120.0
 READY, LATENCY = "start of the served model", "one frame to its view"
@@ -77,7 +78,17 @@ def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[
         auto: no matter here: classifiers predict in fp32.
     """
     sizes = QUICK if quick else Sizes()
-    return [partial(measure_latency, params, sizes), partial(measure_batches, params, sizes)]
+    return [
+        partial(measure_cold_start, params, sizes),
+        partial(measure_latency, params, sizes),
+        partial(measure_batches, params, sizes),
+    ]
+
+
+def measure_cold_start(params: Params, sizes: Sizes) -> Comparison | Missing:
+    """Time `echosynth predict` of one cine, see `bench.starting`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        return measure_start(_network(params, Path(temporary) / "classifier"), sizes.repeats)
 
 
 @contextmanager
@@ -131,7 +142,7 @@ def _wait(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
 
 
 def body(*inputs: Any) -> bytes:
-    """A request of some inputs; see `echosynth.serving.requests`."""
+    """A request of some inputs; see `echosynth.serving.served_requests`."""
     return json.dumps({"inputs": inputs}).encode()
 
 

@@ -19,8 +19,8 @@ def real() -> LabelledImages:
     return labelled("tmed2", list(range(11)), [0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 3])
 
 
-def test_upsampling_copies_real_images_to_the_largest_view() -> None:
-    data = training_set("upsampled", real(), None, 0)
+def test_oversampling_copies_real_images_to_the_largest_view() -> None:
+    data = training_set("oversampled", real(), None, 0)
     assert data.by_view() == {"A2C": 5, "A4C": 5, "PLAX": 5, "PSAX": 5}
     assert data.synthetic == 0
     origin = data.images[:, 0, 0]
@@ -29,9 +29,9 @@ def test_upsampling_copies_real_images_to_the_largest_view() -> None:
     assert np.bincount(origin)[[0, 1]].max() <= 3  # copies are spread evenly
 
 
-def test_upsampling_needs_every_view() -> None:
+def test_oversampling_needs_every_view() -> None:
     with pytest.raises(EchosynthError, match="PLAX"):
-        training_set("upsampled", real().rows(np.arange(7)), None, 0)
+        training_set("oversampled", real().rows(np.arange(7)), None, 0)
 
 
 def test_mixed_holds_both_and_counts_the_synthetic_ones() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from echosynth.classifier.network import ClassifierCard, build, load, predict, save
 from echosynth.classifier.options import ClassifierParams
-from echosynth.classifier.train import Point, batch_indices, total_steps, train
+from echosynth.classifier.train import CurvePoint, batch_indices, total_steps, train
 from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import load_params
 from echosynth.imagesets.dataset import LabelledImages
@@ -48,9 +48,9 @@ def test_budget_is_steps_or_epochs() -> None:
 
 @pytest.mark.slow
 def test_it_learns_what_held_out_pictures_show() -> None:
-    calls: list[Point] = []
+    calls: list[CurvePoint] = []
 
-    def on_evaluation(network: nn.Module, point: Point) -> None:
+    def on_evaluation(network: nn.Module, point: CurvePoint) -> None:
         assert not network.training
         calls.append(point)
 
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_network_and_another_one_does_not() -> None
 
 
 def test_evaluations_on_the_way_tell_rate_and_speed_and_change_nothing() -> None:
-    points: list[Point] = []
+    points: list[CurvePoint] = []
     params = settings(steps=6, learning_rate=0.01, decay_every=0.5, decay_factor=0.1)
     watched = train(params, "resnet18", 0, bars(64, 0), lambda network, point: points.append(point), 3)
     plain = train(params, "resnet18", 0, bars(64, 0))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from echosynth import cli
-from echosynth.registry import examine
+from echosynth.registry import scoring
 
 FOUND: dict[str, Any] = {
     "versions": ["2", "1"],
@@ -26,7 +26,7 @@ FOUND: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
-    monkeypatch.setattr(examine, "compare_models", lambda first, second, params: FOUND | {"asked": [first, second]})
+    monkeypatch.setattr(scoring, "compare_models", lambda first, second, params: FOUND | {"asked": [first, second]})
 
 
 def test_scores_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

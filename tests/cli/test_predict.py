@@ -1,6 +1,10 @@
 """The view of files on the command line, as a person or a script meets it."""
 
 import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,7 +17,11 @@ from echosynth.cli.predict import resolve_model
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash
 from echosynth.common.views import VIEWS
+from echosynth.registry.copies import load_registered
+from echosynth.registry.versions import NAME, SHA
 from echosynth.serving import clips
+from echosynth.serving.packaging import ARTIFACT
+from echosynth.tracking import store
 
 
 @pytest.fixture
@@ -123,7 +131,44 @@ def test_other_names_are_asked_of_the_registry(
         return classifier_folder
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("echosynth.registry.versions.load_registered", load_registered)
+    monkeypatch.setattr("echosynth.registry.copies.load_registered", load_registered)
     assert resolve_model("challenger") == classifier_folder
     with pytest.raises(EchosynthError, match="the registry holds no 7"):
         resolve_model("7")
+
+
+# Each takes a tenth of a second to two seconds of processor time to import, and predict needs none of them.
+NOT_NEEDED = {
+    *("mlflow", "sqlalchemy", "alembic", "dvc", "pandas", "pandera", "sklearn", "scipy", "matplotlib", "requests"),
+    *("timm", "torchvision", "huggingface_hub", "diffusers", "accelerate"),
+    *("torch._dynamo", "torch._inductor", "torch.onnx", "sympy", "pydicom", "SimpleITK", "onnxruntime"),
+}
+CHILD = """
+import sys
+from echosynth import cli
+status = cli.main(sys.argv[1:])
+print(*sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("where", ["folder", "registry"])
+def test_a_cine_is_named_without_libraries_that_are_not_needed(
+    where: str, workspace: Path, classifier_folder: Path, write_avi: Callable[..., Path]
+) -> None:
+    cine, model = write_avi(workspace / "cine.avi"), str(classifier_folder)
+    if where == "registry":
+        client, folder = store.client(), workspace / "logged" / "artifacts" / ARTIFACT
+        shutil.copytree(classifier_folder, folder)
+        client.create_registered_model(NAME)
+        tags = {SHA: file_hash(folder / "model.safetensors")}
+        client.create_model_version(NAME, (workspace / "logged").as_uri(), tags=tags)
+        client.set_registered_model_alias(NAME, "champion", "1")
+        model = "champion"
+        load_registered(model)  # the first time MLflow fetches it
+    words = ["predict", str(cine), "--model", model]
+    done = subprocess.run([sys.executable, "-c", CHILD, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *_, row, modules = done.stdout.splitlines()
+    assert row.split()[:1] == [str(cine)]
+    assert "torch" in modules.split() and not NOT_NEEDED & set(modules.split())

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echosynth.evaluation.comparison import Run, compare
+from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.scores import evaluate
 
 
-def runs(skill: dict[tuple[str, int], float]) -> tuple[list[Run], np.ndarray, np.ndarray]:
+def runs(skill: dict[tuple[str, int], float]) -> tuple[list[ScoredClassifier], np.ndarray, np.ndarray]:
     """Runs whose logits carry more or less of the truth."""
     rng = np.random.default_rng(0)
     labels, groups = np.arange(160) % 4, np.arange(160) // 2
@@ -27,7 +27,7 @@ def runs(skill: dict[tuple[str, int], float]) -> tuple[list[Run], np.ndarray, np
             "seed": seed,
         }
         facts |= {"images": 150, "synthetic": 0, "steps": 10}
-        result.append(Run(facts, evaluate(probabilities, labels, groups, sources), probabilities))
+        result.append(ScoredClassifier(facts, evaluate(probabilities, labels, groups, sources), probabilities))
     return result, labels, groups
 
 

@@ -92,7 +92,7 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
 def test_the_registered_model_is_the_final_one_and_predicts_the_same(finished: Path, run: Command) -> None:
     script = (
         "import json, numpy as np\n"
-        "from echosynth.serving.frames import ViewClassifier\n"
+        "from echosynth.serving.view_classifier import ViewClassifier\n"
         "from echosynth.common.files import file_hash\n"
         "from echosynth.registry import versions\n"
         "from echosynth.serving import packaging\n"

@@ -1,5 +1,6 @@
 """A small project whose networks are pretended: how often one is right stands in its file."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,19 @@ def write_project(shared: bool = False) -> None:
     pd.DataFrame({"id": ids[:TRAINED]}).to_csv(paths.subset_file("all"), index=False)
 
 
+def add_version(folder: Path, weights: str, **card: Any) -> str:
+    """A version whose files stand where a logged model's would; its number."""
+    files = folder / "artifacts" / ARTIFACT
+    files.mkdir(parents=True)
+    (files / "model.safetensors").write_text(weights)
+    (files / "card.json").write_text(json.dumps({"size": 32} | card))
+    client = store.client()
+    if not client.search_registered_models(f"name = '{NAME}'"):
+        client.create_registered_model(NAME)
+    tags = {SHA: file_hash(files / "model.safetensors"), CARD_SHA: file_hash(files / "card.json")}
+    return str(client.create_model_version(NAME, folder.as_uri(), tags=tags).version)
+
+
 def pretended_load(folder: Path, device: object) -> tuple[float, ClassifierCard]:
     card = ClassifierCard.model_validate(read_json(Path(folder) / "card.json"))
     return float((Path(folder) / "model.safetensors").read_text()), card
@@ -94,7 +108,8 @@ def add(skill: float, synthetic: int = 0, card: dict[str, Any] | None = None, **
     files = folder / "artifacts" / ARTIFACT
     files.mkdir(parents=True)
     (files / "model.safetensors").write_text(str(skill))
-    write_json(files / "card.json", ClassifierCard.model_validate(facts | (card or {})).model_dump(mode="json"))
+    whole = ClassifierCard.model_validate(facts | (card or {})).model_dump(mode="json")
+    write_json(files / "card.json", whole | (card or {}))  # as given: it may be in the words of an earlier version
     scores = headline(evaluate(pretended_predict(skill, test.images), test.labels, test.groups, test.sources), "test")
     known = {f"score.{name}": f"{value:.6g}" for name, value in scores.items()}
     known |= {SHA: file_hash(files / "model.safetensors"), CARD_SHA: file_hash(files / "card.json")}

@@ -17,7 +17,7 @@ from tests.registry.pretended import add, everything, promoted, refused
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
-from echosynth.registry import decisions, examine, promotion
+from echosynth.registry import decisions, judging, promotion
 from echosynth.registry.promotion import CLAIM, promote, rollback, unlock
 from echosynth.registry.versions import NAME, aliases
 from echosynth.tracking import store
@@ -99,14 +99,14 @@ def test_the_champion_may_not_change_under_a_decision(
     for skill in (0.9, 0.95, 0.97):
         add(skill)
     promote(params, "1", "a test")
-    judge = examine.judge
+    judge = judging.judge
 
     def slow(*arguments: Any) -> Any:
         found = judge(*arguments)
         store.client().set_registered_model_alias(NAME, "champion", "2")  # by hand, which no claim can prevent
         return found
 
-    monkeypatch.setattr(examine, "judge", slow)
+    monkeypatch.setattr(judging, "judge", slow)
     kept = {path.name for path in Path("models/registry").iterdir()}
     with pytest.raises(EchosynthError, match=r"changed from 1 to 2 while version 3 was compared .* nothing is changed"):
         promote(params, "3", "a test")
@@ -207,7 +207,7 @@ from pathlib import Path
 from echosynth.cli import main
 from echosynth.config.parameters import load_params
 from echosynth.registry.gates import Gate
-from echosynth.registry import examine
+from echosynth.registry import judging
 here, number = Path(sys.argv[1]), sys.argv[2]
 
 def judge(version, champion, params):
@@ -216,7 +216,7 @@ def judge(version, champion, params):
         time.sleep(0.02)
     return [Gate("all", "any", "any", True)], {}, []
 
-examine.judge = judge
+judging.judge = judge
 sys.exit(main(["promote", number, "--reason", "a test"]))
 """
 

@@ -13,10 +13,11 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash, read_json, write_json
 from echosynth.evaluation.scores import evaluate
 from echosynth.registry import register as module
+from echosynth.registry.copies import load_registered
 from echosynth.registry.register import described, final_scores, register, register_final
-from echosynth.registry.versions import NAME, aliases, load_registered, versions
-from echosynth.serving.frames import ViewClassifier
+from echosynth.registry.versions import NAME, aliases, versions
 from echosynth.serving.packaging import predicted
+from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 20, 28), dtype=np.uint8)
@@ -37,7 +38,15 @@ def pretended(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def ask(uri: str, frames: list[np.ndarray]) -> np.ndarray:
         return said(load_registered(uri.rpartition("/")[2]), frames)
 
+    class Pretended:
+        def __init__(self, folder: Path) -> None:
+            self.folder = folder
+
+        def probabilities(self, frames: list[np.ndarray]) -> np.ndarray:
+            return said(self.folder, frames)
+
     monkeypatch.setattr(module, "predicted", ask)
+    monkeypatch.setattr(module, "ViewClassifier", Pretended)
     return workspace
 
 

@@ -19,7 +19,7 @@ from echosynth.sources.registry import find_source
 
 ROOT = Path(__file__).parents[2]
 SUBSETS = {"150": 150, "500": 500, "all": 1556}
-ARMS = ("real", "upsampled", "synthetic", "mixed")
+ARMS = ("real", "oversampled", "synthetic", "mixed")
 SEEDS = (0, 1)
 COUNTS = {"A2C": 17, "A4C": 73, "PLAX": 90, "PSAX": 14}
 SIDE = 32
@@ -151,11 +151,11 @@ def _evaluation(
 
 def _comparison(rng: np.random.Generator) -> dict[str, Any]:
     runs, cells = [], []
-    gain = {"real": 0.0, "upsampled": 0.22, "synthetic": 0.34, "mixed": 0.37}
+    gain = {"real": 0.0, "oversampled": 0.22, "synthetic": 0.34, "mixed": 0.37}
     for index, (subset, size) in enumerate(SUBSETS.items()):
         for arm in ARMS:
             better = gain[arm] / (1 + 2.2 * index)
-            extra = {"real": 0, "upsampled": 2 * size - size, "synthetic": 1500, "mixed": 1500}[arm]
+            extra = {"real": 0, "oversampled": 2 * size - size, "synthetic": 1500, "mixed": 1500}[arm]
             facts = {"arm": arm, "subset": subset, "real_images": size, "architecture": "resnet18", "steps": 300}
             facts |= {"images": extra if arm == "synthetic" else size + extra}
             facts |= {"synthetic": extra if arm in ("synthetic", "mixed") else 0}

@@ -14,7 +14,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import read_clip
 from echosynth.serving.clips import Named, listed, predict_clip, predict_clips
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 REAL_DICOM = {  # file -> frames in it
     "examples_ybr_color.dcm": 30,

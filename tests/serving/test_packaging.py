@@ -10,8 +10,8 @@ import pytest
 
 from echosynth.common.errors import EchosynthError
 from echosynth.serving import packaging
-from echosynth.serving.frames import ViewClassifier
 from echosynth.serving.packaging import log_classifier, predicted, save_classifier
+from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
 
 NOISE = np.random.default_rng(4).integers(0, 256, (3, 20, 28), dtype=np.uint8)

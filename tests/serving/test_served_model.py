@@ -15,9 +15,9 @@ import pydicom
 import pytest
 
 from echosynth.common.views import VIEWS
-from echosynth.serving.frames import ViewClassifier
 from echosynth.serving.packaging import save_classifier
-from echosynth.serving.requests import answers
+from echosynth.serving.served_requests import answers
+from echosynth.serving.view_classifier import ViewClassifier
 
 NOISE = np.random.default_rng(3).integers(0, 256, (7, 40, 56), dtype=np.uint8)
 SECRET = "MEIER^ANNA"

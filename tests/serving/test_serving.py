@@ -19,8 +19,8 @@ from pydicom.data import get_testdata_file
 from bench import serving
 from echosynth.common.views import VIEWS
 from echosynth.serving.clips import FRAMES, predict_clip
-from echosynth.serving.frames import ViewClassifier
 from echosynth.serving.packaging import log_classifier
+from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
 
 NAME = "echo-view-classifier"

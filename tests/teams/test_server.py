@@ -16,6 +16,7 @@ from tests.teams.servers import PASSWORD, Bucket, Postgres, free_port, running
 
 from echosynth.common.errors import EchosynthError
 from echosynth.registry import versions as registry
+from echosynth.registry.copies import load_registered
 from echosynth.tracking import answers, store
 from echosynth.tracking.runs import finish_parent
 
@@ -183,7 +184,7 @@ def test_registered_model_comes_back_by_its_alias(server: Server, member: Path, 
     tags = {registry.SHA: registry.file_hash(classifier_folder / "model.safetensors")}
     version = client.create_model_version(registry.NAME, f"{run.artifact_uri}/model", run.run_id, tags=tags)
     client.set_registered_model_alias(registry.NAME, "champion", version.version)
-    fetched = registry.load_registered("champion")
+    fetched = load_registered("champion")
     assert fetched.is_relative_to(Path(os.environ.get("DVC_ROOT", member)))
     for name in ("model.safetensors", "card.json"):
         assert (fetched / name).read_bytes() == (classifier_folder / name).read_bytes()

@@ -51,7 +51,7 @@ def test_only_what_the_result_before_did_not_hold_was_run(repository: Repository
 
 
 def test_entries_of_dvc_lock_that_nobody_asks_for_are_no_runs(repository: Repository) -> None:
-    for path in ("models/classifiers/real-60-vgg16", "models/classifiers/upsampled-60-resnet18"):
+    for path in ("models/classifiers/real-60-vgg16", "models/classifiers/oversampled-60-resnet18"):
         repository.output(path, cell())
     repository.output("models/diffusion/100", {"metrics.json": {}})
     repository.output(CELL, cell())

@@ -8,7 +8,7 @@ from echosynth.common.views import VIEWS
 from echosynth.imagesets.dataset import LabelledImages
 
 
-def upsampled(real: LabelledImages, seed: int) -> LabelledImages:
+def oversampled(real: LabelledImages, seed: int) -> LabelledImages:
     """Every view filled up to the largest one with copies, taken in turn from a random order.
 
     Raises:
@@ -20,7 +20,7 @@ def upsampled(real: LabelledImages, seed: int) -> LabelledImages:
         members = np.flatnonzero(real.labels == index)
         if not len(members):
             raise EchosynthError(
-                f"the upsampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
+                f"the oversampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
             )
         shuffled = np.random.default_rng((seed, index)).permutation(members)
         picks.append(np.concatenate([members, np.resize(shuffled, largest - len(members))]))
@@ -31,7 +31,7 @@ def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages |
     """The set of one arm.
 
     Args:
-        arm: `real` as it is; `upsampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
+        arm: `real` as it is; `oversampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
             synthetic together.
         real: the real images.
         synthetic: their synthetic set; needed by the last two.
@@ -39,8 +39,8 @@ def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages |
     """
     if arm == "real":
         return real
-    if arm == "upsampled":
-        return upsampled(real, seed)
+    if arm == "oversampled":
+        return oversampled(real, seed)
     if synthetic is None:
         raise EchosynthError(f"arm {arm} needs a synthetic set; run `dvc repro` to make it")
     if arm == "synthetic":

@@ -5,18 +5,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from torch import nn
 
 from echosynth.classifier.options import SMALLEST_SIDE
+from echosynth.classifier.timm_networks import create
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json, write_json
 from echosynth.common.options import Precision
+from echosynth.common.paths import CARD, WEIGHTS
 from echosynth.common.views import VIEWS
 from echosynth.common.weights import load_weights, save_weights
-from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.compute.device import autocast, to_tensor
 from echosynth.imagesets.options import Resampling
+
+FORMER_ARMS = {"upsampled": "oversampled"}
 
 
 class ClassifierCard(BaseModel):
@@ -26,7 +29,7 @@ class ClassifierCard(BaseModel):
         views: names of the outputs, in order.
         size: side of the input in pixels; a frame is prepared to it by `echosynth.imagesets.prepare.prepare`.
         resampling: how frames are made smaller, see `echosynth.imagesets.prepare.resize`.
-        arm: what it was trained on: real, upsampled, synthetic, mixed.
+        arm: what it was trained on: real, oversampled, synthetic, mixed.
         training_hash: identifies the training images.
     """
 
@@ -44,6 +47,12 @@ class ClassifierCard(BaseModel):
     training_images: dict[str, int]
     synthetic_images: int
     training_hash: str
+
+    @field_validator("arm")
+    @classmethod
+    def _present_name(cls, arm: str) -> str:
+        """The name of an arm on a card of an earlier version, as it is today."""
+        return FORMER_ARMS.get(arm, arm)
 
 
 def build(architecture: str, size: int) -> nn.Module:
@@ -65,18 +74,13 @@ def build(architecture: str, size: int) -> nn.Module:
             f"classifier.architectures: {architecture} needs ingest.size of at least "
             f"{SMALLEST_SIDE[architecture]}, it is {size}"
         )
-    _torchvision.make_importable()
-    import timm
-
-    extra = {"aux_logits": False} if architecture == "inception_v3" else {}
-    network: nn.Module = timm.create_model(architecture, pretrained=False, in_chans=1, num_classes=len(VIEWS), **extra)
-    return network
+    return create(architecture, channels=1, classes=len(VIEWS))
 
 
 def save(folder: Path, network: nn.Module, card: ClassifierCard) -> None:
     """Write model.safetensors and card.json into an existing folder."""
-    save_weights(network.state_dict(), folder / "model.safetensors")
-    write_json(folder / "card.json", card.model_dump(mode="json"))
+    save_weights(network.state_dict(), folder / WEIGHTS)
+    write_json(folder / CARD, card.model_dump(mode="json"))
 
 
 def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, ClassifierCard]:
@@ -87,17 +91,13 @@ def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, Classifie
     """
     folder = Path(folder)
     try:
-        card = ClassifierCard.model_validate(read_json(folder / "card.json"))
+        card = ClassifierCard.model_validate(read_json(folder / CARD))
     except ValidationError as error:
-        raise EchosynthError(
-            f"{folder / 'card.json'} is no card of a classifier ({error.errors()[0]['msg']})"
-        ) from None
+        raise EchosynthError(f"{folder / CARD} is no card of a classifier ({error.errors()[0]['msg']})") from None
     if card.views != VIEWS or card.architecture not in SMALLEST_SIDE:
-        raise EchosynthError(
-            f"{folder / 'card.json'}: views {card.views} or architecture {card.architecture!r} unknown here"
-        )
+        raise EchosynthError(f"{folder / CARD}: views {card.views} or architecture {card.architecture!r} unknown here")
     network = build(card.architecture, card.size)
-    load_weights(network, folder / "model.safetensors")
+    load_weights(network, folder / WEIGHTS)
     return network.eval().to(device), card
 
 

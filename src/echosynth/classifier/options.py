@@ -6,7 +6,7 @@ from pydantic import Field
 
 from echosynth.common.options import Fraction, Positive, Section, Seed
 
-RealArm = Literal["real", "upsampled"]
+RealArm = Literal["real", "oversampled"]
 SyntheticArm = Literal["synthetic", "mixed"]
 ArmName = RealArm | SyntheticArm
 Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]

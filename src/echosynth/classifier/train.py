@@ -19,7 +19,7 @@ from echosynth.imagesets.dataset import LabelledImages
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Where a training is.
 
     Attributes:
@@ -68,7 +68,7 @@ def train(
     architecture: str,
     seed: int,
     data: LabelledImages,
-    evaluate: Callable[[nn.Module, Point], None] = lambda network, point: None,
+    evaluate: Callable[[nn.Module, CurvePoint], None] = lambda network, point: None,
     evaluations: int = 1,
 ) -> TrainedClassifier:
     """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
@@ -121,7 +121,7 @@ def train(
         if step + 1 in stops:
             speed = len(losses) * params.batch_size / (seconds - before)
             rate = float(optimizer.param_groups[0]["lr"])
-            evaluate(network.eval(), Point(step + 1, sum(losses) / len(losses), rate, speed))
+            evaluate(network.eval(), CurvePoint(step + 1, sum(losses) / len(losses), rate, speed))
             network.train()
             before, losses = seconds, []
     return TrainedClassifier(network.eval(), steps, seconds)

@@ -32,7 +32,7 @@ def run(first: str, second: str, as_json: bool) -> int:
     Prints the scores of both and their difference by a paired bootstrap over patients.
     """
     from echosynth.config.parameters import load_params  # MLflow and PyTorch take seconds to import
-    from echosynth.registry.examine import compare_models
+    from echosynth.registry.scoring import compare_models
 
     found = compare_models(first, second, load_params())
     if as_json:

@@ -1,5 +1,6 @@
 """`echosynth predict`: the view of files."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ import click
 
 from echosynth.cli.shared import DISCLAIMER, FILE, json_option, model_option, print_json
 from echosynth.common.errors import EchosynthError
+from echosynth.common.paths import WEIGHTS
 from echosynth.common.views import VIEWS
 
 FRAMES = 32
@@ -22,14 +24,14 @@ def resolve_model(model: str) -> Path:
         model: a folder, a file in it, or else an alias or version in the registry.
 
     Raises:
-        EchosynthError: there is no such folder, or see `echosynth.registry.versions.load_registered`.
+        EchosynthError: there is no such folder, or see `echosynth.registry.copies.load_registered`.
     """
     path = Path(model)
     if path.exists():
         return path if path.is_dir() else path.parent
     if len(path.parts) > 1:
         raise EchosynthError(f"--model: there is no {path}; name a folder, or an alias or version in the registry")
-    from echosynth.registry.versions import load_registered  # MLflow takes seconds to import
+    from echosynth.registry.copies import load_registered
 
     return load_registered(model)
 
@@ -66,16 +68,20 @@ def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, 
     """
     if max_frames < 1:
         raise EchosynthError(f"--max-frames is {max_frames}; give 1 or more")
+    gc.disable()  # PyTorch's modules make 300,000 objects that stay; to look for garbage among them takes its time
     from echosynth.common.files import file_hash
+    from echosynth.common.paths import WEIGHTS
     from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
-    from echosynth.serving.frames import ViewClassifier
-    from echosynth.serving.table import write_table
+    from echosynth.serving.prediction_table import write_table
+    from echosynth.serving.view_classifier import ViewClassifier
 
+    gc.freeze()
+    gc.enable()
     files, left_out = listed(paths)
     folder = resolve_model(model)
     classifier = ViewClassifier(folder)
     # The name alone: where the registry keeps its copies is nobody's business.
-    about = {"name": model, "folder": folder.resolve().name, "md5": file_hash(folder / "model.safetensors")}
+    about = {"name": model, "folder": folder.resolve().name, "md5": file_hash(folder / WEIGHTS)}
     about |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
     found: dict[str, Any]
     if out:

@@ -13,7 +13,7 @@ RARE = [VIEW_INDEX[view] for view in RARE_VIEWS]
 
 
 @dataclass(frozen=True)
-class Run:
+class ScoredClassifier:
     """One trained classifier on the validation images.
 
     Attributes:
@@ -27,14 +27,14 @@ class Run:
     probabilities: npt.NDArray[Any]
 
 
-def row(run: Run) -> dict[str, Any]:
+def row(run: ScoredClassifier) -> dict[str, Any]:
     """One run as a flat row of the comparison."""
     kept = {key: run.scores[key] for key in ("macro_auprc", "macro_f1", "loss", "accuracy", "recall")}
     tmed2 = run.scores["by_source"].get("tmed2")
     return run.facts | kept | {"tmed2": tmed2 and {key: tmed2[key] for key in ("macro_auprc", "macro_f1")}}
 
 
-def _draws(runs: list[Run], labels: Ints, weights: Floats) -> dict[str, Floats]:
+def _draws(runs: list[ScoredClassifier], labels: Ints, weights: Floats) -> dict[str, Floats]:
     """Scores of each bootstrap draw, averaged over the runs (seeds)."""
     matrices = [confusion(labels, run.probabilities.argmax(1).astype(np.int64), weights) for run in runs]
     recall = np.mean([recalls(matrix) for matrix in matrices], axis=0)
@@ -52,7 +52,7 @@ def _mean(values: list[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _by_source(runs: list[Run]) -> dict[str, Any]:
+def _by_source(runs: list[ScoredClassifier]) -> dict[str, Any]:
     """Scores by source, averaged over the runs."""
     result = {}
     for source, first in runs[0].scores["by_source"].items():
@@ -75,7 +75,9 @@ def _difference(
     return result
 
 
-def compare(runs: list[Run], labels: Ints, groups: npt.NDArray[Any], draws: int, seed: int) -> dict[str, Any]:
+def compare(
+    runs: list[ScoredClassifier], labels: Ints, groups: npt.NDArray[Any], draws: int, seed: int
+) -> dict[str, Any]:
     """Put runs together by arm, subset and architecture.
 
     Args:
@@ -89,7 +91,7 @@ def compare(runs: list[Run], labels: Ints, groups: npt.NDArray[Any], draws: int,
         `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and the difference to the real
         arm of the same subset; `best`: the row with the largest macro AUPRC.
     """
-    cells: dict[tuple[str, str, str], list[Run]] = {}
+    cells: dict[tuple[str, str, str], list[ScoredClassifier]] = {}
     for run in runs:
         cells.setdefault((run.facts["architecture"], run.facts["subset"], run.facts["arm"]), []).append(run)
     ones = np.ones((1, len(labels)))

@@ -15,11 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from echosynth.common.arrays import Image, Images
 from echosynth.common.errors import EchosynthError
-from echosynth.media.dicom import read_dicom
 from echosynth.media.probe import (
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -36,8 +34,6 @@ ChooseMany = Callable[[int], Sequence[int]]
 
 # A gzip file may hold so many bytes more than its header says before it counts as hostile.
 SLACK = 1 << 24
-
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 @dataclass(frozen=True)
@@ -117,6 +113,9 @@ def _check_gzip(path: Path) -> None:
 def _read_volume(path: Path, choose: ChooseMany) -> Stream:
     if path.suffix.lower() == ".gz":
         _check_gzip(path)
+    import SimpleITK as sitk  # here and for DICOM below: who reads a cine does not wait for what reads other kinds
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
@@ -156,6 +155,8 @@ def _read_video(path: Path, choose: ChooseMany) -> Stream:
 
 
 def _read_dicom(path: Path, choose: ChooseMany) -> Stream:
+    from echosynth.media.dicom import read_dicom
+
     frames, spacing, numbers, total, note = read_dicom(path, choose)
     return Stream(frames, numbers, spacing, total, note)
 

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from echosynth.common.views import VIEWS
 from echosynth.config.promotion import PromotionParams
-from echosynth.evaluation.scores import Floats, Ints, confusion, interval, macro_auprc, macro_f1, recalls, resample
+from echosynth.evaluation.paired import Difference
 
 # Two machines round differently; another model, or scores of another test set, differ by more.
 SAME_SCORE = 0.01
@@ -31,71 +28,6 @@ class Gate:
     limit: str
     value: str
     passed: bool
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much one classifier is better than another on the same images.
-
-    Attributes:
-        value: its score less the other's.
-        interval: 95 % percentile interval over patients; None twice where no draw has a value.
-        lower: one-sided lower bound at the level that was asked for; NaN where no draw has a value.
-    """
-
-    value: float
-    interval: list[float | None]
-    lower: float
-
-
-def _scores(probabilities: npt.NDArray[Any], labels: Ints, weights: Floats) -> dict[str, Floats]:
-    """Scores by name, each (R,) for weights (R, N)."""
-    matrices = confusion(labels, probabilities.argmax(1).astype(np.int64), weights)
-    by_view = {f"recall_{view}": column for view, column in zip(VIEWS, recalls(matrices).T, strict=True)}
-    with np.errstate(invalid="ignore"):
-        auprc = macro_auprc(probabilities, labels, weights)
-    return {"macro_auprc": auprc, "macro_f1": macro_f1(matrices), **by_view}
-
-
-def paired_differences(
-    first: npt.NDArray[Any],
-    second: npt.NDArray[Any],
-    labels: Ints,
-    groups: npt.NDArray[Any],
-    alpha: float,
-    draws: int,
-    seed: int,
-) -> dict[str, Difference]:
-    """By how much the first classifier is better, with a paired bootstrap over patients.
-
-    Each draw scores both classifiers on the same patients, so that what is hard about a patient cancels (Efron &
-    Tibshirani 1993, chapters 8 and 13; whole patients are drawn because images of one patient are alike).
-
-    Args:
-        first: (N, 4) probabilities.
-        second: (N, 4) probabilities for the same images.
-        labels: (N,) true views.
-        groups: (N,) patients.
-        alpha: level of the one-sided lower bound.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        macro_auprc, macro_f1 and recall_<view>; views that are absent are left out.
-    """
-    ones, weights = np.ones((1, len(labels))), resample(groups, draws, seed)
-    point = [_scores(one, labels, ones) for one in (first, second)]
-    drawn = [_scores(one, labels, weights) for one in (first, second)]
-    found = {}
-    for name in point[0]:
-        value = float(point[0][name][0] - point[1][name][0])
-        if np.isnan(value):
-            continue
-        differences = drawn[0][name] - drawn[1][name]
-        known = differences[~np.isnan(differences)]
-        lower = float(np.quantile(known, alpha)) if len(known) else float("nan")
-        found[name] = Difference(value, interval(differences), lower)
-    return found
 
 
 def floor_gates(scores: Mapping[str, Any], params: PromotionParams) -> list[Gate]:
@@ -142,7 +74,8 @@ def regression_gates(
     lie below the margin. Few patients make the bound low, so that what a test set cannot show is refused.
 
     Args:
-        differences: to the champion, see `paired_differences`; None when there is no champion or no comparison.
+        differences: to the champion, see `echosynth.evaluation.paired.paired_differences`; None when there is no
+            champion or no comparison.
         params: margins and level.
         comparable: False where the champion takes pictures of another size; what cannot be compared passes only if
             that is allowed.

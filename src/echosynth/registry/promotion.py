@@ -39,10 +39,10 @@ def promote(params: Params, which: str | None = None, why: str = "", *, dry_run:
         The decision; it is kept whether the gates accept or refuse, but for a dry run.
 
     Raises:
-        EchosynthError: no reason is given, the version cannot be judged (see `echosynth.registry.examine.judge`), is
+        EchosynthError: no reason is given, the version cannot be judged (see `echosynth.registry.judging.judge`), is
             the champion already, or another decision is being made; nothing is changed then.
     """
-    from echosynth.registry.examine import judge
+    from echosynth.registry.judging import judge
 
     if not dry_run:
         why = reason(why)

@@ -1,4 +1,4 @@
-"""Putting a classifier into the registry; which version is in use is decided elsewhere (`track.promotion`)."""
+"""Putting a classifier into the registry. Which version is in use is decided in `echosynth.registry.promotion`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ from echosynth.common.views import VIEWS
 from echosynth.evaluation.plots import confusion_png
 from echosynth.evaluation.scores import headline
 from echosynth.registry.versions import CARD_SHA, NAME, SHA, fetch
-from echosynth.serving.packaging import FILES, log_classifier, predicted, silent
+from echosynth.serving.packaging import log_classifier, predicted, silent
+from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
 from echosynth.tracking.runs import child_run
 
@@ -83,10 +84,10 @@ def register(
             f"the expected probabilities are of shape {expected.shape}; "
             f"give {(len(example), len(VIEWS))} for this example"
         )
-    for file in FILES:
+    for file in paths.STORED:
         if not (model_folder / file).is_file():
             raise EchosynthError(f"{model_folder / file} is missing; run `dvc repro` to make it")
-    sha, card_sha = (file_hash(model_folder / file) for file in FILES)
+    sha, card_sha = (file_hash(model_folder / file) for file in paths.STORED)
     tags = {f"score.{key}": f"{value:.6g}" for key, value in scores.items()} | {SHA: sha, CARD_SHA: card_sha}
     tags |= {f"data.{key}": text for key, text in (data or {}).items()}
     with store.reported(), store.lock("registry"):
@@ -96,19 +97,19 @@ def register(
             # The files tell one registration below the same execution from another.
             with child_run(f"register {name}", "register", {SHA: sha, CARD_SHA: card_sha}, late=True) as run:
                 run.metrics(scores)
-                for path in (model_folder / FILES[1], *artifacts):
+                for path in (model_folder / paths.CARD, *artifacts):
                     run.artifact(path)
                 for split, evaluation in (evaluations or {}).items():
                     run.picture(confusion_png(evaluation, split), f"confusion_{split}.png")
                 version = _new_version(log_classifier(run.id, model_folder, example), name, tags)
                 try:
-                    _check(version, example, expected)
+                    _check_as_served(version, example, expected)
                 except BaseException:
                     client.delete_model_version(name, version.version)
                     raise
         else:
             version = found
-            _check(version, example, expected)
+            _check_files(version, example, expected)
             for key, text in tags.items():
                 client.set_model_version_tag(name, version.version, key, text)
             for key in version.tags.keys() - tags.keys():
@@ -124,12 +125,10 @@ def register_final() -> RegisteredVersion:
     Raises:
         EchosynthError: one of them is missing, they do not belong together, or see `register`.
     """
-    from echosynth.serving.frames import ViewClassifier
-
     report = paths.FINAL_SCORES / "metrics.json"
     result = read_json(report)
     classifier = ViewClassifier(paths.FINAL)
-    if result.get("model") != file_hash(paths.FINAL / FILES[0]):
+    if result.get("model") != file_hash(paths.FINAL / paths.WEIGHTS):
         raise EchosynthError(f"{report} is not about the model in {paths.FINAL}; run `dvc repro final` to score it")
     side = classifier.card.size
     # Noise, because an example is stored with the model and no patient's picture may be.
@@ -195,15 +194,31 @@ def _new_version(uri: str, name: str, tags: Mapping[str, str]) -> "ModelVersion"
         return mlflow.register_model(uri, name, tags=dict(tags))
 
 
-def _check(version: "ModelVersion", example: npt.NDArray[np.uint8], expected: npt.NDArray[Any]) -> None:
-    """Load a version as a server does and compare what it says.
+def _check_as_served(version: "ModelVersion", example: npt.NDArray[np.uint8], expected: npt.NDArray[Any]) -> None:
+    """Load a new version as a server does and compare what it says.
 
     Raises:
         EchosynthError: its files do not arrive, or it says something else.
     """
     with tempfile.TemporaryDirectory() as folder:
         fetch(version, Path(folder))
-    found = predicted(f"models:/{version.name}/{version.version}", list(example))
+    _compare(version, predicted(f"models:/{version.name}/{version.version}", list(example)), expected)
+
+
+def _check_files(version: "ModelVersion", example: npt.NDArray[np.uint8], expected: npt.NDArray[Any]) -> None:
+    """Compare what the weights of an earlier version say in the code of today. The code that lies beside them may be of
+    an earlier version of this package, whose modules have other names: only a server of its own can load that.
+
+    Raises:
+        EchosynthError: its files do not arrive, or they say something else.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        fetch(version, Path(folder))
+        _compare(version, ViewClassifier(Path(folder)).probabilities(list(example)), expected)
+
+
+def _compare(version: "ModelVersion", found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
+    """Refuse a version that predicts something else than the network that was to be registered."""
     if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
         raise EchosynthError(
             f"version {version.version} of {version.name}, loaded from the registry, predicts something else than the "

@@ -1,14 +1,15 @@
 """The model registry: versions of the final classifier, and the aliases that say which one is in use."""
 
 import re
-import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echosynth.common.errors import EchosynthError
-from echosynth.common.files import atomic_folder, file_hash, workspace
-from echosynth.serving.packaging import ARTIFACT, FILES
+from echosynth.common.files import file_hash
+from echosynth.common.paths import STORED
+from echosynth.serving.packaging import ARTIFACT
 from echosynth.tracking import store
 
 if TYPE_CHECKING:
@@ -18,33 +19,6 @@ NAME = "echo-view-classifier"
 CHAMPION, PREVIOUS = "champion", "previous"
 SHA, CARD_SHA = "model_sha", "card_sha"  # tags of a version: MD5 of its two files
 NONE_THERE = "none is registered; run `echosynth register`, or `dvc repro` where there is no final model yet"
-
-
-def load_registered(alias_or_version: str, name: str = NAME) -> Path:
-    """Fetch a registered classifier, or take the copy that was fetched before.
-
-    Args:
-        alias_or_version: such as "champion" or "3". As long as nothing was promoted, "champion" is the newest version,
-            which is said on stderr.
-        name: name of the registered model.
-
-    Returns:
-        Local folder with model.safetensors and card.json.
-
-    Raises:
-        EchosynthError: there is no such version, its files do not arrive, or they are not those registered.
-    """
-    store.require_existing()
-    if alias_or_version == CHAMPION and champion(name) is None and versions(name):
-        version = newest(name)
-        print(f"no version of {name} is champion yet: version {version.version}, the newest, is used", file=sys.stderr)
-    else:
-        version = find(alias_or_version, name)
-    folder = workspace() / ".resume" / "registry" / f"{name}-{version.version}-{version.tags.get(SHA, '')[:8]}"
-    if not _holds(folder, version):
-        with atomic_folder(folder) as part:
-            fetch(version, part)
-    return folder
 
 
 def fetch(version: "ModelVersion", folder: Path) -> None:
@@ -62,7 +36,7 @@ def fetch(version: "ModelVersion", folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         try:
             fetched = mlflow.artifacts.download_artifacts(f"{uri}/artifacts/{ARTIFACT}", dst_path=temporary)
-            for file in FILES:
+            for file in STORED:
                 (folder / file).write_bytes((Path(fetched) / file).read_bytes())
         except (MlflowException, OSError) as error:
             reason = " ".join(str(error).split())[:200].replace(f"{temporary}/", "")
@@ -70,19 +44,24 @@ def fetch(version: "ModelVersion", folder: Path) -> None:
                 f"the files of {which} do not come from the MLflow store ({reason}); restore them there, or delete "
                 "the version and register its model anew"
             ) from error
-    if not _holds(folder, version):
+    if not holds(folder, version.tags):
         raise EchosynthError(
             f"{which} is damaged in the MLflow store: its weights or its card are not those that were registered; "
             "delete the version and register its model anew with `echosynth register`"
         )
 
 
-def _holds(folder: Path, version: "ModelVersion") -> bool:
-    """Whether a folder holds a version's files; the card of an old version may have no hash."""
-    if not all((folder / file).is_file() for file in FILES):
+def holds(folder: Path, tags: Mapping[str, str]) -> bool:
+    """Whether a folder holds the files of the version with these tags; the card of an old version may have no hash."""
+    if not all((folder / file).is_file() for file in STORED):
         return False
-    weights, card = (file_hash(folder / file) for file in FILES)
-    return weights == version.tags.get(SHA) and card == version.tags.get(CARD_SHA, card)
+    weights, card = (file_hash(folder / file) for file in STORED)
+    return weights == tags.get(SHA) and card == tags.get(CARD_SHA, card)
+
+
+def names_a_number(alias_or_version: str) -> bool:
+    """Whether it is a version's number, which a database's integers of 32 bits hold, and not an alias."""
+    return alias_or_version.isdecimal() and len(alias_or_version) < 10
 
 
 def find(alias_or_version: str, name: str = NAME) -> "ModelVersion":
@@ -101,7 +80,7 @@ def find(alias_or_version: str, name: str = NAME) -> "ModelVersion":
         )
     with store.reported():
         try:
-            if alias_or_version.isdecimal() and len(alias_or_version) < 10:  # a database's integers have 32 bits
+            if names_a_number(alias_or_version):
                 return client.get_model_version(name, alias_or_version)
             number = client.get_model_version_by_alias(name, alias_or_version).version
             return client.get_model_version(name, number)

@@ -34,7 +34,7 @@ class Style:
 
 STYLES = {
     "real": Style("#000000", "o", "-", "●"),
-    "upsampled": Style("#0072B2", "s", "--", "■"),
+    "oversampled": Style("#0072B2", "s", "--", "■"),
     "synthetic": Style("#D55E00", "^", "-.", "▲"),
     "mixed": Style("#009E73", "D", ":", "◆"),
 }

@@ -15,7 +15,7 @@ from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream, read_stream
 from echosynth.media.probe import kind_of
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 FRAMES = 32  # of a cine, evenly spaced: what is looked at unless somebody asks for another number
 

@@ -21,13 +21,13 @@ import numpy.typing as npt
 import echosynth
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import workspace
+from echosynth.common.paths import STORED
 from echosynth.common.views import VIEWS
 from echosynth.tracking import store
 
 Picture = npt.NDArray[np.uint8]
 
-FILES = ("model.safetensors", "card.json")
-ARTIFACT = "classifier"  # folder of FILES among a logged model's artifacts
+ARTIFACT = "classifier"  # folder of both files among a logged model's artifacts
 REQUIREMENTS = (
     "torch",
     "torchvision",
@@ -86,13 +86,13 @@ def _content(model_folder: Path, example: Picture) -> Iterator[dict[str, Any]]:
             f"the example for the registry is {example.dtype} {example.shape}; "
             "give two or more grey frames, uint8 (N, H, W)"
         )
-    for file in FILES:
+    for file in STORED:
         if not (model_folder / file).is_file():
             raise EchosynthError(f"{model_folder / file} is missing; run `dvc repro` to make it")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / ARTIFACT  # only these files, under a name that does not change
         folder.mkdir()
-        for file in FILES:
+        for file in STORED:
             (folder / file).write_bytes((model_folder / file).read_bytes())
         yield {
             "python_model": shutil.copy(Path(__file__).with_name("served_model.py"), temporary),

@@ -14,7 +14,7 @@ A file on the command line:
         curl 127.0.0.1:8000/invocations -H 'Content-Type: application/json' --data-binary @-
 
 A wrong request is answered with status 400 and one sentence, and one wrong input refuses the request; see
-`echosynth.serving.requests` for the limits. MLflow itself answers 500 where the header Content-Type is missing.
+`echosynth.serving.served_requests` for the limits. MLflow itself answers 500 where the header Content-Type is missing.
 """
 
 import logging
@@ -70,7 +70,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the network from the folder that was logged with the model."""
-        from echosynth.serving.frames import ViewClassifier
+        from echosynth.serving.view_classifier import ViewClassifier
 
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # its warnings quote requests
         warnings.filterwarnings("ignore", module="pydicom")  # so do these; decoders' own filters know no threads
@@ -81,7 +81,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         Args:
             context: unused.
-            model_input: the list of inputs as it was sent; see `echosynth.serving.requests.answers`.
+            model_input: the list of inputs as it was sent; see `echosynth.serving.served_requests.answers`.
             params: ignored; without it MLflow would log what was sent.
 
         Returns:
@@ -90,7 +90,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Raises:
             Refused: the request is none.
         """
-        from echosynth.serving.requests import answers
+        from echosynth.serving.served_requests import answers
 
         try:
             return answers(self.classifier, model_input)  # type: ignore[return-value]  # plain mappings, for JSON

@@ -1,5 +1,6 @@
 """DVC stages, one short module each: read parameters and inputs, call one function, write outputs, log."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ def stage(function: Work | None = None, *, several_processes: bool = False) -> C
 def _command(function: Work, several_processes: bool) -> Command:
     def command() -> None:
         name = _name(function)
+        gc.freeze()  # what was imported stays: not to be looked through for garbage, nor when the process ends
         try:
             with _failure_marked(name):
                 params: Params = load_params()

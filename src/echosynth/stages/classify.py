@@ -12,7 +12,7 @@ from torch import nn
 from echosynth.classifier.arms import training_set
 from echosynth.classifier.network import ClassifierCard, predict, save
 from echosynth.classifier.options import ArmName
-from echosynth.classifier.train import Point, train
+from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, write_json
 from echosynth.common.resume import ResumeState, code_hash
@@ -107,7 +107,7 @@ def train_and_score(
     curve: list[dict[str, float]] = []
     truth = validation.labels, validation.groups, validation.sources
 
-    def on_evaluation(network: nn.Module, point: Point) -> None:
+    def on_evaluation(network: nn.Module, point: CurvePoint) -> None:
         scores = evaluate(predict(network, validation.images), *truth)
         shown = {f"validation.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
         curve.append({"step": point.step, "training_loss": point.loss, **shown})

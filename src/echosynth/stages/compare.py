@@ -6,7 +6,7 @@ from itertools import product
 from echosynth.common import paths
 from echosynth.common.files import read_json, write_json
 from echosynth.config.parameters import Params
-from echosynth.evaluation.comparison import Run, compare
+from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.predictions import read_probabilities
 from echosynth.imagesets.dataset import read_split
 from echosynth.stages import stage
@@ -23,7 +23,7 @@ def main(params: Params) -> None:
         folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
         metrics = read_json(folder / "metrics.json")
         probabilities = read_probabilities(folder / "validation.csv", validation.ids)
-        runs.append(Run(metrics["facts"], metrics["validation"], probabilities))
+        runs.append(ScoredClassifier(metrics["facts"], metrics["validation"], probabilities))
     result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
     write_json(paths.COMPARISON / "metrics.json", result)
     for cell in result["cells"]:

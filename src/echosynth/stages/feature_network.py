@@ -3,7 +3,7 @@
 from torch import nn
 
 from echosynth.classifier.network import ClassifierCard, save
-from echosynth.classifier.train import Point, train
+from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder
 from echosynth.config.parameters import Params
@@ -24,7 +24,7 @@ def main(params: Params) -> None:
     with child_run(name, "feature-network", {"fidelity": facts}) as run, atomic_folder(paths.FEATURE_NETWORK) as part:
         run.dataset("train", paths.ASSIGNMENT, "training")
 
-        def on_evaluation(network: nn.Module, point: Point) -> None:
+        def on_evaluation(network: nn.Module, point: CurvePoint) -> None:
             values = {"training_loss": point.loss, "learning_rate": point.learning_rate}
             run.metrics(values, point.step, speed={"images_per_second": point.images_per_second})
 

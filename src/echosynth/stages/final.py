@@ -13,7 +13,6 @@ from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
 from echosynth.registry.register import final_scores, register_final
-from echosynth.serving.packaging import FILES
 from echosynth.stages import stage
 from echosynth.tracking import store
 from echosynth.tracking.runs import child_run
@@ -54,9 +53,9 @@ def main(params: Params) -> None:
         predicted[split] = real.ids, probabilities
         pictures[f"confusion_{split}.png"] = confusion_png(result[split], title)
         pictures[f"precision_recall_{split}.png"] = precision_recall_png(probabilities, real.labels, title)
-    result |= {"model": file_hash(folder / FILES[0]), "data": data}
+    result |= {"model": file_hash(folder / paths.WEIGHTS), "data": data}
     with atomic_folder(paths.FINAL) as part:
-        for file in FILES:
+        for file in paths.STORED:
             shutil.copyfile(folder / file, part / file)
     facts = {"final": best["arm"], "trained": name}
     with child_run("final model", "final", facts) as run, atomic_folder(paths.FINAL_SCORES) as part:

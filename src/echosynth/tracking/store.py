@@ -76,6 +76,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
 
 
+def local_database() -> Path | None:
+    """The SQLite file of the workspace, which may not be made yet; None when another store was chosen."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else workspace() / "mlflow.db"
+
+
 def exists() -> bool:
     """Whether there is a store already: a server is, a database of the workspace may not be made yet."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (workspace() / "mlflow.db").is_file()

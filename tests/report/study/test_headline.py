@@ -39,7 +39,7 @@ def test_verdict(bounds: list[float | None], reading: str) -> None:
 def test_higher_recall_is_called_higher(tree: Path, comparison: dict[str, Any], params: Params) -> None:
     cell(comparison, "synthetic")["versus_real"] |= {"rare_recall": 0.3, "rare_recall_interval": [0.1, 0.5]}
     first = told(comparison, params)
-    assert "higher than with real images alone for upsampled" in first.answer
+    assert "higher than with real images alone for oversampled" in first.answer
     assert "synthetic (+0.300)" in first.answer
     assert (
         "mean recall of A2C / PSAX +0.300 (95 % interval over patients +0.100 to +0.500): higher"
@@ -55,11 +55,13 @@ def test_lower_recall_is_called_worse(tree: Path, comparison: dict[str, Any], pa
 
 
 def test_an_interval_with_0_is_named(tree: Path, comparison: dict[str, Any], params: Params) -> None:
-    for arm in ("upsampled", "synthetic", "mixed"):
+    for arm in ("oversampled", "synthetic", "mixed"):
         cell(comparison, arm)["versus_real"] |= {"rare_recall": 0.3, "rare_recall_interval": [-0.1, 0.5]}
     first = told(comparison, params)
     assert "higher" not in first.answer
-    assert first.answer.endswith("the interval holds 0, for upsampled (+0.300), synthetic (+0.300) and mixed (+0.300).")
+    assert first.answer.endswith(
+        "the interval holds 0, for oversampled (+0.300), synthetic (+0.300) and mixed (+0.300)."
+    )
     assert "+0.500): the interval holds 0;" in first.differences[0]
 
 
@@ -72,7 +74,7 @@ def test_recalls_and_sizes(tree: Path, comparison: dict[str, Any], params: Param
 
 
 def test_synthetic_is_held_against_copies(tree: Path, comparison: dict[str, Any], params: Params) -> None:
-    cell(comparison, "upsampled")["recall"] |= {"A2C": 0.9, "PSAX": 0.8}
+    cell(comparison, "oversampled")["recall"] |= {"A2C": 0.9, "PSAX": 0.8}
     cell(comparison, "synthetic")["recall"] |= {"A2C": 0.5, "PSAX": 0.6}
     assert "synthetic −0.300 in mean recall" in told(comparison, params).copies
 

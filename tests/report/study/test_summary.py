@@ -16,12 +16,14 @@ from echosynth.stages.report import build
 
 def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
     scores = summary(read_inputs(params))
-    cell = next(cell for cell in comparison["cells"] if (cell["arm"], cell["subset"]) == ("upsampled", "500"))
+    cell = next(cell for cell in comparison["cells"] if (cell["arm"], cell["subset"]) == ("oversampled", "500"))
     assert scores["best"]["validation_macro_auprc"] == comparison["best"]["macro_auprc"]
     assert scores["test"]["macro_auprc"] == 0.913
     assert "recall_PSAX" not in scores["shift"]
-    assert scores["auprc"]["upsampled_500"] == cell["macro_auprc"]
-    assert scores["rare_recall"]["upsampled_500"] == pytest.approx((cell["recall"]["A2C"] + cell["recall"]["PSAX"]) / 2)
+    assert scores["auprc"]["oversampled_500"] == cell["macro_auprc"]
+    assert scores["rare_recall"]["oversampled_500"] == pytest.approx(
+        (cell["recall"]["A2C"] + cell["recall"]["PSAX"]) / 2
+    )
     assert scores["fid_echo"] == {"150": 41.25, "500": 32.25, "all": 23.25}
     assert "fid_inception" not in scores
 
@@ -37,7 +39,7 @@ def test_stage_writes_all_and_repeats_its_bytes(tree: Path, params: Params) -> N
     assert len(scores) == sum(map(len, metrics.values()))
     assert Path("reports/index.html").read_text(encoding="utf-8").endswith("</html>\n")
     auprc = pd.read_csv("reports/plots/auprc.csv")
-    assert set(auprc) == {"real_images", "real", "upsampled", "synthetic", "mixed"}
+    assert set(auprc) == {"real_images", "real", "oversampled", "synthetic", "mixed"}
     assert auprc["real_images"].tolist() == sorted(auprc["real_images"])
     assert auprc.loc[0, "mixed"] == metrics["auprc"]["mixed_150"]
     matrix = read_json(paths.FINAL_SCORES / "metrics.json")["test"]["confusion"]

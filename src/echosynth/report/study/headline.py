@@ -90,8 +90,8 @@ def _difference(cell: Json) -> str:
 
 
 def _copies(inputs: Inputs, subset: str) -> str:
-    """Balance alone, which copies give too, is no merit of synthetic images: name the difference to upsampled."""
-    copies = inputs.cell(subset, "upsampled")
+    """Balance alone, which copies give too, is no merit of synthetic images: name the difference to oversampled."""
+    copies = inputs.cell(subset, "oversampled")
     cells = [cell for arm in ("synthetic", "mixed") if (cell := inputs.cell(subset, arm))]
     if not copies or not cells:
         return ""
@@ -103,7 +103,7 @@ def _copies(inputs: Inputs, subset: str) -> str:
         auprc = signed(cell["macro_auprc"] - copies["macro_auprc"])
         parts.append(f"{cell['arm']} {signed(gap)} in mean recall of {RARE} and {auprc} in macro AUPRC")
     return (
-        "Against upsampled, where copies of real images give balance without any synthetic image: "
+        "Against oversampled, where copies of real images give balance without any synthetic image: "
         f"{'; '.join(parts)} (differences of means, no interval computed)."
     )
 

@@ -15,7 +15,7 @@ from echosynth.imagesets.dataset import read_labelled
 from echosynth.imagesets.store import Images, read_images, read_manifest
 from echosynth.report.tables import Json
 
-ARMS = ("real", "upsampled", "synthetic", "mixed")
+ARMS = ("real", "oversampled", "synthetic", "mixed")
 PER_SUBSET = 8  # example images of a view, real and synthetic each
 
 

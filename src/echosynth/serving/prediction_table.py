@@ -19,7 +19,7 @@ from echosynth.common.progress import progress
 from echosynth.common.resume import code_hash
 from echosynth.common.views import VIEWS
 from echosynth.serving.clips import Named, predicted
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 COLUMNS = ("file", "view", "frames", *VIEWS, "error")
 DECIMALS = 6

@@ -19,8 +19,8 @@ from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream
 from echosynth.serving import clips, requests
 from echosynth.serving.clips import FRAMES, predict_clip
-from echosynth.serving.frames import ViewClassifier
-from echosynth.serving.requests import answers
+from echosynth.serving.served_requests import answers
+from echosynth.serving.view_classifier import ViewClassifier
 
 RANDOM = np.random.default_rng(7)
 GREY = RANDOM.integers(0, 256, (40, 56), dtype=np.uint8)

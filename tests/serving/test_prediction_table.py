@@ -15,10 +15,10 @@ import pytest
 from echosynth import cli
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
-from echosynth.serving import table
+from echosynth.serving import prediction_table
 from echosynth.serving.clips import Named, listed, predict_clip
-from echosynth.serving.frames import ViewClassifier
-from echosynth.serving.table import COLUMNS, write_table
+from echosynth.serving.prediction_table import COLUMNS, write_table
+from echosynth.serving.view_classifier import ViewClassifier
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, write_png: Callable[..., Path]) -> Path:
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are predicted, in order; Ctrl-C comes at one that is called `stop`."""
     names: list[str] = []
-    real = table.predicted
+    real = prediction_table.predicted
 
     def watched(classifier: ViewClassifier, file: Named, max_frames: int) -> dict[str, Any]:
         if file.name in stops:
@@ -48,7 +48,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(file.name)
         return real(classifier, file, max_frames)
 
-    monkeypatch.setattr(table, "predicted", watched)
+    monkeypatch.setattr(prediction_table, "predicted", watched)
     stops.clear()
     return names
 
@@ -138,7 +138,7 @@ def test_what_could_not_be_read_is_tried_again(
 def test_a_second_run_for_the_same_table_is_refused(classifier: ViewClassifier, folder: Path, tmp_path: Path) -> None:
     files, _ = listed([folder])
     out = tmp_path / "views.csv"
-    rows = table._Rows(out.with_name("views.csv.rows.part"))
+    rows = prediction_table._Rows(out.with_name("views.csv.rows.part"))
     with rows.opened("key"), pytest.raises(EchosynthError, match="another run is writing"):
         write_table(classifier, "m", files, 8, out)
     assert write_table(classifier, "m", files, 8, out).files == 6
@@ -156,9 +156,9 @@ def test_a_folder_is_no_table(classifier: ViewClassifier, folder: Path, tmp_path
 SLOW = """
 import itertools, sys, time
 from echosynth import cli
-from echosynth.serving import table
-predict, numbers = table.predicted, itertools.count()
-table.predicted = lambda *args: time.sleep(3600 * (next(numbers) >= 20)) or predict(*args)
+from echosynth.serving import prediction_table
+predict, numbers = prediction_table.predicted, itertools.count()
+prediction_table.predicted = lambda *args: time.sleep(3600 * (next(numbers) >= 20)) or predict(*args)
 cli.main(sys.argv[1:])
 """
 

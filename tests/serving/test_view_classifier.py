@@ -9,7 +9,7 @@ import torch
 from echosynth.classifier.network import load
 from echosynth.common.errors import EchosynthError
 from echosynth.imagesets.prepare import prepare
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 
 def pictures(seed: int, count: int, *shape: int) -> list[np.ndarray]:
@@ -19,9 +19,10 @@ def pictures(seed: int, count: int, *shape: int) -> list[np.ndarray]:
 def test_probabilities_are_those_of_the_stored_network_on_prepared_frames(classifier_folder: Path) -> None:
     frames = pictures(0, 3, 60, 80)
     network, card = load(classifier_folder, torch.device("cpu"))
-    inputs = np.stack([prepare(frame, card.size, None) for frame in frames])[:, None] / 127.5 - 1
+    pictures_seen = np.stack([prepare(frame, card.size, None) for frame in frames])[:, None]
+    inputs = torch.tensor(pictures_seen, dtype=torch.float32) / 127.5 - 1  # rounded as the network's input is
     with torch.no_grad():
-        logits = network(torch.tensor(inputs, dtype=torch.float32)).double().numpy()
+        logits = network(inputs).double().numpy()
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     found = ViewClassifier(classifier_folder).probabilities(frames)
     assert found.dtype == np.float32

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.registry.pretended import SOURCE, TESTED, add, promoted, refused, with_gates, write_project
+from tests.registry.pretended import SOURCE, add, promoted, refused, with_gates, write_project
 
 from echosynth.common import paths
-from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash, write_json
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import read_subset
-from echosynth.registry.examine import compare_models
+from echosynth.registry.copies import load_registered
 from echosynth.registry.promotion import promote, rollback
-from echosynth.registry.versions import NAME, SHA, aliases, load_registered
+from echosynth.registry.versions import NAME, SHA, aliases
 from echosynth.serving.packaging import ARTIFACT
 from echosynth.tracking import store
 
@@ -144,18 +143,3 @@ def test_a_card_that_does_not_describe_the_weights(
     shutil.copy(classifier_folder / "model.safetensors", weights)
     store.client().set_model_version_tag(NAME, number, SHA, file_hash(weights))
     refused("its card disagrees with its weights", lambda: promote(params, why="a test"))
-
-
-def test_versions_are_compared_on_the_same_images(project: Path, params: Params) -> None:
-    add(0.95)
-    add(0.8, **{"data.split": "f" * 32})
-    found = compare_models("1", "2", params)
-    assert found["versions"] == ["1", "2"]
-    assert (found["images"], found["patients"]) == (TESTED, TESTED // 2)
-    one, two = found["scores"]["test.macro_f1"]
-    difference = found["differences"]["macro_f1"]
-    assert difference["value"] == pytest.approx(one - two)
-    assert 0 < difference["interval"][0] < difference["value"] < difference["interval"][1]
-    assert len(found["notes"]) == 1 and found["notes"][0].startswith("version 2 comes from another split")
-    with pytest.raises(EchosynthError, match="holds no 7"):
-        compare_models("1", "7", params)

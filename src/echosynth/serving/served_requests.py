@@ -26,7 +26,7 @@ from echosynth.media.decode import Stream
 from echosynth.media.probe import HEAD, content_kind, jpeg_size, probe
 from echosynth.media.video import mjpeg_places
 from echosynth.serving.clips import FRAMES, opened
-from echosynth.serving.frames import ViewClassifier
+from echosynth.serving.view_classifier import ViewClassifier
 
 MAX_INPUTS = 256
 MAX_PIXELS = 2**23  # of one picture: 3,840 x 2,160 are less, and DICOM in colour takes 75 bytes for each
