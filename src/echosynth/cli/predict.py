@@ -70,7 +70,6 @@ def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, 
         raise EchosynthError(f"--max-frames is {max_frames}; give 1 or more")
     gc.disable()  # PyTorch's modules make 300,000 objects that stay; to look for garbage among them takes its time
     from echosynth.common.files import file_hash
-    from echosynth.common.paths import WEIGHTS
     from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
     from echosynth.serving.prediction_table import write_table
     from echosynth.serving.view_classifier import ViewClassifier
