@@ -43,15 +43,20 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What stands for each command: the plain interpreter without its site-packages, which starts in no time.
 CLIENT = """#!{python} -IS
 import json, os, signal, socket, sys
+passed_on = {passed_on}
+ignored = [number for number in passed_on if signal.getsignal(number) == signal.SIG_IGN]
+signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 asked = {{"words": [{name!r}, *sys.argv[1:]], "folder": os.getcwd(), "environment": dict(os.environ)}}
+asked["ignored"] = ignored
 text = json.dumps(asked).encode()
 socket.send_fds(server, [len(text).to_bytes(8, "big")], [0, 1, 2])
 server.sendall(text)
 pid = int.from_bytes(server.recv(8), "big")
-for number in {passed_on}:
+for number in passed_on:
     signal.signal(number, lambda number, frame: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
 status = int.from_bytes(server.recv(8), "big", signed=True)
 if status < 0:
     if -status != signal.SIGKILL:
@@ -167,6 +172,9 @@ def become(asked: dict[str, Any], streams: list[int], caller: int) -> list[str]:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in asked["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
