@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.paths import STORED
 from echosynth.serving import packaging
 from echosynth.serving.packaging import log_classifier, predicted, save_classifier
 from echosynth.serving.view_classifier import ViewClassifier
@@ -45,8 +46,8 @@ def test_a_model_holds_what_serving_needs_and_no_more(bare: Path, classifier_fol
     (source / "notes.txt").write_text("not for the registry")
     save_classifier(source, tmp_path / "model", NOISE)
     model = tmp_path / "model"
-    assert sorted(path.name for path in (model / "artifacts").rglob("*") if path.is_file()) == sorted(packaging.FILES)
-    assert (model / "code/echosynth/classify/requests.py").is_file()
+    assert sorted(path.name for path in (model / "artifacts").rglob("*") if path.is_file()) == sorted(STORED)
+    assert (model / "code/echosynth/serving/served_requests.py").is_file()
     assert not list(model.rglob("__pycache__")) and not list(model.rglob("*.pkl"))
     wanted = (model / "requirements.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in wanted)

@@ -17,7 +17,7 @@ from pydicom.data import get_testdata_file
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream
-from echosynth.serving import clips, requests
+from echosynth.serving import clips, served_requests
 from echosynth.serving.clips import FRAMES, predict_clip
 from echosynth.serving.served_requests import answers
 from echosynth.serving.view_classifier import ViewClassifier
@@ -139,9 +139,9 @@ def test_what_is_no_request_is_refused_in_one_sentence(classifier: ViewClassifie
 
 
 def test_limits(classifier: ViewClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_PIXELS", 2000)
-    monkeypatch.setattr(requests, "MAX_BYTES", 5000)
-    monkeypatch.setattr(requests, "MAX_INPUTS", 2)
+    monkeypatch.setattr(served_requests, "MAX_PIXELS", 2000)
+    monkeypatch.setattr(served_requests, "MAX_BYTES", 5000)
+    monkeypatch.setattr(served_requests, "MAX_INPUTS", 2)
     small = GREY[:30, :30]
     assert len(answers(classifier, [small.tolist(), {"file": coded(png(small))}])) == 2
     for large in (GREY, GREY.tolist(), {"file": coded(png(GREY))}):
@@ -205,12 +205,12 @@ def test_the_pixels_of_a_file_and_of_a_request_are_limited(
     classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cine = {"file": coded(write_avi(tmp_path / "cine.avi", 8, side=48).read_bytes())}  # 18,432 pixels
-    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_431)
+    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", 18_431)
     words = r"inputs\[1\] has a file that has 18,432 pixels, 8 frames of 48 x 48; 18,431 are allowed in a file"
     with pytest.raises(EchosynthError, match=words):
         answers(classifier, [GREY, cine])
-    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", 18_432)
-    monkeypatch.setattr(requests, "MAX_REQUEST_PIXELS", 18_432 + 2_240)
+    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", 18_432)
+    monkeypatch.setattr(served_requests, "MAX_REQUEST_PIXELS", 18_432 + 2_240)
     for last in (GREY[:1, :1], GREY[:1, :1].tolist(), {"file": coded(png(GREY[:1, :1]))}):
         assert len(answers(classifier, [GREY, cine])) == 2
         words = "brings the request to 20,673 pixels; 20,672 are allowed, send the rest in another request"
@@ -222,7 +222,7 @@ def test_only_frames_that_are_looked_at_count(
     classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_avi(tmp_path / "cine.avi", frames=[np.full((48, 48, 3), level, np.uint8) for level in range(200)])
-    monkeypatch.setattr(requests, "MAX_FILE_PIXELS", FRAMES * 48 * 48)
+    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", FRAMES * 48 * 48)
     assert len(answers(classifier, [{"file": coded(path.read_bytes())}])) == 1
 
 
@@ -244,7 +244,7 @@ def test_a_cine_is_decoded_frame_by_frame(
         stream = opened(path, count)
         return Stream(watched(stream.frames), stream.numbers, stream.spacing, stream.total)
 
-    monkeypatch.setattr(requests, "opened", watch)
+    monkeypatch.setattr(served_requests, "opened", watch)
     answers(classifier, [{"file": coded(write_avi(tmp_path / "cine.avi", 20).read_bytes())}] * 2)
     assert len(most) == 40 and max(most) <= 3
 
