@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,16 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "feature-network")
 
 
-def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
+def store_of(project: Path) -> MlflowClient:
+    """A client of a copy of the project's store as it is now: MLflow keeps connections to a file that was moved away,
+    and would go on to read that one."""
+    copy = Path(tempfile.mkdtemp(dir=project / ".dvc" / "tmp")) / "mlflow.db"
+    shutil.copy(project / "mlflow.db", copy)
+    return MlflowClient(f"sqlite:///{copy}")
+
+
+def found(client: MlflowClient, experiment_name: str = "") -> dict[str, Run]:
     """The first row of an experiment, or of `dvc repro`, and its children, by name."""
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("echosynth")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
     parents = [run for run in runs if run.data.tags["echosynth.stage"] == "pipeline"]
@@ -35,8 +43,8 @@ def found(project: Path, experiment_name: str = "") -> dict[str, Run]:
 
 def fields(project: Path, experiment_name: str = "") -> dict[str, Fields]:
     """All that each run of a row holds, by name."""
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    return {name: fields_of(client, run) for name, run in found(project, experiment_name).items()}
+    client = store_of(project)
+    return {name: fields_of(client, run) for name, run in found(client, experiment_name).items()}
 
 
 def synced(run: Command) -> dict[str, Any]:
@@ -94,7 +102,7 @@ def test_records_hold_parameters_that_dvc_compares_and_nothing_of_the_moment(fin
                 assert not {*record["tags"]} & OWN_TAGS, path
                 assert all((path.parent / name).is_file() for name in record["artifacts"]), path
                 records += 1
-    assert records == len(found(finished)) - 1  # all but the row itself
+    assert records == len(found(store_of(finished))) - 1  # all but the row itself
 
 
 def call(where: Path, environment: dict[str, str], *words: str) -> str:
