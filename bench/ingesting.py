@@ -69,7 +69,7 @@ def decoder_share(work: Callable[[], object]) -> tuple[float, float]:
     seconds = time.perf_counter() - began
 
     def decodes(file: str) -> bool:
-        return Path(file).name in DECODER and Path(file).parent.name == "images"
+        return Path(file).name in DECODER and Path(file).parent.name == "media"
 
     # Time counts once, where a function of the decoder is called from elsewhere. "~" stands for built-in functions.
     entered = sum(
