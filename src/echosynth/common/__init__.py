@@ -1,1 +1,1 @@
-"""The ground on which all rooms stand: files, devices, progress, resumable states, errors."""
+"""The ground on which all rooms stand: files, progress, resumable states, errors."""

@@ -1,1 +1,1 @@
-"""From a file to pixels: probe, decode, prepare."""
+"""From a file to frames: what is wrong with it, DICOM, video, stills."""

@@ -1,1 +1,1 @@
-"""Tables and figures of the study in one self-contained page."""
+"""The pages: the study's, the data card, what changed, the explorations."""

@@ -1,1 +1,1 @@
-"""The releases that the project can read: one adapter each, and the phantom that writes the same layouts."""
+"""The releases that the project can read: an adapter for each."""
