@@ -34,9 +34,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "src/a.py": "1",
         "params.yaml": "a: 1",
         "dvc.lock": "x",
+        "data/raw/dvc.lock": "x",
         "docs/a.md": "x",
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     git("add", "-A")
     git("commit", "-qm", "toy")
@@ -45,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_code_and_commit_count_and_what_no_result_depends_on_does_not(project: Path) -> None:
     first = queue.origin()
-    for name in ("params.yaml", "dvc.lock", "docs/a.md", "src/untracked.py"):
+    for name in ("params.yaml", "dvc.lock", "data/raw/dvc.lock", "docs/a.md", "src/untracked.py"):
         (project / name).write_text("other")
     assert queue.origin() == first
     (project / "src/a.py").write_text("2")

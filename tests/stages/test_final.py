@@ -107,6 +107,16 @@ def test_each_set_is_an_input_of_the_run_and_has_its_curves(done: Callable[..., 
     assert {"test.calibration_error", "shift.calibration_error"} <= set(recorded.values)
 
 
+def test_without_a_domain_shift_there_is_the_test_set_alone(done: Callable[..., Recorded]) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(params | {"data": params["data"] | {"shift_sources": []}}))
+    recorded = done()
+    assert [name for name, _, _ in recorded.datasets] == ["test"]
+    assert sorted(recorded.pictures) == ["confusion_test.png", "precision_recall_test.png"]
+    assert {name.partition(".")[0] for name in recorded.values} >= {"test"}
+    assert not any(name.startswith("shift") for name in recorded.values)
+
+
 def test_predictions_are_stored_for_whoever_wants_to_score_them_otherwise(done: Callable[..., Recorded]) -> None:
     recorded = done()
     scores = read_json(paths.FINAL_SCORES / "metrics.json")

@@ -199,6 +199,14 @@ def test_scores_do_not_belong_when_a_stage_ran_and_the_report_did_not(
     assert not belongs(repository, stages)
 
 
+def test_stages_that_had_another_name_once_are_passed_over(repository: Repository) -> None:
+    stages = graph(repository)
+    stages["phantom"] = stage({"split.seed": 99}, {}, {"data/split": "s1"})  # as an earlier dvc.yaml had it
+    assert not belongs(repository, stages)  # it is of today: nothing was renamed
+    stages["feature-network"] = stages.pop("echo")
+    assert belongs(repository, stages)
+
+
 def test_scores_of_a_commit_are_flat_numbers(repository: Repository) -> None:
     commit = repository.experiment("longer")
     assert history.scores_of(commit) == {

@@ -67,7 +67,8 @@ def test_what_the_pipeline_writes_does_not_make_a_revision_dirty(
     bare: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     project = bare / place
-    names = ["dvc.lock", "explore/dvc.lock", "reports/metrics.json", ".gitignore", "data/.gitignore", "params.yaml"]
+    locks = ["dvc.lock", "explore/dvc.lock", "data/raw/dvc.lock"]
+    names = [*locks, "reports/metrics.json", ".gitignore", "data/.gitignore", "params.yaml"]
     for name in [*names, "dvc.yaml", "src/code.py"]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("{}\n")

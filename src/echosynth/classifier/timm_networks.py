@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,7 @@ FAMILIES: dict[str, str] = {
 BARE = ("timm", "timm.models", "timm.data", "torchvision", "torchvision.ops")
 # What timm goes without: tracing of features, and the hub of pretrained weights.
 LEFT_OUT = ("torchvision.models", "huggingface_hub")
+IMPORTING = Lock()  # meanwhile another thread would find the empty packages
 
 
 def create(architecture: str, channels: int, classes: int) -> nn.Module:
@@ -47,10 +49,10 @@ def _maker(architecture: str) -> Callable[..., nn.Module]:
     """timm's function that makes a network."""
     if "timm" not in sys.modules:
         try:
-            with _bare():
+            with IMPORTING, _bare():
                 maker: Callable[..., nn.Module] = getattr(_family(architecture), architecture)
                 return maker
-        except (ImportError, AttributeError):
+        except Exception:
             pass  # another version of timm, whose files want more of each other
     _torchvision.make_importable()
     maker = getattr(_family(architecture), architecture)

@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import joblib
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.options import Workers
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -20,17 +21,6 @@ DIED = (
     "lower ingest.workers and run again: finished files are kept"
 )
 GONE = "the Dask scheduler went away; start it again and run again: finished files are kept"
-
-
-class Workers(Protocol):
-    """Who does the work; section ingest of params.yaml says so."""
-
-    @property
-    def backend(self) -> str: ...  # processes or dask
-    @property
-    def dask_scheduler(self) -> str: ...
-    @property
-    def workers(self) -> int: ...  # 0: one a core
 
 
 @contextmanager

@@ -18,9 +18,18 @@ from echosynth.common.weights import save_weights
 
 
 def code_hash(*modules: str) -> str:
-    """Hash the source of some modules, such as "echosynth.diffusion.train", with all that they import of the package:
-    other code must not go on with an old state."""
-    files = {file for name in modules if (start := module_file(name)) for file in reached_files(start)}
+    """Hash of the source of some modules, such as "echosynth.diffusion.train", with all that they import of the
+    package: other code must not go on with an old state.
+
+    Raises:
+        ModuleNotFoundError: the package has no such module.
+    """
+    files: set[Path] = set()
+    for name in modules:
+        start = module_file(name)
+        if start is None:
+            raise ModuleNotFoundError(f"{name} is no module of the package")
+        files |= reached_files(start)
     return fingerprint([file.read_text(encoding="utf-8") for file in sorted(files)])
 
 

@@ -26,6 +26,7 @@ from echosynth.tracking.origin import head
 PARAMS = Path("params.yaml")
 METRICS = "reports/metrics.json"
 CODE = ("src", "dvc.yaml", "data", "models")  # what DVC takes along from the working tree, and results depend on
+LOCKS = ":(exclude,glob)**/dvc.lock"  # what was run, not what is to be run
 BUSY = ("Unable to acquire lock", "is busy", "FileLocked", "index.lock")
 BUSY_TRIES, BUSY_SECONDS = 10, 2.0
 
@@ -76,7 +77,7 @@ def origin() -> str:
     commit = head()
     if not commit:
         raise EchosynthError("this folder has no git commit, which experiments start from; run `git commit` first")
-    paths = [path for path in CODE if Path(path).exists()]
+    paths = [*(path for path in CODE if Path(path).exists()), LOCKS]
     return fingerprint(commit, git.text("diff", "--no-ext-diff", "--binary", "HEAD", "--", *paths))
 
 

@@ -113,7 +113,7 @@ def group_decisions(
     )
 
 
-def _fate(row: Any, group: Any, decisions: Decisions, params: ReviewParams) -> str:
+def _fate(row: Any, group: Any, decisions: Decisions) -> str:
     """Why a recording is left out; "" when it is kept."""
     alone = decisions.recordings.get(row.id)
     decision = alone or group.decision
@@ -139,7 +139,7 @@ def fates(
         little = (recordings["grey_share"] < params.grey_share) & (params.method == "grey")
         return pd.Series([LITTLE_GREY if found else "" for found in little], index=ids, dtype="str")
     by_group = {row.group: row for row in group_decisions(groups, recordings, decisions, params).itertuples()}
-    reasons = [_fate(row, by_group[row.group], decisions, params) for row in recordings.itertuples()]
+    reasons = [_fate(row, by_group[row.group], decisions) for row in recordings.itertuples()]
     return pd.Series(reasons, index=ids, dtype="str")
 
 

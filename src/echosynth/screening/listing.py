@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from filelock import FileLock
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import atomic_file, file_hash, fingerprint, workspace, write_json
@@ -31,9 +32,9 @@ def _private(source: Source) -> Path:
     return workspace() / ".cache" / "listings" / f"{source.name}.json"
 
 
-def _key(screening: Path, folder: Path) -> str:
+def _key(screening: Path, stamp: str) -> str:
     """What names in the clear must fit: the outputs of the same screening, and a release that has not changed since."""
-    return fingerprint(folder_stamp(folder), [file_hash(screening / name) for name in (TABLE, LEFT_OUT)])
+    return fingerprint(stamp, [file_hash(screening / name) for name in (TABLE, LEFT_OUT)])
 
 
 def _row(record: Record, look: FirstLook, source: Source, folder: Path, salt: str) -> dict[str, Any]:
@@ -52,7 +53,13 @@ def _row(record: Record, look: FirstLook, source: Source, folder: Path, salt: st
 
 
 def write_listing(
-    part: Path, source: Source, folder: Path, listing: Listing, looks: Sequence[FirstLook], salt: str
+    part: Path,
+    source: Source,
+    folder: Path,
+    stamp: str,
+    listing: Listing,
+    looks: Sequence[FirstLook],
+    salt: str,
 ) -> None:
     """Write the rows of a release's files, and keep the names that belong to them on this machine.
 
@@ -60,6 +67,7 @@ def write_listing(
         part: the folder of outputs that is being written; it gets files.csv and left_out.json.
         source: the adapter.
         folder: the release.
+        stamp: its `folder_stamp` before it was listed: a file that comes later is in neither.
         listing: what the adapter found.
         looks: one for each of `listing.records`.
         salt: secret for the hashes.
@@ -73,7 +81,7 @@ def write_listing(
     }
     write_json(part / LEFT_OUT, {"omitted": hashes, "notes": listing.notes})
     content = {
-        "key": _key(part, folder),
+        "key": _key(part, stamp),
         "records": [
             (record.path.relative_to(folder).as_posix(), *astuple(record)[1:], look.error)
             for record, look in zip(listing.records, looks, strict=True)
@@ -81,15 +89,17 @@ def write_listing(
         "omitted": listing.omitted,
         "notes": listing.notes,
     }
-    with atomic_file(_private(source)) as file, file.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream)
+    private = _private(source)
+    private.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(private.with_suffix(".lock")), atomic_file(private) as file:  # two experiments may screen at once
+        file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _recalled(screening: Path, source: Source, folder: Path) -> tuple[Listing, dict[Record, str]] | None:
     """The listing and the errors as `write_listing` kept them; None when they are missing, torn or of another state."""
     try:
         content = json.loads(_private(source).read_text(encoding="utf-8"))
-        if content["key"] != _key(screening, folder):
+        if content["key"] != _key(screening, folder_stamp(folder)):
             return None
         errors = {}
         for name, *facts, marked, error in content["records"]:

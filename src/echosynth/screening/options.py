@@ -4,8 +4,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
-from echosynth.common.options import Fraction, Section
-from echosynth.common.parallel import Workers
+from echosynth.common.options import Fraction, Section, Workers
 from echosynth.sources.options import DataParams
 
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from echosynth.common.files import atomic_folder, write_json
-from echosynth.common.parallel import Workers, run
+from echosynth.common.options import Workers
+from echosynth.common.parallel import run
 from echosynth.common.progress import progress
 from echosynth.imagesets.schema import GROUPS, RECORDINGS, check
 from echosynth.media.decode import read_frame
@@ -25,6 +26,7 @@ from echosynth.screening.ks_groups import ks_groups, ks_statistic, p_value
 from echosynth.screening.listing import write_listing
 from echosynth.screening.options import ReviewParams, ScreeningSettings
 from echosynth.sources.base import Source, read_salt, record_id, relative
+from echosynth.sources.folders import folder_stamp
 
 BATCH = 16  # files a job: the overhead of a job is that of a small file
 MOST_TILES = 300
@@ -143,6 +145,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
         EchosynthError: the release's folder or a table is missing, or the salt.
     """
     salt = read_salt(Path(params.data.salt_file))
+    stamp = folder_stamp(folder)
     listing, review = source.list_records(folder), params.review if source.has_cines else None
     looked = _look_at_all([record.path for record in listing.records], review, params.ingest, source.name)
     measured: dict[str, Measures] = {}
@@ -169,7 +172,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
             check(schema, table, str(out / name)).to_csv(part / name, index=False, lineterminator="\n")
         write_sheets(part, _tiles(recordings, groups, paths))
         write_json(part / "metrics.json", metrics)
-        write_listing(part, source, folder, listing, [look for look, _ in looked], salt)
+        write_listing(part, source, folder, stamp, listing, [look for look, _ in looked], salt)
     return metrics
 
 

@@ -23,7 +23,7 @@ from echosynth.evaluation.predictions import write_probabilities
 from echosynth.evaluation.scores import evaluate, headline
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.stages import stage
-from echosynth.tracking.origin import parent_key
+from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import Context, RunLogger, child_run
 
 ELSEWHERE = {"real_arms", "synthetic_arms", "architectures"}  # parameters on which a single cell does not depend
@@ -45,7 +45,8 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
         inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
     known = {"arm": arm, "subset": size, "architecture": architecture}
-    state = done_seeds(params.classifier.precision, known, validation, [subset.hash(), *noted.values()])
+    hashes = [subset.hash(), *noted.values(), *(data_hash(path) for _, path, _ in inputs)]
+    state = done_seeds(params.classifier.precision, known, validation, hashes)
     with state.held(), atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
         for seed in params.classifier.seeds:
             done = state.folder / paths.seed_folder(seed)
@@ -77,7 +78,7 @@ def done_seeds(
         precision: of the training.
         known: arm, subset and architecture.
         validation: what is scored.
-        training: hashes of what is trained on.
+        training: hashes of what is trained on and of what the record names.
     """
     device = pick_device()
     return ResumeState(
@@ -87,7 +88,7 @@ def done_seeds(
         [training, validation.hash(), validation.ids.tolist(), validation.groups.tolist()],
         "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
         resolved(device, precision),
-        code_hash("echosynth.classifier.train", "echosynth.evaluation.scores", "echosynth.stages.classify"),
+        code_hash("echosynth.stages.classify"),
     )
 
 

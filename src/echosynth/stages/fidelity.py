@@ -27,8 +27,8 @@ class Sets:
     Attributes:
         synthetic: the set that is measured.
         validation: what it is compared with.
-        other: real images that make the floor. The feature network has seen the training images, so they are of the test
-            set, which it has not seen. No choice depends on it.
+        other: real images that make the floor. The feature network has seen the training images, so they are of the
+            test set, which it has not seen. No choice depends on it.
         training: what the diffusion model was trained on.
     """
 

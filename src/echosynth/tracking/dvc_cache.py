@@ -1,11 +1,9 @@
 """The DVC cache of this machine: contents of files and folders by the hashes that dvc.lock names."""
 
-import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from echosynth.common.errors import EchosynthError
 
@@ -72,12 +70,3 @@ class Folder:
             KeyError: the folder has no such file.
         """
         return self.cache.file(self.hashes[name])
-
-    def json(self, name: str) -> Any:
-        """Content of a JSON file; raises as `file`."""
-        return json.loads(self.file(name).read_bytes())
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        """Rows of a CSV file; raises as `file`."""
-        with self.file(name).open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))

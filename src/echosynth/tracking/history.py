@@ -17,6 +17,8 @@ from echosynth.config.parameters import flat_tree
 
 PARAMS, SCORES, LOCK = "params.yaml", "reports/metrics.json", "dvc.lock"
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/([^/]+)")  # DVC's other references are its queue's
+# Stages of dvc.lock before one of them was called as it is today.
+MOVED, RENAMED = ("phantom", "echo", "validate", "validate-shift"), "feature-network"
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,16 @@ class Content:
         Parameters can be changed, and experiments run in part, without a new report. So the stage that wrote the scores
         and those that it depends on must have run with these parameters, and must have read what the others wrote.
         Of a matrix dvc.lock keeps stages that no parameter asks for any more; they are passed over, and what they are
-        run with stands among the parameters of those that gather their outputs. A dvc.lock that does not say which
+        run with stands among the parameters of those that gather their outputs. So are stages that had another name
+        or pipeline once, since DVC drops none. A dvc.lock that does not say which
         stage writes the scores is believed.
         """
         written = {(path, md5) for stage in self.stages.values() for path, md5 in entries(stage, "outs").items()}
         paths = {path for path, _ in written}
         if SCORES in paths and (SCORES, _md5(self.scores_bytes)) not in written:
             return False
-        for stage in _above(self.stages, SCORES):
+        kept = {name: stage for name, stage in self.stages.items() if not _moved(name, self.stages)}
+        for stage in _above(kept, SCORES):
             params = stage.get("params", {}).get(PARAMS, {})
             if any(_at(self.params, key) != value for key, value in params.items()):
                 return False
@@ -239,6 +243,11 @@ def _above(stages: Mapping[str, Any], output: str) -> list[dict[str, Any]]:
         found |= writers
         wanted = {path for stage in writers.values() for path in entries(stage, "deps")} - done
     return [stage for name, stage in found.items() if "@" not in name]
+
+
+def _moved(name: str, stages: Mapping[str, Any]) -> bool:
+    """Whether a stage of dvc.lock is left from before it was renamed or went into a pipeline of its own."""
+    return name.partition("@")[0] in MOVED and RENAMED in stages
 
 
 def _touches(paths: Iterable[str], others: Iterable[str]) -> bool:

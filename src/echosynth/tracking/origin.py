@@ -20,7 +20,7 @@ from echosynth.config.presets import overlay, preset_names
 PARAMS = Path("params.yaml")
 LOCK = Path("dvc.lock")
 # What the pipeline and DVC write into files that git keeps tells nothing of the code.
-WRITTEN = (":(exclude)dvc.lock", ":(exclude)explore/dvc.lock", ":(exclude)reports", ":(exclude,glob)**/.gitignore")
+WRITTEN = (":(exclude,glob)**/dvc.lock", ":(exclude)reports", ":(exclude,glob)**/.gitignore")
 OTHER_PIPELINE = re.compile(r"echosynth\.stages\.(\w+)\.\w+")
 
 

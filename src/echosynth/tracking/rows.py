@@ -187,9 +187,7 @@ def log_tags(place: Store, run_id: str, tags: Mapping[str, str]) -> None:
     place.client.log_batch(run_id, tags=[RunTag(key, text) for key, text in tags.items()])
 
 
-def log(
-    place: Store, run_id: str, params: Mapping[str, str], points: "Sequence[Metric]" = (), *, new: bool = False
-) -> None:
+def log(place: Store, run_id: str, params: Mapping[str, str], points: "Sequence[Metric]" = ()) -> None:
     """Log parameters and points of curves with as few calls as MLflow allows: each takes as long as all that is in it.
 
     Args:
@@ -197,11 +195,10 @@ def log(
         run_id: of the run.
         params: those that the run holds already are left out, as MLflow refuses to change one.
         points: of curves.
-        new: the run holds nothing yet, and need not be asked.
     """
     from mlflow.entities import Param
 
-    held = place.client.get_run(run_id).data.params if params and not new else {}
+    held = place.client.get_run(run_id).data.params if params else {}
     fresh, left = [Param(key, text) for key, text in params.items() if key not in held], list(points)
     while fresh or left:
         place.client.log_batch(run_id, left[:METRICS_A_BATCH], fresh[:PARAMS_A_BATCH])
