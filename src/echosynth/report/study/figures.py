@@ -133,8 +133,8 @@ def differences(inputs: Inputs, key: str, name: str) -> Figure:
         name: the score in words.
     """
     cells = [cell for subset in inputs.sizes for cell in inputs.cells(subset) if cell["versus_real"]]
-    height = 1.5 + 0.3 * len(cells)
-    figure, axes = panel(f"Difference to real: {name}", "difference (right of 0: higher than real)", "", height)
+    height = 1.7 + 0.3 * len(cells)
+    figure, axes = panel(f"Difference to real:\n{name}", "difference (right of 0: higher than real)", "", height)
     axes.axvline(0, color="#57606a", linewidth=1.2)
     places, y, before = [], 0.0, ""
     for cell in cells:
