@@ -18,6 +18,7 @@ from tests import killing
 
 from echosynth.common.errors import EchosynthError
 from echosynth.tracking import answers, closing, offline, rows, runs, store
+from echosynth.tracking.logger import RunLogger
 from echosynth.tracking.runs import child_run, finish_parent
 
 
@@ -299,7 +300,7 @@ def test_an_attempt_that_goes_on_in_a_run_while_it_is_sent_loses_nothing(
         offline.send()
     (kept,) = (one for one in rows.search(store.kept()) if one.info.run_name == "a")
     assert rows.SENT not in kept.data.tags
-    runs.Run(kept.info.run_id, "", store.kept()).metrics({"loss": 0.25}, 10)
+    RunLogger(kept.info.run_id, "", store.kept()).metrics({"loss": 0.25}, 10)
     rows.end(store.kept(), kept.info.run_id, "FINISHED")
     offline.send()
     there = server.runs()["a"]
@@ -333,7 +334,7 @@ def test_what_needs_the_server_says_so(server: Server, dead: None) -> None:
 
 def test_a_refusal_of_the_server_is_no_absence(server: Server) -> None:
     with pytest.raises(EchosynthError, match="not found") as caught:
-        runs.Run("0" * 32, "", store.connect()).metrics({"loss": 1.0})
+        RunLogger("0" * 32, "", store.connect()).metrics({"loss": 1.0})
     assert not isinstance(caught.value, store.Unreachable)
 
 
