@@ -168,11 +168,17 @@ class Project:
             pipeline.write_text(pipeline.read_text().replace(COMMAND, STAND_IN))
 
     def _outputs(self, known: Mapping[str, tuple[int, int]]) -> Outputs:
-        """What each stand-in writes. What no stage writes and is not there is written here, tiny."""
+        """What each stand-in writes that `dvc repro` runs: stages of dvc.yaml, and what they need of other pipelines.
+
+        What no stage writes and is not there is written here, tiny.
+        """
+        import networkx as nx
         from dvc.repo import Repo
 
         with Repo(str(self.folder)) as repo:
-            graph = list(repo.index.stages)
+            needs = repo.index.graph
+            study = [stage for stage in needs if stage.path_in_repo == PIPELINES[0]]
+            graph = list(dict.fromkeys(one for stage in study for one in (stage, *nx.descendants(needs, stage))))
             made = [out.def_path for stage in graph for out in stage.outs]
             read = sorted({dep.def_path for stage in graph for dep in stage.deps})
             commands = {stage.cmd.removeprefix(STAND_IN): [out.def_path for out in stage.outs] for stage in graph}
