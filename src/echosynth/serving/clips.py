@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from echosynth.common.arrays import Image as Picture
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
@@ -99,7 +99,7 @@ def opened(path: Path, max_frames: int) -> Stream:
     return replace(stream, frames=_alike(path, stream.frames))
 
 
-def _alike(path: Path, frames: Iterator[Picture]) -> Iterator[Picture]:
+def _alike(path: Path, frames: Iterator[Image]) -> Iterator[Image]:
     """The frames, up to one of another size."""
     shape = None
     for frame in frames:

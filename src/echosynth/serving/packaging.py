@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 import echosynth
+from echosynth.common.arrays import Image, Images
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import workspace
 from echosynth.common.paths import STORED
 from echosynth.common.views import VIEWS
 from echosynth.tracking import store
-
-Picture = npt.NDArray[np.uint8]
 
 ARTIFACT = "classifier"  # folder of both files among a logged model's artifacts
 REQUIREMENTS = (
@@ -43,7 +42,7 @@ REQUIREMENTS = (
 )
 
 
-def log_classifier(run_id: str, model_folder: Path, example: Picture) -> str:
+def log_classifier(run_id: str, model_folder: Path, example: Images) -> str:
     """Log a classifier as a model of a run; nothing is registered.
 
     Args:
@@ -65,7 +64,7 @@ def log_classifier(run_id: str, model_folder: Path, example: Picture) -> str:
             return str(mlflow.pyfunc.log_model(name="classifier", **content).model_uri)
 
 
-def save_classifier(model_folder: Path, target: Path, example: Picture) -> None:
+def save_classifier(model_folder: Path, target: Path, example: Images) -> None:
     """Write what `log_classifier` logs into a new folder, which MLflow serves without a store.
 
     Raises:
@@ -78,7 +77,7 @@ def save_classifier(model_folder: Path, target: Path, example: Picture) -> None:
 
 
 @contextlib.contextmanager
-def _content(model_folder: Path, example: Picture) -> Iterator[dict[str, Any]]:
+def _content(model_folder: Path, example: Images) -> Iterator[dict[str, Any]]:
     """What MLflow is to write, from copies that live as long as the block: MLflow keeps the paths that it is given."""
     # An example of one frame would hide a model that takes one frame only.
     if example.dtype != np.uint8 or example.ndim != 3 or len(example) < 2:
@@ -103,7 +102,7 @@ def _content(model_folder: Path, example: Picture) -> Iterator[dict[str, Any]]:
         }
 
 
-def predicted(uri: str, frames: Sequence[Picture]) -> npt.NDArray[np.float32]:
+def predicted(uri: str, frames: Sequence[Image]) -> npt.NDArray[np.float32]:
     """What a logged or registered model says, loaded by MLflow as a server loads it.
 
     Args:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pydicom
 
 from echosynth.classifier.network import predict
-from echosynth.common.arrays import Image as Picture
+from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream
@@ -124,7 +124,7 @@ def _told_apart(item: object) -> tuple[str, object]:
     return next(iter(given.items()))
 
 
-def _picture(classifier: ViewClassifier, value: object, allowance: _Allowance) -> Picture:
+def _picture(classifier: ViewClassifier, value: object, allowance: _Allowance) -> Image:
     """Nested lists or an array as the network sees it, (1, S, S)."""
     array = value if isinstance(value, np.ndarray) else _array(value, allowance)
     if array.dtype != np.uint8 or not array.size or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
@@ -134,7 +134,7 @@ def _picture(classifier: ViewClassifier, value: object, allowance: _Allowance) -
     return classifier.prepared([array])
 
 
-def _array(value: object, allowance: _Allowance) -> Picture:
+def _array(value: object, allowance: _Allowance) -> Image:
     """Nested lists of whole numbers as an array. NumPy would take text, truth values and fractions, too."""
     if not isinstance(value, list) or not all(isinstance(row, list) for row in value) or not value or not value[0]:
         raise EchosynthError(NUMBERS)
@@ -170,7 +170,7 @@ def _decoded(text: object) -> bytes:
     return data
 
 
-def _file(classifier: ViewClassifier, text: object, allowance: _Allowance) -> Picture:
+def _file(classifier: ViewClassifier, text: object, allowance: _Allowance) -> Image:
     """The frames of a file, whose kind its content tells, as the network sees them, (N, S, S)."""
     data = _decoded(text)
     kind = content_kind(data[:HEAD])
