@@ -53,7 +53,7 @@ GPU = Sizes(
     preset_rounds=10,
     preset_batches=(("gpu-small", (64, 256)), ("efficient", (8, 32)), ("improved", (8, 32))),
 )
-QUICK = Sizes(1, 2, 2, 1, 1, (2,), (("gpu-small", (1,)),), 16)
+QUICK = Sizes(1, 2, 2, 1, 1, (), (("gpu-small", (1,)),), 16)
 
 
 def preset(name: str, sizes: Sizes) -> Params:

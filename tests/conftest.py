@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
+from tests.preloaded import MLFLOW, running
 
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
@@ -149,6 +150,13 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Python that finds MLflow and PyTorch imported (see tests/preloaded.py), for tests that start several."""
+    with running(tmp_path_factory.mktemp("python"), (*MLFLOW, "torch", "pandas", "sklearn.metrics")) as commands:
+        yield commands / "python"
 
 
 @pytest.fixture

@@ -37,6 +37,13 @@ OWN = "echosynth"  # in place of a library: all that this project's modules impo
 DVC = ("dvc.cli", "dvc.commands.repro", "dvc.repo.experiments", "dvc.dvcfile", "dvc.stage.cache", "dvc.parsing")
 MLFLOW = ("mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 SYSTEM = ("mlflow.system_metrics.system_metrics_monitor", "matplotlib.pyplot", "sklearn.metrics")
+# What these libraries import at their first use: the first optimiser, network, image of a plot, checked table.
+LATER = ("torch._dynamo", "torchvision", "diffusers.models", "diffusers.models.unets.unet_2d", "accelerate")
+LATER += (
+    "matplotlib.backends.backend_agg",
+    "pandera.backends.pandas.register",
+    "pandera.backends.pandas.builtin_checks",
+)
 ROOM = "-" * 2000  # on the server's command line, for those of its processes
 COMMANDS = ("python", "dvc", "echosynth")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,7 +74,7 @@ sys.exit(status)
 
 
 @contextmanager
-def running(folder: Path, libraries: Sequence[str] = (OWN, *DVC, *MLFLOW, *SYSTEM)) -> Iterator[Path]:
+def running(folder: Path, libraries: Sequence[str] = (OWN, *DVC, *MLFLOW, *SYSTEM, *LATER)) -> Iterator[Path]:
     """A server whose commands stand in `folder`/bin, to be put first in PATH."""
     commands = folder / "bin"
     commands.mkdir()
@@ -96,6 +103,7 @@ def load(libraries: Sequence[str]) -> None:
                 for module in pkgutil.walk_packages(package.__path__, f"{OWN}."):
                     with suppress(ImportError):
                         importlib.import_module(module.name)
+                sys.modules["echosynth.compute.torchvision_schemas"].make_importable()
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
 
@@ -172,6 +180,9 @@ def become(asked: dict[str, Any], streams: list[int], caller: int) -> list[str]:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    # Those of the server know of its own whether they can seek.
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in asked["ignored"]:
         signal.signal(number, signal.SIG_IGN)

@@ -58,10 +58,10 @@ def test_the_ranking_goes_to_stdout_and_failures_to_stderr_with_status_1(
 
 
 def test_what_never_began_is_not_said_to_have_failed(capsys: pytest.CaptureFixture[str]) -> None:
-    show_failed({"a": sweep.Failure("has no result: its worker was killed", []), "b": sweep.Failure("failed", ["nan"])})
+    show_failed({"a": sweep.Failure("has no result: its worker is gone", []), "b": sweep.Failure("failed", ["nan"])})
     said = capsys.readouterr().err
     assert said.splitlines()[1:] == [
-        "a has no result: its worker was killed",
+        "a has no result: its worker is gone",
         "",
         "b failed:",
         "    nan",

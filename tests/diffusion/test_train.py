@@ -116,7 +116,7 @@ def test_training_killed_at_any_moment_ends_with_the_same_bits(
     """SIGKILL from outside, several times over, in a step, a save or a snapshot as it happens; each start goes on from
     the last state."""
     changes = {"steps": 60, "checkpoint_every": 1, "log_every": 10, "snapshots": 6}
-    environment, delays = os.environ | {"DVC_ROOT": str(tmp_path)}, np.random.default_rng().uniform(0, 2, 3)
+    environment, delays = os.environ | {"DVC_ROOT": str(tmp_path)}, np.random.default_rng().uniform(0, 1.5, 2)
     arguments = [sys.executable, "-c", RUN_IN_A_PROCESS, *command(changes, tmp_path / "weights")]
     for delay in delays:
         process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE)
@@ -239,28 +239,17 @@ def drawn(trained: Trained, params: DiffusionParams, views: list[int], side: int
 
 
 @pytest.mark.slow
-def test_it_learns_the_grey_level_of_each_view(settings: Settings) -> None:
-    """Four flat pictures, one grey level for each view: the trained model draws the level that it is asked for."""
-    params = settings(
-        steps=300, learning_rate=4e-3, augment=0.0, ema_decays=[0.95], batch_size=16, checkpoint_every=500
-    )
-    levels = np.array([20, 90, 160, 230], np.uint8)
-    images = np.broadcast_to(levels[:, None, None], (4, 16, 16)).copy()
-    trained = run(params, Examples(images, torch.arange(4), torch.zeros(4, dtype=torch.long)))
-    means = drawn(trained, params, [0, 1, 2, 3, 0, 1, 2, 3], 16).mean((1, 2))
-    assert np.abs(means - np.tile(levels, 2)).max() < 25  # levels lie 70 apart
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["fixed-small", "learned"])
-def test_overfitting_one_image_reproduces_it(settings: Settings, variance: str) -> None:
+def test_it_learns_the_picture_of_each_view(settings: Settings, variance: str) -> None:
+    """Four pictures, one for each view: the trained model draws the one that it is asked for."""
     learned = {"variance": "learned", "loss": "hybrid", "schedule": "linear"} if variance == "learned" else {}
     params = settings(
-        steps=420, learning_rate=4e-3, augment=0.0, ema_decays=[0.95], batch_size=16, checkpoint_every=500, **learned
+        steps=300, learning_rate=6e-3, augment=0.0, ema_decays=[0.95], batch_size=8, checkpoint_every=500, **learned
     )
     y, x = np.mgrid[:16, :16] / 15
-    image = (127 + 100 * np.sin(5 * x) * np.cos(4 * y)).astype(np.uint8)
-    trained = run(params, Examples(image[None], torch.tensor([2]), torch.tensor([0])))
-    pictures = drawn(trained, params, [2, 2, 2], 16)
-    error = np.abs(pictures.astype(float) - image).mean()
-    assert error < 20, error  # grey levels; the image itself strays by 40 from its mean
+    pictures = np.stack([127 + 100 * np.sin(5 * x + view) * np.cos(4 * y + 2 * view) for view in range(4)])
+    trained = run(params, Examples(pictures.astype(np.uint8), torch.arange(4), torch.zeros(4, dtype=torch.long)))
+    asked = [0, 1, 2, 3, 0, 1, 2, 3]
+    errors = np.abs(drawn(trained, params, asked, 16)[:, None].astype(float) - pictures).mean((2, 3))
+    assert errors.argmin(1).tolist() == asked
+    assert errors.min(1).mean() < 32  # grey levels: 15 and 26 were seen; the pictures lie 50 and more apart

@@ -68,7 +68,7 @@ def test_what_fails_twice_is_returned_with_its_log_and_the_others_stay(fake: Any
     ("outcome", "what", "log"),
     [
         ("failed", "it failed", ["error: the loss is nan"]),
-        ("orphan", "its worker was killed (see ", []),
+        ("orphan", "its worker is gone (see ", []),
         ("unborn", "DVC failed before the first stage (see ", []),
     ],
 )
@@ -121,7 +121,7 @@ def test_an_experiment_whose_worker_was_killed_is_begun_again_which_is_no_failur
     fake.outcomes = {"b": ["orphan", "failed", "orphan", "done"]}
     assert execute(plan("a", "b", "c"), 2) == {}
     assert set(fake.results) == {"a", "b", "c"}
-    assert "b: its worker was killed; it begins again" in capsys.readouterr().err
+    assert "b: its worker is gone; it begins again" in capsys.readouterr().err
 
 
 def test_a_failure_that_only_seems_a_killed_worker_is_one_of_its_own(

@@ -40,13 +40,20 @@ def runs(project: Path) -> tuple[list[Run], list[Run]]:
     return [run for run in found if "mlflow.parentRunId" not in run.data.tags], children
 
 
-def start(project: Path, *words: str) -> subprocess.Popen[bytes]:
-    """A command of echosynth that runs meanwhile; marks/err says what it has to say."""
+def start(project: Path, *words: str, customized: Path | None = None) -> subprocess.Popen[bytes]:
+    """A command of echosynth that runs meanwhile; marks/err says what it has to say.
+
+    Args:
+        customized: folder of a sitecustomize.py for it and for all that it starts, wherever they work.
+    """
+    environment = bare_environment()
+    if customized:
+        environment["PYTHONPATH"] += f"{os.pathsep}{customized}"
     with (project / "marks/err").open("wb") as stream:
         return subprocess.Popen(
             [sys.executable, "-m", "echosynth.cli", *words],
             cwd=project,
-            env=bare_environment(),
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=stream,
         )
@@ -74,3 +81,17 @@ def ended(process: subprocess.Popen[bytes], project: Path) -> tuple[int, str]:
 
 def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
+
+
+# As sitecustomize.py: a training waits behind its first saved state to be killed.
+WAITING = """
+import time
+from pathlib import Path
+replace = Path.replace
+def waiting(self, target):
+    moved = replace(self, target)
+    if "diffusion-" in str(target) and str(target).endswith("state.safetensors"):
+        time.sleep(3600)
+    return moved
+Path.replace = waiting
+"""

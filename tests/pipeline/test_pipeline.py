@@ -16,6 +16,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from tests.killing import kill
+from tests.pipeline.commands import WAITING
 from tests.pipeline.toy import Temporary
 
 pytestmark = pytest.mark.slow
@@ -223,20 +224,6 @@ def test_wrong_parameters_stop_with_their_names_before_any_work_and_a_row_says_w
 
 def test_what_only_the_stage_can_see_stops_the_experiment_there(finished: Path, run: Command) -> None:
     assert "split.subsets asks for 100000 images" in refused(run, "split.subsets=[60,100000]")
-
-
-# As sitecustomize.py: the training waits behind its first saved state to be killed.
-WAITING = """
-import time
-from pathlib import Path
-replace = Path.replace
-def waiting(self, target):
-    moved = replace(self, target)
-    if "diffusion-" in str(target) and str(target).endswith("state.safetensors"):
-        time.sleep(3600)
-    return moved
-Path.replace = waiting
-"""
 
 
 def test_a_stage_killed_in_the_middle_ends_as_if_nothing_had_happened(

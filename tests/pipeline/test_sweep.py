@@ -227,7 +227,8 @@ def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
         (small / "marks/wait").unlink()
         status, said = ended(process, small)
     assert status == 0, said
-    assert len(re.findall(r"its worker was killed; it begins again", said)) == 1
+    # Once, or twice where queueing took so long that the other worker was about to end when it was handed over.
+    assert len(re.findall(r"its worker is gone; it begins again", said)) in (1, 2), said
     parents, _ = runs(small)
     assert statuses(parents) == [("10", "FINISHED"), ("11", "FINISHED")]
     assert sorted(times_begun(small, steps) for steps in (10, 11)) == [1, 2]
@@ -243,7 +244,7 @@ def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: P
         (small / "marks/wait").unlink()
         status, said = ended(process, small)
     assert status == 0, said
-    assert len(re.findall("its worker was killed|is tried once more", said)) == 1, said
+    assert len(re.findall("its worker is gone|is tried once more", said)) == 1, said
     assert times_begun(small, 10) == 2
     assert statuses(runs(small)[0]) == [("10", "FINISHED")]
     assert not list(small.glob(".dvc/tmp/exps/celery/broker/in/*.celery.msg"))

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -224,8 +223,8 @@ sys.exit(main(["promote", number, "--reason", "a test"]))
 class Two:
     """Promotions as processes, each of which waits in the middle until it is told to go on."""
 
-    def __init__(self, project: Path) -> None:
-        self.project, self.store = project, f"sqlite:///{project / 'mlflow.db'}"
+    def __init__(self, python: Path, project: Path) -> None:
+        self.python, self.project, self.store = python, project, f"sqlite:///{project / 'mlflow.db'}"
         root = Path(__file__).parents[2]
         shutil.copy(root / "params.yaml", project / "params.yaml")
         (project / "promoter.py").write_text(PROMOTER)
@@ -233,7 +232,7 @@ class Two:
     def start(self, number: str, workspace: Path) -> "subprocess.Popen[str]":
         workspace.mkdir(exist_ok=True)
         environment = {**os.environ, "DVC_ROOT": str(workspace), "MLFLOW_TRACKING_URI": self.store}
-        words = [sys.executable, "promoter.py", str(self.project), number]
+        words = [str(self.python), "promoter.py", str(self.project), number]
         return subprocess.Popen(
             words, cwd=self.project, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -252,10 +251,10 @@ def wait(*processes: "subprocess.Popen[str]", until: Callable[[], bool]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["one workspace", "two workspaces"])
-def test_two_promotions_at_once_cannot_both_win(project: Path, where: str) -> None:
+def test_two_promotions_at_once_cannot_both_win(project: Path, python: Path, where: str) -> None:
     for skill in (0.9, 0.95):
         add(skill)
-    two = Two(project)
+    two = Two(python, project)
     folders = [project / "a", project / ("a" if where == "one workspace" else "b")]
     processes = [two.start(number, folder) for number, folder in zip("12", folders, strict=True)]
     # One of them waits in the middle for a sign that comes when the other has given up.
@@ -279,9 +278,11 @@ def test_two_promotions_at_once_cannot_both_win(project: Path, where: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_promotion_changes_nothing_and_can_be_cleared(project: Path, params: Params, how: int) -> None:
+def test_a_killed_promotion_changes_nothing_and_can_be_cleared(
+    project: Path, python: Path, params: Params, how: int
+) -> None:
     add(0.9)
-    two = Two(project)
+    two = Two(python, project)
     process = two.start("1", project)
     wait(process, until=lambda: bool(two.judging()))
     process.send_signal(how)

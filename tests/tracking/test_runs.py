@@ -28,10 +28,10 @@ def curve_of(run_id: str, name: str) -> list[tuple[int, float]]:
     return [(point.step, point.value) for point in store.client().get_metric_history(run_id, name)]
 
 
-def script(folder: Path, text: str, **environment: str) -> subprocess.Popen:
+def script(python: Path, folder: Path, text: str, **environment: str) -> subprocess.Popen:
     """Start Python on `text` in `folder`."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from echosynth.tracking.runs import *\n" + text],
+        [python, "-c", "from echosynth.tracking.runs import *\n" + text],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -119,8 +119,9 @@ def test_interrupt_is_marked_as_killed(workspace: Path) -> None:
     assert runs_of("pipeline")[0].info.status == "FAILED"
 
 
-def test_termination_is_marked_as_killed(workspace: Path) -> None:
+def test_termination_is_marked_as_killed(workspace: Path, python: Path) -> None:
     process = script(
+        python,
         workspace,
         "import time\nwith child_run('a', 'train'):\n    print('on', flush=True)\n    time.sleep(3600)",
     )
@@ -131,8 +132,9 @@ def test_termination_is_marked_as_killed(workspace: Path) -> None:
     assert runs_of("train")[0].info.status == "KILLED"
 
 
-def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> None:
+def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path, python: Path) -> None:
     process = script(
+        python,
         workspace,
         "import time\nwith child_run('a', 'train', {'seed': 1}, work='state') as run:\n"
         "    for step in (0, 10, 20): run.metrics({'loss': 1 / (1 + step)}, step)\n"
@@ -142,7 +144,7 @@ def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path) -> 
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     process.kill()
-    process.wait()
+    process.communicate()
     assert runs_of("train")[0].info.status == "RUNNING"
 
     with child_run("a", "train", {"seed": 1}, work="state") as run:  # goes on from a state saved at step 10
@@ -228,9 +230,9 @@ def test_child_with_other_parameters_is_not_continued(workspace: Path) -> None:
     assert [run.data.params["seed"] for run in runs_of("train")] == ["1", "2"]
 
 
-def test_three_processes_on_a_fresh_store_lose_nothing_and_make_one_parent(bare: Path) -> None:
+def test_three_processes_on_a_fresh_store_lose_nothing_and_make_one_parent(bare: Path, python: Path) -> None:
     text = "import sys\nwith child_run(f'child {NUMBER}', 'train') as run: run.metrics({'number': NUMBER}, 0)"
-    processes = [script(bare, text.replace("NUMBER", str(number))) for number in range(3)]
+    processes = [script(python, bare, text.replace("NUMBER", str(number))) for number in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     (parent,) = runs_of("pipeline")
     children = runs_of("train")

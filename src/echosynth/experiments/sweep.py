@@ -117,7 +117,11 @@ class _Watch:
     _lost: set[str] = field(default_factory=set)
 
     def bury(self, state: QueueState) -> None:
-        """Give up the attempts whose worker was killed, which would seem to run for ever."""
+        """Give up the attempts whose worker is gone, which would seem to run for ever.
+
+        It was killed, or had waited in vain for ten seconds and ended just when it was handed the experiment: DVC's
+        workers then drop it.
+        """
         for name in _lost(state, self.open_):
             if queue.bury(name):
                 self._lost.add(name)
@@ -133,7 +137,7 @@ class _Watch:
         lines = [] if killed else queue.log_tail(name)
         self._attempts[name] += 1
         self._tries[name] += bool(lines)
-        what = "its worker was killed" if killed else "DVC failed before the first stage"
+        what = "its worker is gone" if killed else "DVC failed before the first stage"
         again = f"{name} failed and is tried once more" if lines else f"{name}: {what}; it begins again"
         what = "it failed" if lines else f"{what} (see {workers.log()})"
         if self._tries[name] == TRIES:
