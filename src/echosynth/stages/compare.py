@@ -17,9 +17,10 @@ def main(params: Params) -> None:
     """Read models/classifiers, write reports/comparison."""
     settings = params.classifier
     validation = read_split(params.data.train_sources, "validation")
-    arms = [*settings.real_arms, *settings.synthetic_arms]
     runs = []
-    for architecture, size, arm, seed in product(settings.architectures, params.split.subsets, arms, settings.seeds):
+    for architecture, size, arm, seed in product(
+        settings.architectures, params.split.subsets, settings.arms, settings.seeds
+    ):
         folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
         metrics = read_json(folder / "metrics.json")
         probabilities = read_probabilities(folder / "validation.csv", validation.ids)

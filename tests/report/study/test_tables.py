@@ -19,8 +19,10 @@ def inputs(tree: Path, params: Params) -> Inputs:
 
 
 def test_fidelity(inputs: Inputs) -> None:
-    row = ["150", "194", "41.2 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
-    assert tables.fidelity(inputs, "echo").rows[0] == row
+    table = tables.fidelity(inputs, "echo")
+    distances = ["0.031 ± 0.004", "−0.000 ± 0.003", "41.2 ± 1.1", "12.5 ± 0.8"]
+    assert table.rows[0] == ["150", "diffusion", "194", *distances]
+    assert [row[1] for row in table.rows] == ["diffusion", "gaussian", "mixup"] * 3
     assert tables.fidelity(inputs, "inception").rows == []
 
 
@@ -51,7 +53,7 @@ def test_several_architectures_get_a_column(tree: Path, params: Params, comparis
     both = params.classifier.model_copy(update={"architectures": ["resnet18", "vgg16"]})
     table = tables.comparison(read_inputs(params.model_copy(update={"classifier": both})))
     assert table.header[2] == "architecture"
-    assert [row[2] for row in table.rows] == ["resnet18"] * 12 + ["vgg16"] * 12
+    assert [row[2] for row in table.rows] == ["resnet18"] * 18 + ["vgg16"] * 18
 
 
 def test_final(inputs: Inputs) -> None:

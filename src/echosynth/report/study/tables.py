@@ -22,7 +22,7 @@ class Matrix:
 
 
 def fidelity(inputs: Inputs, features: str) -> Table:
-    """Show the distances of the synthetic sets to real validation images beside the floor.
+    """Show the distances of the synthetic sets of all generators to real validation images beside the floor.
 
     Args:
         inputs: the inputs of the report.
@@ -33,23 +33,26 @@ def fidelity(inputs: Inputs, features: str) -> Table:
     """
     rows = []
     for subset, model in inputs.diffusion.items():
-        scores = model.fidelity[features]
-        if scores is None:
-            continue
-        pairs = [distance(scores[f"{key}frechet"], scores[f"{key}frechet_sd"]) for key in ("", "floor_")]
-        kernels = [f"{scores[key]:.3g}".replace("-", "−") for key in ("kernel", "floor_kernel")]
-        rows.append([subset, count(model.fidelity["count"]), *pairs, *kernels])
+        for generator, made in model.sets.items():
+            scores = made.fidelity[features]
+            if scores is None:
+                continue
+            kernels = [f"{decimal(scores[key])} ± {decimal(scores[f'{key}_sd'])}" for key in ("kernel", "floor_kernel")]
+            pairs = [distance(scores[f"{key}frechet"], scores[f"{key}frechet_sd"]) for key in ("", "floor_")]
+            rows.append([subset, generator, count(made.fidelity["count"]), *kernels, *pairs])
     name = {
         "echo": "echo features (of the feature network, trained on all real training images)",
         "inception": "ImageNet Inception features",
     }[features]
-    header = ["subset", "n", "Fréchet, synthetic", "Fréchet, real (floor)", "kernel, synthetic", "kernel, real (floor)"]
+    header = ["subset", "generator", "n", "kernel, synthetic", "kernel, real (floor)"]
+    header += ["Fréchet, synthetic", "Fréchet, real (floor)"]
     note = (
         "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; "
         "lower is closer. The floor is the same for real test images: nearer than that is not to be expected. "
-        "± is the standard deviation over draws."
+        "± is the standard deviation over draws. The kernel distance does not depend on n, so that equal images have "
+        "one around 0; the Fréchet distance grows as n falls, and says little of anatomy."
     )
-    return Table(f"Distance between synthetic and real images on {name}", header, rows, note=note)
+    return Table(f"Distance between synthetic and real images on {name}", header, rows, labels=2, note=note)
 
 
 def models(inputs: Inputs) -> Table:
