@@ -16,6 +16,7 @@ CLASSIFIERS = Path("models/classifiers")
 FINAL = Path("models/final")
 FIDELITY = Path("reports/fidelity")
 COMPARISON = Path("reports/comparison")
+KNOWN_PICTURES = Path("reports/known_pictures.json")
 FINAL_SCORES = Path("reports/final")
 WEIGHTS, CARD = STORED = ("model.safetensors", "card.json")  # files of a stored network
 TRUTH = "phantom-truth.csv"  # below data.root, which holds phantoms then: what each of their files shows

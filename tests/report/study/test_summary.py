@@ -27,6 +27,9 @@ def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
     distances = scores["fid_echo"]
     assert {name: distances[name] for name in ("150", "500", "all")} == {"150": 41.25, "500": 32.25, "all": 23.25}
     assert distances["mixup_500"] == 30.25
+    assert scores["view_agreement"]["real"] == 0.85
+    assert scores["view_agreement"]["gaussian_500"] == pytest.approx(0.71)
+    assert scores["near_copies"]["all"] == 0.023
     assert scores["kernel_echo"].keys() == distances.keys()
     assert scores["kernel_echo_floor"] == dict.fromkeys(("150", "500", "all"), -0.0004)
     assert "fid_inception" not in scores

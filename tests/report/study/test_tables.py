@@ -26,6 +26,35 @@ def test_fidelity(inputs: Inputs) -> None:
     assert tables.fidelity(inputs, "inception").rows == []
 
 
+def test_yardstick(inputs: Inputs, comparison: dict[str, Any]) -> None:
+    table = tables.yardstick(inputs)
+    assert [tuple(row[:2]) for row in table.rows][:4] == [
+        ("150", "diffusion"),
+        ("150", "gaussian"),
+        ("150", "mixup"),
+        ("500", "diffusion"),
+    ]
+    cell = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))
+    versus = cell["versus_real"]
+    low, high = versus["macro_auprc_interval"]
+    use = [f"{cell['macro_auprc']:.3f}", f"+{versus['macro_auprc']:.3f}", f"+{low:.3f} to +{high:.3f}"]
+    assert list(table.rows[0][2:]) == ["0.031", "−0.000", "0.810", "0.850", *use, "2.3 %", "1.0 %", "41.2"]
+    assert table.rows[1][4] == "0.710" and table.rows[1][6] != table.rows[0][6]
+    assert "2 classifiers (resnet18, arm real, subset all)" in table.note
+
+
+def test_yardstick_without_judges_and_arms(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
+    comparison["cells"] = [cell for cell in comparison["cells"] if cell["arm"] != "gaussian"]
+    write_json(paths.COMPARISON / "metrics.json", comparison | {"agreement": None})
+    table = tables.yardstick(read_inputs(params))
+    assert list(table.rows[1][4:9]) == ["–"] * 5
+    assert "View agreement" not in table.note
+
+
+def test_known_pictures(inputs: Inputs) -> None:
+    assert list(tables.known_pictures(inputs).rows[1]) == ["mirrored", "0.284", "0.579", "95.0"]
+
+
 def test_comparison(inputs: Inputs, comparison: dict[str, Any]) -> None:
     table = tables.comparison(inputs)
     runs = [run for run in comparison["runs"] if (run["arm"], run["subset"]) == ("mixed", "500")]

@@ -23,13 +23,14 @@ HEADLINES = (
     "test.macro_f1",
     "test.recall_",
     "shift.",
+    "view_agreement.",
     "kernel_echo.",
     "fid_echo.",
     "fid_inception.",
     "auprc.",
 )
-LOWER_IS_BETTER = ("test.loss", "shift.loss", "kernel_echo.", "fid_echo.", "fid_inception.")
-HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.")
+LOWER_IS_BETTER = ("test.loss", "shift.loss", "near_copies.", "kernel_echo.", "fid_echo.", "fid_inception.")
+HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.", "view_agreement.")
 DISCLAIMER = "Research software, no medical device: not for diagnosis or treatment."
 
 

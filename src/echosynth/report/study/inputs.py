@@ -61,6 +61,7 @@ class Inputs:
         diffusion: subset -> model, the smallest subset first.
         comparison: reports/comparison/metrics.json.
         final: reports/final/metrics.json.
+        known_pictures: reports/known_pictures.json.
     """
 
     params: Params
@@ -68,6 +69,7 @@ class Inputs:
     diffusion: dict[str, Diffusion]
     comparison: Json
     final: Json
+    known_pictures: list[Json]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -96,6 +98,11 @@ class Inputs:
     def cells(self, subset: str, architecture: str | None = None) -> list[Json]:
         """Give the cells of one subset, in the order of the arms."""
         return [cell for arm in self.arms if (cell := self.cell(subset, arm, architecture))]
+
+    def agreement(self, generator: str, subset: str) -> Json | None:
+        """Give the view agreement of a synthetic set; None where no classifier of real images alone was trained."""
+        sets = (self.comparison["agreement"] or {"sets": []})["sets"]
+        return next((one for one in sets if (one["generator"], one["subset"]) == (generator, subset)), None)
 
     def seeds(self, cell: Json) -> list[Json]:
         """Give the single runs behind a cell."""
@@ -161,4 +168,5 @@ def read_inputs(params: Params) -> Inputs:
         diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
         comparison=read_json(paths.COMPARISON / "metrics.json"),
         final=read_json(paths.FINAL_SCORES / "metrics.json"),
+        known_pictures=read_json(paths.KNOWN_PICTURES),
     )

@@ -107,6 +107,8 @@ def render(inputs: Inputs) -> str:
         subsets=training_subsets(inputs.split["subsets"], train),
         diffusion_figures=figures.diffusion_figures(inputs),
         models=tables.models(inputs),
+        yardstick=tables.yardstick(inputs),
+        known_pictures=tables.known_pictures(inputs),
         strips=_strips(inputs),
         fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
         inception_missing=missing[0] if missing else "",

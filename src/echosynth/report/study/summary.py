@@ -33,8 +33,9 @@ def summary(inputs: Inputs) -> Tree:
     Returns:
         best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
         front unless it is the first one of the parameters; kernel_echo, fid_echo (and fid_inception where it is known):
-        by subset, with `<generator>_` in front unless it is the diffusion model; kernel_echo_floor, fid_echo_floor: by
-        subset. All floats.
+        by subset, with `<generator>_` in front unless it is the diffusion model, likewise near_copies and
+        view_agreement, where `real` stands for the validation images; kernel_echo_floor, fid_echo_floor: by subset. All
+        floats.
     """
     best = inputs.final["best"]
     auprc: dict[str, float] = {}
@@ -49,12 +50,21 @@ def summary(inputs: Inputs) -> Tree:
         for subset, model in inputs.diffusion.items()
         for generator, made in model.sets.items()
     }
+    agreement = {
+        name: seen["macro"]
+        for name, row in fidelity.items()
+        if (seen := inputs.agreement(row["generator"], row["subset"]))
+    }
+    if judged := inputs.comparison["agreement"]:
+        agreement["real"] = judged["real"]["macro"]
     tree = {
         "best": {"validation_macro_auprc": best["macro_auprc"], "validation_macro_f1": best["macro_f1"]},
         "test": _scores(inputs.final["test"]),
         "shift": _scores(inputs.final["shift"]),
         "auprc": auprc,
         "rare_recall": _known(rare),
+        "view_agreement": agreement,
+        "near_copies": {name: row["privacy"]["near_copies"] for name, row in fidelity.items()},
         "kernel_echo": {name: row["echo"]["kernel"] for name, row in fidelity.items()},
         "kernel_echo_floor": {subset: row["floor_kernel"] for subset, row in floors.items()},
         "fid_echo": {name: row["echo"]["frechet"] for name, row in fidelity.items()},
