@@ -25,7 +25,9 @@ def main(params: Params, size: str) -> None:
                 run.metrics(
                     {"images": len(plan)} | {f"images_{view}": n for view, n in plan.facts()["by_view"].items()}
                 )
-                run.save(out, "metrics.json", pictures={"samples.png": first_images(out / "images.zip")})
+                # A mixture may show a patient's picture: where they are patients', none goes to MLflow.
+                shown = {"samples.png": first_images(out / "images.zip")} if paths.simulated(params.data.root) else {}
+                run.save(out, "metrics.json", pictures=shown)
 
 
 if __name__ == "__main__":
