@@ -78,7 +78,7 @@ QUICK = Sizes(
     1,
     {
         "split": {"subsets": [100]},
-        "classifier": {"real_arms": ["real"], "synthetic_arms": ["mixed"]},
+        "classifier": {"real_arms": ["real"], "synthetic_arms": ["mixed"], "baseline_arms": []},
         "data": {"train_sources": ["tmed2"], "shift_sources": ["unity"]},
     },
     large=False,

@@ -15,7 +15,9 @@ from echosynth.config.parameters import load_params
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs/architecture.md"
-GUIDES = [ROOT / f"docs/{name}.md" for name in ("data", "diffusion", "experiments", "phantom", "registry", "teams")]
+GUIDES = [
+    ROOT / f"docs/{name}.md" for name in ("data", "diffusion", "experiments", "judging", "phantom", "registry", "teams")
+]
 WRAPPED = [ROOT / "README.md", ARCHITECTURE, ROOT / "CONTRIBUTING.md", ROOT / "findings/README.md"]
 FINDINGS = sorted((ROOT / "findings").glob("*.sh"))
 # decisions.md tells what was, under the names of its day.

@@ -15,7 +15,7 @@ FLOORS = (
     ("serving",),
     ("tracking",),
     ("config",),
-    ("ingest",),
+    ("ingest", "baselines"),
     ("screening", "diffusion", "evaluation", "phantom"),
     ("classifier", "splits"),
     ("imagesets", "media", "sources"),
@@ -24,7 +24,18 @@ FLOORS = (
 )
 ROOMS = [room for floor in FLOORS for room in floor]
 # Numbers come from here; MLflow and DVC are a view of them, and stay outside.
-NUMERICS = ("ingest", "screening", "diffusion", "evaluation", "classifier", "splits", "imagesets", "media", "sources")
+NUMERICS = (
+    "ingest",
+    "baselines",
+    "screening",
+    "diffusion",
+    "evaluation",
+    "classifier",
+    "splits",
+    "imagesets",
+    "media",
+    "sources",
+)
 
 
 def rooms_used(room: str) -> set[str]:

@@ -1,9 +1,13 @@
 """What each arm is trained on."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from echosynth.baselines.options import Baseline
 from echosynth.classifier.arms import training_set
+from echosynth.classifier.options import BaselineArm, RealArm, SyntheticArm, generator_of
 from echosynth.common.errors import EchosynthError
 from echosynth.imagesets.dataset import LabelledImages
 
@@ -42,9 +46,21 @@ def test_mixed_holds_both_and_counts_the_synthetic_ones() -> None:
     assert data.images[:, 0, 0].tolist() == [*range(11), 99, 99, 99, 99]
     assert data.ids.tolist() == [*real().ids, *made.ids]
     assert training_set("synthetic", real(), made, 0) is made
+    assert training_set("gaussian", real(), made, 0) is made
+    assert training_set("mixed-gaussian", real(), made, 0).ids.tolist() == data.ids.tolist()
 
 
-@pytest.mark.parametrize("arm", ["synthetic", "mixed"])
+def test_every_arm_names_whose_images_it_holds() -> None:
+    assert {arm: generator_of(arm) for arm in (*get_args(RealArm), *get_args(SyntheticArm))} == {
+        "real": None,
+        "oversampled": None,
+        "synthetic": "diffusion",
+        "mixed": "diffusion",
+    }
+    assert {generator_of(arm) for arm in get_args(BaselineArm)} == set(get_args(Baseline))
+
+
+@pytest.mark.parametrize("arm", ["synthetic", "mixed", "mixup"])
 def test_synthetic_arms_need_a_synthetic_set(arm: str) -> None:
     with pytest.raises(EchosynthError, match=arm):
         training_set(arm, real(), None, 0)  # type: ignore[arg-type]

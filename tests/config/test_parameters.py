@@ -54,6 +54,9 @@ def test_what_only_looks_like_a_float_is_not(tmp_path, text):
         ("data", {"root": "data/raw/real"}, r"data\.salt_file = data/salt\.demo is public"),
         ("data", {"train_sources": ["own-../x"]}, r"data\.train_sources\.0: 'own-\.\./x' is no source"),
         ("data", {"train_sources": ["tmed3"]}, r"data\.train_sources\.0: 'tmed3' is no source"),
+        ("baselines", {"generators": ["mixup", "mixup"]}, r"baselines\.generators .*once only"),
+        ("baselines", {"generators": ["mixup"]}, "baseline_arms: gaussian needs gaussian among .*, which are mixup"),
+        ("baselines", {"mixup_alpha": 0.0}, r"baselines\.mixup_alpha = 0\.0 .*greater than 0"),
     ],
 )
 def test_what_is_not_allowed_is_named(section, values, words):

@@ -50,6 +50,13 @@ def test_cells_are_means_over_seeds_and_the_best_run_is_named() -> None:
     assert result["best"]["macro_auprc"] == max(item["macro_auprc"] for item in result["runs"])
 
 
+def test_a_baseline_is_compared_with_and_never_the_best() -> None:
+    result = compare(*runs(SKILL | {("gaussian", 0): 5.0, ("mixed-mixup", 0): 5.0}), 20, 0)
+    assert [cell["arm"] for cell in result["cells"]] == ["real", "synthetic", "gaussian", "mixed-mixup"]
+    assert result["cells"][2]["macro_auprc"] > result["best"]["macro_auprc"]
+    assert result["best"]["arm"] == "synthetic"
+
+
 def test_pairing_makes_the_interval_of_a_difference_narrower_than_the_scores_own() -> None:
     members, labels, groups = runs({("real", 0): 1.0, ("synthetic", 0): 1.0})
     real, synthetic = compare(members, labels, groups, 400, 0)["cells"]

@@ -82,3 +82,4 @@ def test_fidelity_ranks_a_good_set_near_the_floor_and_a_bad_one_far_from_it() ->
     assert good["frechet"] < 2 * good["floor_frechet"]
     assert bad["frechet"] > 5 * bad["floor_frechet"]
     assert bad["kernel"] > 10 * abs(good["kernel"])
+    assert abs(good["kernel"] - good["floor_kernel"]) < 4 * (good["kernel_sd"] + good["floor_kernel_sd"])

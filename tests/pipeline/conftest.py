@@ -38,6 +38,7 @@ TINY: dict[str, dict[str, Any]] = {
     "classifier": {
         "real_arms": ["real"],
         "synthetic_arms": ["synthetic"],
+        "baseline_arms": ["gaussian"],
         "seeds": [0],
         "steps": 6,
         "evaluations": 2,

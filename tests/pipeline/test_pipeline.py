@@ -44,10 +44,13 @@ def test_every_part_of_the_study_is_there(finished: Path) -> None:
     final = json.loads((finished / "reports/final/metrics.json").read_text())
     assert metrics["test"]["macro_auprc"] == pytest.approx(final["test"]["macro_auprc"])
     comparison = json.loads((finished / "reports/comparison/metrics.json").read_text())
-    assert {cell["arm"] for cell in comparison["cells"]} == {"real", "synthetic"}
-    fidelity = json.loads((finished / "reports/fidelity/60/metrics.json").read_text())
-    assert fidelity["echo"]["frechet"] > fidelity["echo"]["floor_frechet"] > 0
-    assert "pt_inception" in fidelity["inception_missing"]
+    assert {cell["arm"] for cell in comparison["cells"]} == {"real", "synthetic", "gaussian"}
+    for generator in ("diffusion", "gaussian", "mixup"):
+        fidelity = json.loads((finished / f"reports/fidelity/60/{generator}/metrics.json").read_text())
+        assert fidelity["echo"]["floor_frechet"] > 0 and fidelity["privacy"]["synthetic_images"] == 32
+        assert "pt_inception" in fidelity["inception_missing"]
+    assert metrics["fid_echo"]["60"] > metrics["fid_echo_floor"]["60"]
+    assert {"60", "gaussian_60", "mixup_60"} == set(metrics["kernel_echo"])
 
 
 def test_no_patient_is_in_two_splits(finished: Path) -> None:
@@ -71,7 +74,8 @@ def test_one_row_for_the_execution_and_a_child_for_each_curve(finished: Path) ->
     assert tags.items() <= parent.data.tags.items()
     assert {"echosynth.result", "git.dirty", "dvc.lock", "dvc.baseline_rev"} <= set(parent.data.tags)
     names = {run.info.run_name for run in children if run.data.tags["mlflow.parentRunId"] == parent.info.run_id}
-    wanted = {"diffusion 60", "sample 60", "resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
+    wanted = {"diffusion 60", "sample 60", "gaussian 60", "fidelity mixup 60", "resnet18 gaussian 60 seed 0"}
+    wanted |= {"resnet18 real 60 seed 0", "resnet18 synthetic 60 seed 0", "final model"}
     assert wanted | {"feature network"} <= names
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     by_name = {run.info.run_name: run for run in children}
@@ -151,7 +155,7 @@ def test_an_experiment_runs_what_depends_on_it_and_adds_one_row(finished: Path, 
     printed = run("dvc", "exp", "run", "-n", "longer", "-S", "classifier.steps=8").stdout
     for stage in ("classify-real@real-60-resnet18", "compare", "final", "report"):
         assert f"Running stage '{stage}'" in printed
-    for stage in ("data/raw/dvc.yaml:phantom", "ingest", "split", "diffusion", "sample", "feature-network", "fidelity"):
+    for stage in ("data/raw/dvc.yaml:phantom", "ingest", "split", "diffusion", "sample", "baseline", "feature-network"):
         assert f"Running stage '{stage}" not in printed
     parents, _ = runs(finished)
     assert len(parents) == before + 1
@@ -188,7 +192,7 @@ def test_data_sets_of_runs_carry_the_hash_that_dvc_holds_for_them(finished: Path
             path = json.loads(item.dataset.source)["uri"]
             assert item.dataset.digest == hashes[path], (child.info.run_name, path)
             seen.add(child.data.tags["echosynth.stage"])
-    assert {"feature-network", "diffusion", "sample", "classify", "fidelity", "final"} <= seen
+    assert {"feature-network", "diffusion", "sample", "baseline", "classify", "fidelity", "final"} <= seen
 
 
 def refused(run: Command, *changes: str) -> str:

@@ -90,7 +90,7 @@ def test_a_version_goes_through_the_gates_into_use_and_back(finished: Path, run:
 
 
 def test_the_audit_of_synthetic_images_is_there_and_reproducible(finished: Path, run: Command) -> None:
-    report = finished / "reports/fidelity/60/metrics.json"
+    report = finished / "reports/fidelity/60/diffusion/metrics.json"
     before = report.read_bytes()
     privacy = json.loads(before)["privacy"]
     assert privacy["training_images"] == 60 and privacy["synthetic_images"] == 32

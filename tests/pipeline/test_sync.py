@@ -18,7 +18,7 @@ from echosynth.config.parameters import Params
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
-STAGES = ("diffusion", "sample", "classify", "fidelity", "final", "feature-network")
+STAGES = ("diffusion", "sample", "baseline", "classify", "fidelity", "final", "feature-network")
 
 
 def store_of(project: Path) -> MlflowClient:

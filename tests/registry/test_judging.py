@@ -29,7 +29,7 @@ def test_a_patient_on_both_sides_is_found(project: Path, params: Params) -> None
 def test_synthetic_images_need_an_audit_of_themselves(project: Path, params: Params) -> None:
     add(0.95, synthetic=100, **{"data.synthetic": "a" * 32})
     assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
-    report = paths.FIDELITY / "all" / "metrics.json"
+    report = paths.fidelity_report("diffusion", "all") / "metrics.json"
     write_json(report, {"subset": "all", "echo": {}})  # a report from before there were audits
     assert promote(params, dry_run=True).failed == ["near copies among synthetic images"]
     audit = {"training_hash": read_subset([SOURCE], "all").hash(), "near_copies": 0.01, "quantile": 0.01}

@@ -19,7 +19,7 @@ from echosynth.common.files import write_json
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.store import write_image_set
-from echosynth.stages import classify, diffusion, feature_network, fidelity, final, sample
+from echosynth.stages import baseline, classify, diffusion, feature_network, fidelity, final, sample
 from echosynth.tracking import rows, store
 from echosynth.tracking.record import RECORD
 from echosynth.tracking.runs import finish_parent
@@ -30,12 +30,18 @@ STAGES: dict[str, tuple[Any, list[str], Path]] = {  # module, words of the comma
     "feature network": (feature_network, [], paths.FEATURE_NETWORK),
     "diffusion 12": (diffusion, ["12"], paths.DIFFUSION / "12"),
     "sample 12": (sample, ["12"], paths.SYNTHETIC / "12"),
+    "gaussian 12": (baseline, ["12"], paths.BASELINES / "12"),
     "resnet18 synthetic 12 seed 0": (
         classify,
         ["synthetic", "12", "resnet18"],
         paths.cell_folder("synthetic", "12", "resnet18"),
     ),
-    "fidelity 12": (fidelity, ["12"], paths.FIDELITY / "12"),
+    "resnet18 mixed-gaussian 12 seed 0": (
+        classify,
+        ["mixed-gaussian", "12", "resnet18"],
+        paths.cell_folder("mixed-gaussian", "12", "resnet18"),
+    ),
+    "fidelity gaussian 12": (fidelity, ["12"], paths.FIDELITY / "12"),
     "final model": (final, [], paths.FINAL_SCORES),
 }
 
@@ -67,6 +73,7 @@ def project(workspace: Path, monkeypatch: pytest.MonkeyPatch, params_with: Calla
             "budget": "steps",
             "real_arms": ["real"],
             "synthetic_arms": ["synthetic"],
+            "baseline_arms": ["mixed-gaussian"],
             "seeds": [0],
             "evaluations": 2,
             "bootstrap": 20,
@@ -123,7 +130,7 @@ def test_a_rebuilt_row_equals_the_live_one_field_by_field(
         project.output(output.as_posix(), dict(contents(output)))
     project.result(params)
     live = whole_row()
-    assert set(STAGES) < set(live)
+    assert set(STAGES) | {"mixup 12", "fidelity diffusion 12", "fidelity mixup 12"} < set(live)
     assert set(live["feature network"]["metrics"]) == {"training_loss", "learning_rate", "images"}
     assert [step for step, _ in live["resnet18 synthetic 12 seed 0"]["metrics"]["learning_rate"]] == [1, 2]
     assert [step for step, _ in live["diffusion 12"]["metrics"]["loss"]] == [2, 4]
@@ -133,7 +140,7 @@ def test_a_rebuilt_row_equals_the_live_one_field_by_field(
     }
     shutil.copy(migrated, "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path('other.db').resolve()}")
-    assert sync(flat) == Synced(results=1, rows=1, children=len(STAGES))
+    assert sync(flat) == Synced(results=1, rows=1, children=len(STAGES) + 3)
     assert_equal(live, whole_row())
 
 
@@ -149,7 +156,7 @@ def test_a_stage_that_is_done_again_leaves_the_same_bytes_and_one_that_is_killed
             raise Killed
         written(self, text, **more)
 
-    for name in ("feature network", "diffusion 12", "sample 12"):
+    for name in ("feature network", "diffusion 12", "sample 12", "gaussian 12", "fidelity gaussian 12"):
         output = STAGES[name][-1]
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(Path, "write_text", torn)

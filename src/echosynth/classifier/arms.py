@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echosynth.classifier.options import ArmName
+from echosynth.classifier.options import MIXED, ArmName
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.dataset import LabelledImages
@@ -31,10 +31,10 @@ def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages |
     """The set of one arm.
 
     Args:
-        arm: `real` as it is; `oversampled` by copying to the largest view; `synthetic` alone; `mixed`: real and
-            synthetic together.
+        arm: `real` as it is; `oversampled` by copying to the largest view; `synthetic`, or the name of a
+            baseline: its synthetic set alone; `mixed` and what begins with it: real and synthetic together.
         real: the real images.
-        synthetic: their synthetic set; needed by the last two.
+        synthetic: their synthetic set; needed by all but the first two.
         seed: of the copies.
     """
     if arm == "real":
@@ -43,6 +43,4 @@ def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages |
         return oversampled(real, seed)
     if synthetic is None:
         raise EchosynthError(f"arm {arm} needs a synthetic set; run `dvc repro` to make it")
-    if arm == "synthetic":
-        return synthetic
-    return real.joined(synthetic)
+    return real.joined(synthetic) if arm.startswith(MIXED) else synthetic

@@ -1,6 +1,6 @@
 """Options of the view classifiers and of their arms."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -8,11 +8,21 @@ from echosynth.common.options import Fraction, Positive, Section, Seed
 
 RealArm = Literal["real", "oversampled"]
 SyntheticArm = Literal["synthetic", "mixed"]
-ArmName = RealArm | SyntheticArm
+BaselineArm = Literal["gaussian", "mixup", "mixed-gaussian", "mixed-mixup"]
+ArmName = RealArm | SyntheticArm | BaselineArm
 Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
+
+MIXED = "mixed"  # what the names of arms of real and synthetic images begin with
 
 # Smallest side in pixels that an architecture can halve as often as it does.
 SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+
+
+def generator_of(arm: ArmName) -> str | None:
+    """Name the generator whose synthetic set an arm holds; None for an arm of real images alone."""
+    if arm in get_args(RealArm):
+        return None
+    return "diffusion" if arm in get_args(SyntheticArm) else arm.removeprefix(f"{MIXED}-")
 
 
 class TrainingParams(Section):
@@ -36,8 +46,14 @@ class ClassifierParams(TrainingParams):
 
     real_arms: list[RealArm] = Field(min_length=1)
     synthetic_arms: list[SyntheticArm] = Field(min_length=1)
+    baseline_arms: list[BaselineArm]
     architectures: list[Architecture] = Field(min_length=1)
     seeds: list[Seed] = Field(min_length=1)
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed
+
+    @property
+    def arms(self) -> list[ArmName]:
+        """All arms that are trained, in the order of the tables."""
+        return [*self.real_arms, *self.synthetic_arms, *self.baseline_arms]

@@ -9,12 +9,14 @@ SHIFT = Path("data/shift")
 SPLIT = Path("data/split")
 ASSIGNMENT = SPLIT / "assignment.csv"
 SYNTHETIC = Path("data/synthetic")
+BASELINES = Path("data/baselines")
 DIFFUSION = Path("models/diffusion")
 FEATURE_NETWORK = Path("models/feature-network")
 CLASSIFIERS = Path("models/classifiers")
 FINAL = Path("models/final")
 FIDELITY = Path("reports/fidelity")
 COMPARISON = Path("reports/comparison")
+KNOWN_PICTURES = Path("reports/known_pictures.json")
 FINAL_SCORES = Path("reports/final")
 WEIGHTS, CARD = STORED = ("model.safetensors", "card.json")  # files of a stored network
 TRUTH = "phantom-truth.csv"  # below data.root, which holds phantoms then: what each of their files shows
@@ -28,6 +30,22 @@ def simulated(root: str) -> bool:
 def subset_file(size: int | str) -> Path:
     """List of the ids of a training subset."""
     return SPLIT / "subsets" / f"{size}.csv"
+
+
+def synthetic_set(generator: str, size: int | str) -> Path:
+    """Folder of the synthetic set of one generator and training subset."""
+    return SYNTHETIC / str(size) if generator == "diffusion" else BASELINES / str(size) / generator
+
+
+def synthetic_output(generator: str, size: int | str) -> tuple[str, Path]:
+    """Name and folder of the output of DVC that holds that set: the baselines of a subset are one output."""
+    place = SYNTHETIC if generator == "diffusion" else BASELINES
+    return f"{place.name}-{size}", place / str(size)
+
+
+def fidelity_report(generator: str, size: int | str) -> Path:
+    """Folder of what was measured on that set."""
+    return FIDELITY / str(size) / generator
 
 
 def cell_folder(arm: str, size: int | str, architecture: str) -> Path:

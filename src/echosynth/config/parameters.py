@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from echosynth.classifier.options import SMALLEST_SIDE, ClassifierParams
+from echosynth.baselines.options import BaselineParams
+from echosynth.classifier.options import SMALLEST_SIDE, ClassifierParams, generator_of
 from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Section
 from echosynth.common.yaml12 import read_yaml
@@ -40,6 +41,7 @@ class Params(Section):
     split: SplitParams
     diffusion: DiffusionParams
     sample: SampleParams
+    baselines: BaselineParams
     fidelity: FidelityParams
     classifier: ClassifierParams
     promotion: PromotionParams
@@ -57,6 +59,12 @@ class Params(Section):
     def _sections_fit(self) -> "Params":
         check_levels(self.diffusion, self.ingest.size)
         self._can_be_sampled()
+        for arm in self.classifier.baseline_arms:
+            if (generator := generator_of(arm)) not in self.baselines.generators:
+                raise ValueError(
+                    f"classifier.baseline_arms: {arm} needs {generator} among baselines.generators, which are "
+                    f"{', '.join(self.baselines.generators) or 'none'}"
+                )
         for key, names in (
             ("classifier.architectures", self.classifier.architectures),
             ("fidelity.architecture", [self.fidelity.architecture]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,30 @@ class SetPlan:
     def source(self, number: int) -> str | None:
         """Name the source of image `number`; None where it is not told."""
         return (*self.source_names, None)[self.sources[number]]
+
+    def manifest_row(self, number: int, name: str, size: int) -> dict[str, Any]:
+        """Describe image `number` of the set `name`, whose side is `size` pixels, for its manifest."""
+        source = self.source(number)
+        return {
+            "id": f"{name}-{number:06d}",
+            "source": f"synthetic-{source}" if source else "synthetic",
+            "view": VIEWS[self.views[number]],
+            "group": f"synthetic-{number:06d}",
+            "group_kind": "none",
+            "official_split": "",
+            "moment": "",
+            "frame": 0,
+            "frames": 1,
+            "width": size,
+            "height": size,
+            "synthetic": True,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Count images in all, by view, and by view and source, for the set's metrics.json."""
+        table = self.counts()
+        by_view = {view: sum(row.values()) for view, row in table.items()}
+        return {"images": len(self), "by_view": by_view, "by_view_and_source": table}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Count images by view and source ("none" where it is not told), empty ones left out."""
@@ -98,9 +123,12 @@ def interleave(counts: Sequence[int], first: int = 0) -> Indices:
     return sequence
 
 
-def _view_counts(card: DiffusionCard, count: int | Mapping[str, int], views: ViewShares) -> list[int]:
-    """Count the images of each view, checked against what the model has seen."""
-    seen = [sum(card.training_images.get(view, {}).values()) for view in VIEWS]
+Seen = Mapping[str, Mapping[str, int]]  # view -> source -> training images
+
+
+def _view_counts(known: Seen, count: int | Mapping[str, int], views: ViewShares) -> list[int]:
+    """Count the images of each view, checked against what the generator has seen."""
+    seen = [sum(known.get(view, {}).values()) for view in VIEWS]
     if isinstance(count, Mapping):
         if unknown := [name for name in count if name not in VIEW_INDEX]:
             raise EchosynthError(f"{unknown[0]} is no view; known are {', '.join(VIEWS)}")
@@ -119,27 +147,22 @@ def _view_counts(card: DiffusionCard, count: int | Mapping[str, int], views: Vie
     return counts
 
 
-def _source_weights(card: DiffusionCard, sources: SourceShares | str, view: int) -> list[int]:
+def _source_weights(known: Seen, names: Sequence[str], sources: SourceShares | str, view: int) -> list[int]:
     """Weigh the sources, the null token last, within a view."""
-    names = card.sources
     if not names or sources == "none":
         return [*(0 for _ in names), 1]
     if sources == "real":
-        return [*(card.training_images[VIEWS[view]].get(name, 0) for name in names), 0]
+        return [*(known[VIEWS[view]].get(name, 0) for name in names), 0]
     return [*(int(sources in ("balanced", name)) for name in names), 0]
 
 
 def make_plan(card: DiffusionCard, options: SampleParams, count: int | Mapping[str, int] | None = None) -> SetPlan:
-    """Decide what each image of a set shows: exact counts, interleaved so that every beginning of the set has about its
-    proportions.
+    """Decide what each image of a diffusion model's set shows; see `plan_set`.
 
     Args:
         card: of the model.
-        options: of it `per_view`; `views`: `balanced` (image n shows view n mod 4) or `real`, in the proportions of the
-            training images; and `sources`, within a view: `real` (the proportions of its training images; not told to a
-            model that knows no sources), `balanced` (over all sources that the model knows, also where the data has no
-            such pair), `none` (not told), or the name of one.
-        count: all images, or view -> images, whatever `per_view` (and `views`) says.
+        options: section `sample`.
+        count: as in `plan_set`.
 
     Raises:
         EchosynthError: the model cannot make these: it has never seen such a view or source, or an image without, or
@@ -147,12 +170,33 @@ def make_plan(card: DiffusionCard, options: SampleParams, count: int | Mapping[s
     """
     check_guidance(card.diffusion, options)
     check_sources(card.diffusion, card.sources, options.sources)
-    counts = _view_counts(card, options.per_view * len(VIEWS) if count is None else count, options.views)
+    return plan_set(card.training_images, card.sources, options, count)
+
+
+def plan_set(
+    known: Seen, names: Sequence[str], options: SampleParams, count: int | Mapping[str, int] | None = None
+) -> SetPlan:
+    """Decide what each image of a set shows: exact counts, interleaved so that every beginning of the set has about its
+    proportions.
+
+    Args:
+        known: view -> source -> number of the images that the generator has seen.
+        names: the sources that it tells apart, among which is the one that `options` may name.
+        options: of it `per_view`; `views`: `balanced` (image n shows view n mod 4) or `real`, in the proportions of the
+            training images; and `sources`, within a view: `real` (the proportions of its training images; not told to a
+            model that knows no sources), `balanced` (over all sources that the model knows, also where the data has no
+            such pair), `none` (not told), or the name of one.
+        count: all images, or view -> images, whatever `per_view` (and `views`) says.
+
+    Raises:
+        EchosynthError: the generator has never seen such a view, or no image is asked for.
+    """
+    counts = _view_counts(known, options.per_view * len(VIEWS) if count is None else count, options.views)
     chosen = interleave(counts)
     told = np.empty_like(chosen)
     for view, number in enumerate(counts):
         # In a balanced set each view begins with another source: so the sources take turns over the whole set too.
-        first = view % max(1, len(card.sources)) if options.sources == "balanced" else 0
-        weights = _source_weights(card, options.sources, view) if number else [1]
+        first = view % max(1, len(names)) if options.sources == "balanced" else 0
+        weights = _source_weights(known, names, options.sources, view) if number else [1]
         told[chosen == view] = interleave(apportion(number, weights, first), first)
-    return SetPlan(chosen, told, card.sources)
+    return SetPlan(chosen, told, tuple(names))

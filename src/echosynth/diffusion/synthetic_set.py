@@ -19,7 +19,6 @@ from echosynth.common.launch import join
 from echosynth.common.options import Precision
 from echosynth.common.progress import progress
 from echosynth.common.resume import ResumeState, code_hash
-from echosynth.common.views import VIEWS
 from echosynth.compute.device import memory_explained, pick_device, resolved
 from echosynth.diffusion.model import DiffusionModel, load, read_card
 from echosynth.diffusion.options import SampleParams, SolverParams
@@ -185,33 +184,12 @@ def _rows(
                 "again"
             )
         for number, image in zip(block, images, strict=True):
-            source = wanted.plan.source(number)
-            yield (
-                {
-                    "id": f"{name}-{number:06d}",
-                    "source": f"synthetic-{source}" if source else "synthetic",
-                    "view": VIEWS[wanted.plan.views[number]],
-                    "group": f"synthetic-{number:06d}",
-                    "group_kind": "none",
-                    "official_split": "",
-                    "moment": "",
-                    "frame": 0,
-                    "frames": 1,
-                    "width": size,
-                    "height": size,
-                    "synthetic": True,
-                },
-                image,
-            )
+            yield wanted.plan.manifest_row(number, name, size), image
 
 
 def _metrics(wanted: SyntheticSet, model: DiffusionModel) -> dict[str, Any]:
     """Say what the set is, for metrics.json."""
-    table = wanted.plan.counts()
-    return {
-        "images": len(wanted.plan),
-        "by_view": {view: sum(row.values()) for view, row in table.items()},
-        "by_view_and_source": table,
+    return wanted.plan.facts() | {
         "solver": wanted.options.solver,
         "evaluations": network_evaluations(wanted.options, model.process),
         "guidance": wanted.options.guidance,

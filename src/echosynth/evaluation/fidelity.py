@@ -72,8 +72,8 @@ def fidelity(
         seed: of the draws.
 
     Returns:
-        count n, frechet, frechet_sd, kernel, floor_frechet, floor_frechet_sd, floor_kernel: means and standard
-        deviations over the draws.
+        count n; frechet and kernel, the same with floor_ in front for the other real images, and with _sd behind:
+        means and standard deviations over the draws.
     """
     counts = matched_counts([validation_labels, synthetic_labels, other_labels], count)
     rows = []
@@ -90,13 +90,7 @@ def fidelity(
                 kernel_distance(floor, real),
             ]
         )
-    mean, sd = np.mean(rows, axis=0), np.std(rows, axis=0)
-    return {
-        "count": sum(counts.values()),
-        "frechet": float(mean[0]),
-        "frechet_sd": float(sd[0]),
-        "kernel": float(mean[1]),
-        "floor_frechet": float(mean[2]),
-        "floor_frechet_sd": float(sd[2]),
-        "floor_kernel": float(mean[3]),
-    }
+    found: dict[str, Any] = {"count": sum(counts.values())}
+    for name, values in zip(("frechet", "kernel", "floor_frechet", "floor_kernel"), np.transpose(rows), strict=True):
+        found |= {name: float(values.mean()), f"{name}_sd": float(values.std())}
+    return found

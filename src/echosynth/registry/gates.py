@@ -121,7 +121,7 @@ def privacy_gate(
     since a rare view's copies hardly show among all images.
 
     Args:
-        audit: "privacy" of reports/fidelity/<subset>/metrics.json; None where there is none.
+        audit: "privacy" of reports/fidelity/<subset>/diffusion/metrics.json; None where there is none.
         synthetic_images: how many of them the classifier was trained on.
         synthetic_hash: `LabelledImages.hash` of them.
         training_hash: of the real images that the classifier, and so the generative model, was trained on.

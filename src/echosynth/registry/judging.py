@@ -56,7 +56,7 @@ def judge(
     if limits.require_privacy_audit:
         require_known_synthetic_set(version, card)
     against, remarks = compared(candidate, champion, test, params)
-    report = paths.FIDELITY / card.subset / "metrics.json"
+    report = paths.fidelity_report("diffusion", card.subset) / "metrics.json"
     audit = read_json(report).get("privacy") if report.is_file() else None
     scores = headline(candidate.scores, "test")
     gates = [

@@ -37,6 +37,10 @@ STYLES = {
     "oversampled": Style("#0072B2", "s", "--", "■"),
     "synthetic": Style("#D55E00", "^", "-.", "▲"),
     "mixed": Style("#009E73", "D", ":", "◆"),
+    "gaussian": Style("#CC79A7", "v", "--", "▼"),
+    "mixup": Style("#B8860B", "P", ":", "✚"),
+    "mixed-gaussian": Style("#882255", "<", "--", "◀"),
+    "mixed-mixup": Style("#56B4E9", ">", ":", "▶"),
 }
 DPI = 200  # a figure is shown at 100 pixels an inch at most
 WIDTH, HEIGHT = 5.6, 3.9  # inches

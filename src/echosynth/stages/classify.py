@@ -11,7 +11,7 @@ from torch import nn
 
 from echosynth.classifier.arms import training_set
 from echosynth.classifier.network import ClassifierCard, predict, save
-from echosynth.classifier.options import ArmName
+from echosynth.classifier.options import ArmName, generator_of
 from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, write_json
@@ -26,7 +26,8 @@ from echosynth.stages import stage
 from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import Context, RunLogger, child_run
 
-ELSEWHERE = {"real_arms", "synthetic_arms", "architectures"}  # parameters on which a single cell does not depend
+# Parameters on which a single cell does not depend.
+ELSEWHERE = {"real_arms", "synthetic_arms", "baseline_arms", "architectures"}
 
 
 @stage
@@ -39,10 +40,10 @@ def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
         (f"subset-{size}", paths.subset_file(size), "training"),
         ("validation", paths.ASSIGNMENT, "validation"),
     ]
-    if arm in ("synthetic", "mixed"):
-        synthetic = read_labelled([paths.SYNTHETIC / size])
+    if generator := generator_of(arm):
+        synthetic = read_labelled([paths.synthetic_set(generator, size)])
         noted = {"synthetic_hash": synthetic.hash()}  # all of it is trained on, whatever the arm
-        inputs.append((f"synthetic-{size}", paths.SYNTHETIC / size, "training"))
+        inputs.append((*paths.synthetic_output(generator, size), "training"))
     tags = {"echosynth.arm": arm, "echosynth.subset": size}
     known = {"arm": arm, "subset": size, "architecture": architecture}
     hashes = [subset.hash(), *noted.values(), *(data_hash(path) for _, path, _ in inputs)]

@@ -1,30 +1,71 @@
-"""Put all classifiers together and name the best by validation AUPRC."""
+"""Put all classifiers together, name the best by validation AUPRC, and judge the views of synthetic images."""
 
 import sys
 from itertools import product
+from typing import Any
 
+from echosynth.classifier.network import load, predict
 from echosynth.common import paths
 from echosynth.common.files import read_json, write_json
+from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
+from echosynth.evaluation.agreement import view_agreement
 from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.predictions import read_probabilities
-from echosynth.imagesets.dataset import read_split
+from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
 from echosynth.stages import stage
+
+
+def agreement(params: Params, runs: list[ScoredClassifier], validation: LabelledImages) -> dict[str, Any] | None:
+    """How often the view that a synthetic image is meant to show is seen by the classifiers that were trained on the
+    most real images, and on nothing else.
+
+    Args:
+        params: all parameters; of a set its first `fidelity.count` images are judged.
+        runs: all classifiers; those of the first architecture are asked.
+        validation: what they have been scored on.
+
+    Returns:
+        judges: their subset, architecture and number; real: their agreement with the validation images; sets: that with
+        each synthetic set, beside its generator and subset. None where arm `real` was not trained.
+    """
+    architecture = params.classifier.architectures[0]
+    own = [one for one in runs if (one.facts["arm"], one.facts["architecture"]) == ("real", architecture)]
+    if not own:
+        return None
+    most = max(one.facts["real_images"] for one in own)
+    judges = [one for one in own if one.facts["real_images"] == most]
+    subset = judges[0].facts["subset"]
+    cell, device = paths.cell_folder("real", subset, architecture), pick_device()
+    networks = [load(cell / paths.seed_folder(one.facts["seed"]), device)[0] for one in judges]
+    sets = []
+    for size, generator in product(params.split.subsets, ("diffusion", *params.baselines.generators)):
+        made = read_labelled([paths.synthetic_set(generator, size)])
+        first = slice(params.fidelity.count)
+        seen = view_agreement([predict(network, made.images[first]) for network in networks], made.labels[first])
+        sets.append({"generator": generator, "subset": str(size)} | seen)
+    return {
+        "judges": {"subset": subset, "architecture": architecture, "number": len(judges)},
+        "real": view_agreement([one.probabilities for one in judges], validation.labels),
+        "sets": sets,
+    }
 
 
 @stage
 def main(params: Params) -> None:
-    """Read models/classifiers, write reports/comparison."""
+    """Read models/classifiers and the synthetic sets, write reports/comparison."""
     settings = params.classifier
     validation = read_split(params.data.train_sources, "validation")
-    arms = [*settings.real_arms, *settings.synthetic_arms]
     runs = []
-    for architecture, size, arm, seed in product(settings.architectures, params.split.subsets, arms, settings.seeds):
+    for architecture, size, arm, seed in product(
+        settings.architectures, params.split.subsets, settings.arms, settings.seeds
+    ):
         folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
         metrics = read_json(folder / "metrics.json")
         probabilities = read_probabilities(folder / "validation.csv", validation.ids)
         runs.append(ScoredClassifier(metrics["facts"], metrics["validation"], probabilities))
     result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
+    result["agreement"] = agreement(params, runs, validation)
     write_json(paths.COMPARISON / "metrics.json", result)
     for cell in result["cells"]:
         print(

@@ -1,93 +1,103 @@
-"""Measure how close one synthetic set is to the real validation images, and whether it copies training images."""
+"""Measure how close the synthetic sets of one subset are to the real validation images, and whether they copy training
+images."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from echosynth.classifier.network import load
 from echosynth.common import paths
+from echosynth.common.arrays import Images
 from echosynth.common.files import atomic_folder, write_json
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.copies import COLUMNS, audit
 from echosynth.evaluation.features import echo_features, inception_features, load_inception
-from echosynth.evaluation.fidelity import fidelity
+from echosynth.evaluation.fidelity import Ints, fidelity
 from echosynth.evaluation.frechet import Features
 from echosynth.evaluation.options import FidelityParams
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split, read_subset
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
 
+Extract = Callable[[Images], Features]
+
 
 @dataclass(frozen=True)
 class Sets:
-    """The images that are compared.
+    """The images that every synthetic set of a subset is compared with.
 
     Attributes:
-        synthetic: the set that is measured.
         validation: what it is compared with.
         other: real images that make the floor. The feature network has seen the training images, so they are of the
             test set, which it has not seen. No choice depends on it.
-        training: what the diffusion model was trained on.
+        training: what the generators were trained on.
     """
 
-    synthetic: LabelledImages
     validation: LabelledImages
     other: LabelledImages
     training: LabelledImages
 
 
-def distances(
-    synthetic: Features, validation: Features, other: Features, sets: Sets, settings: FidelityParams
-) -> dict[str, Any]:
-    """Distances on one kind of features."""
-    return fidelity(
-        synthetic,
-        sets.synthetic.labels,
-        validation,
-        sets.validation.labels,
-        other,
-        sets.other.labels,
-        settings.count,
-        settings.floor_repeats,
-        settings.seed,
-    )
+class Measure:
+    """Distances and audit on one kind of features; those of the real images are computed once.
+
+    Args:
+        extract: from images (N, S, S) uint8 to features (N, D).
+        sets: the real images.
+        settings: section `fidelity`.
+    """
+
+    def __init__(self, extract: Extract, sets: Sets, settings: FidelityParams) -> None:
+        self.extract, self.sets, self.settings = extract, sets, settings
+        self.validation, self.other = extract(sets.validation.images), extract(sets.other.images)
+
+    @cached_property
+    def training(self) -> Features:
+        """Features of the training images."""
+        return self.extract(self.sets.training.images)
+
+    def distances(self, features: Features, labels: Ints) -> dict[str, Any]:
+        """Measure the distances of a synthetic set with these features (N, D) and views (N,)."""
+        return fidelity(
+            features,
+            labels,
+            self.validation,
+            self.sets.validation.labels,
+            self.other,
+            self.sets.other.labels,
+            self.settings.count,
+            self.settings.floor_repeats,
+            self.settings.seed,
+        )
+
+    def privacy(self, features: Features, made: LabelledImages) -> dict[str, Any]:
+        """Look for copies among synthetic images with these features (N, D), and name what was looked at."""
+        found = audit(
+            features,
+            made.labels,
+            self.validation,
+            self.sets.validation.groups,
+            self.training,
+            self.settings.privacy_quantile,
+            self.settings.floor_repeats,
+            self.settings.seed,
+        )
+        known = {"training_hash": self.sets.training.hash(), "synthetic_hash": made.hash()}
+        return found | known | {"features": "echo"}
 
 
-def on_echo_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Distances and the privacy audit."""
-    network, _ = load(paths.FEATURE_NETWORK, pick_device())
-    synthetic, validation = (echo_features(network, one.images) for one in (sets.synthetic, sets.validation))
-    found = distances(synthetic, validation, echo_features(network, sets.other.images), sets, settings)
-    privacy = audit(
-        synthetic,
-        sets.synthetic.labels,
-        validation,
-        sets.validation.groups,
-        echo_features(network, sets.training.images),
-        settings.privacy_quantile,
-        settings.floor_repeats,
-        settings.seed,
-    )
-    known = {"training_hash": sets.training.hash(), "synthetic_hash": sets.synthetic.hash()}
-    return found, privacy | known | {"features": "echo"}
-
-
-def on_inception_features(sets: Sets, settings: FidelityParams) -> tuple[dict[str, Any] | None, str | None]:
-    """Distances, or why there are none."""
+def on_inception(sets: Sets, settings: FidelityParams) -> tuple[Measure | None, str | None]:
+    """The measure on Inception features, or why there is none."""
     weights = Path(settings.inception_weights)
-    if not weights.is_file():
-        missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
-        print(missing, file=sys.stderr)
-        return None, missing
-    network = load_inception(weights)
-    synthetic, validation, other = (
-        inception_features(network, one.images) for one in (sets.synthetic, sets.validation, sets.other)
-    )
-    found = distances(synthetic, validation, other, sets, settings)
-    found.pop("count")
-    return found, None
+    if weights.is_file():
+        return Measure(partial(inception_features, load_inception(weights)), sets, settings), None
+    missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
+    print(missing, file=sys.stderr)
+    return None, missing
 
 
 def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:
@@ -99,26 +109,33 @@ def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:
 
 @stage
 def main(params: Params, size: str) -> None:
-    """Read data/synthetic/<size> and its training subset, write reports/fidelity/<size>."""
+    """Read the synthetic sets of a training subset, write reports/fidelity/<size>/<generator>."""
     settings, sources = params.fidelity, params.data.train_sources
-    sets = Sets(
-        synthetic=read_labelled([paths.SYNTHETIC / size]),
-        validation=read_split(sources, "validation"),
-        other=read_split(sources, "test"),
-        training=read_subset(sources, size),
-    )
-    echo, privacy = on_echo_features(sets, settings)
-    inception, missing = on_inception_features(sets, settings)
-    metrics = {"subset": size, "count": echo.pop("count"), "echo": echo, "privacy": privacy}
-    facts = {"fidelity": settings.model_dump(), "subset": size}
-    with child_run(f"fidelity {size}", "fidelity", facts) as run, atomic_folder(paths.FIDELITY / size) as part:
-        write_json(part / "metrics.json", metrics | {"inception": inception, "inception_missing": missing})
-        run.dataset(f"synthetic-{size}", paths.SYNTHETIC / size, "evaluation")
-        run.dataset("validation", paths.ASSIGNMENT, "validation")
-        run.metrics(columns(echo, privacy))
-        run.save(part)
-    copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
-    print(f"fidelity {size}: echo {echo['frechet']:.2f}, floor {echo['floor_frechet']:.2f}, {copies}", file=sys.stderr)
+    real = Sets(read_split(sources, "validation"), read_split(sources, "test"), read_subset(sources, size))
+    network, _ = load(paths.FEATURE_NETWORK, pick_device())
+    echo, (inception, missing) = Measure(partial(echo_features, network), real, settings), on_inception(real, settings)
+    with atomic_folder(paths.FIDELITY / size) as part:
+        for generator in ("diffusion", *params.baselines.generators):
+            made, name = read_labelled([paths.synthetic_set(generator, size)]), f"fidelity {generator} {size}"
+            features = echo.extract(made.images)
+            found, privacy = echo.distances(features, made.labels), echo.privacy(features, made)
+            metrics: dict[str, Any] = {"subset": size, "generator": generator, "count": found.pop("count")}
+            metrics |= {"echo": found, "privacy": privacy, "inception": None, "inception_missing": missing}
+            if inception:
+                metrics["inception"] = inception.distances(inception.extract(made.images), made.labels)
+                metrics["inception"].pop("count")
+            facts = {"fidelity": settings.model_dump(), "subset": size, "generator": generator}
+            out = part / generator
+            out.mkdir()
+            with child_run(name, "fidelity", facts) as run:
+                write_json(out / "metrics.json", metrics)
+                run.dataset(*paths.synthetic_output(generator, size), "evaluation")
+                run.dataset("validation", paths.ASSIGNMENT, "validation")
+                run.metrics(columns(found, privacy))
+                run.save(out)
+            copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
+            distance = f"kernel {found['kernel']:.3f} (floor {found['floor_kernel']:.3f})"
+            print(f"{name}: {distance}, Frechet {found['frechet']:.1f}, {copies}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ PLACES = (
     paths.FEATURE_NETWORK,
     paths.DIFFUSION,
     paths.SYNTHETIC,
+    paths.BASELINES,
     paths.CLASSIFIERS,
     paths.FIDELITY,
     paths.FINAL_SCORES,
@@ -88,8 +89,9 @@ def _runs(output: Folder) -> Iterator[RecordedRun]:
 def _asked(path: Path, params: Mapping[str, Any]) -> bool:
     """Whether the parameters ask for this output: dvc.lock keeps what they asked for at other times."""
     sizes, architectures = _list(params, "split", "subsets"), _list(params, "classifier", "architectures")
-    arms = [*_list(params, "classifier", "real_arms"), *_list(params, "classifier", "synthetic_arms")]
-    if path.parent in (paths.DIFFUSION, paths.SYNTHETIC, paths.FIDELITY):
+    keys = ("real_arms", "synthetic_arms", "baseline_arms")
+    arms = [arm for key in keys for arm in _list(params, "classifier", key)]
+    if path.parent in (paths.DIFFUSION, paths.SYNTHETIC, paths.BASELINES, paths.FIDELITY):
         return not sizes or path.name in map(str, sizes)
     cells = [paths.cell_folder(*cell) for cell in product(arms, sizes, architectures)]
     return path.parent != paths.CLASSIFIERS or not cells or path in cells

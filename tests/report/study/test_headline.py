@@ -55,12 +55,13 @@ def test_lower_recall_is_called_worse(tree: Path, comparison: dict[str, Any], pa
 
 
 def test_an_interval_with_0_is_named(tree: Path, comparison: dict[str, Any], params: Params) -> None:
-    for arm in ("oversampled", "synthetic", "mixed"):
+    for arm in ("oversampled", "synthetic", "mixed", "gaussian", "mixup"):
         cell(comparison, arm)["versus_real"] |= {"rare_recall": 0.3, "rare_recall_interval": [-0.1, 0.5]}
     first = told(comparison, params)
     assert "higher" not in first.answer
     assert first.answer.endswith(
-        "the interval holds 0, for oversampled (+0.300), synthetic (+0.300) and mixed (+0.300)."
+        "the interval holds 0, for oversampled (+0.300), synthetic (+0.300), mixed (+0.300), "
+        "gaussian (+0.300) and mixup (+0.300)."
     )
     assert "+0.500): the interval holds 0;" in first.differences[0]
 
@@ -77,6 +78,18 @@ def test_synthetic_is_held_against_copies(tree: Path, comparison: dict[str, Any]
     cell(comparison, "oversampled")["recall"] |= {"A2C": 0.9, "PSAX": 0.8}
     cell(comparison, "synthetic")["recall"] |= {"A2C": 0.5, "PSAX": 0.6}
     assert "synthetic −0.300 in mean recall" in told(comparison, params).copies
+
+
+def test_synthetic_is_held_against_what_needs_no_training(
+    tree: Path, comparison: dict[str, Any], params: Params
+) -> None:
+    cell(comparison, "gaussian").update({"recall": cell(comparison, "real")["recall"], "macro_auprc": 0.9})
+    cell(comparison, "synthetic").update({"recall": cell(comparison, "real")["recall"], "macro_auprc": 0.8})
+    said = told(comparison, params).baselines
+    assert "synthetic 0.000 in mean recall of A2C / PSAX and −0.100 in macro AUPRC against gaussian; " in said
+    assert "against mixup" in said and "mixed" not in said  # no baseline was trained beside real images
+    comparison["cells"] = [one for one in comparison["cells"] if one["arm"] not in ("gaussian", "mixup")]
+    assert told(comparison, params).baselines == ""
 
 
 def test_without_bootstrap(tree: Path, comparison: dict[str, Any], params: Params) -> None:

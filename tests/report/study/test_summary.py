@@ -24,7 +24,14 @@ def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
     assert scores["rare_recall"]["oversampled_500"] == pytest.approx(
         (cell["recall"]["A2C"] + cell["recall"]["PSAX"]) / 2
     )
-    assert scores["fid_echo"] == {"150": 41.25, "500": 32.25, "all": 23.25}
+    distances = scores["fid_echo"]
+    assert {name: distances[name] for name in ("150", "500", "all")} == {"150": 41.25, "500": 32.25, "all": 23.25}
+    assert distances["mixup_500"] == 30.25
+    assert scores["view_agreement"]["real"] == 0.85
+    assert scores["view_agreement"]["gaussian_500"] == pytest.approx(0.71)
+    assert scores["near_copies"]["all"] == 0.023
+    assert scores["kernel_echo"].keys() == distances.keys()
+    assert scores["kernel_echo_floor"] == dict.fromkeys(("150", "500", "all"), -0.0004)
     assert "fid_inception" not in scores
 
 
@@ -39,7 +46,7 @@ def test_stage_writes_all_and_repeats_its_bytes(tree: Path, params: Params) -> N
     assert len(scores) == sum(map(len, metrics.values()))
     assert Path("reports/index.html").read_text(encoding="utf-8").endswith("</html>\n")
     auprc = pd.read_csv("reports/plots/auprc.csv")
-    assert set(auprc) == {"real_images", "real", "oversampled", "synthetic", "mixed"}
+    assert set(auprc) == {"real_images", "real", "oversampled", "synthetic", "mixed", "gaussian", "mixup"}
     assert auprc["real_images"].tolist() == sorted(auprc["real_images"])
     assert auprc.loc[0, "mixed"] == metrics["auprc"]["mixed_150"]
     matrix = read_json(paths.FINAL_SCORES / "metrics.json")["test"]["confusion"]

@@ -19,9 +19,40 @@ def inputs(tree: Path, params: Params) -> Inputs:
 
 
 def test_fidelity(inputs: Inputs) -> None:
-    row = ["150", "194", "41.2 ± 1.1", "12.5 ± 0.8", "0.031", "−0.0004"]
-    assert tables.fidelity(inputs, "echo").rows[0] == row
+    table = tables.fidelity(inputs, "echo")
+    distances = ["0.031 ± 0.004", "−0.000 ± 0.003", "41.2 ± 1.1", "12.5 ± 0.8"]
+    assert table.rows[0] == ["150", "diffusion", "194", *distances]
+    assert [row[1] for row in table.rows] == ["diffusion", "gaussian", "mixup"] * 3
     assert tables.fidelity(inputs, "inception").rows == []
+
+
+def test_yardstick(inputs: Inputs, comparison: dict[str, Any]) -> None:
+    table = tables.yardstick(inputs)
+    assert [tuple(row[:2]) for row in table.rows][:4] == [
+        ("150", "diffusion"),
+        ("150", "gaussian"),
+        ("150", "mixup"),
+        ("500", "diffusion"),
+    ]
+    cell = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))
+    versus = cell["versus_real"]
+    low, high = versus["macro_auprc_interval"]
+    use = [f"{cell['macro_auprc']:.3f}", f"+{versus['macro_auprc']:.3f}", f"+{low:.3f} to +{high:.3f}"]
+    assert list(table.rows[0][2:]) == ["0.031", "−0.000", "0.810", "0.850", *use, "2.3 %", "1.0 %", "41.2"]
+    assert table.rows[1][4] == "0.710" and table.rows[1][6] != table.rows[0][6]
+    assert "2 classifiers (resnet18, arm real, subset all)" in table.note
+
+
+def test_yardstick_without_judges_and_arms(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
+    comparison["cells"] = [cell for cell in comparison["cells"] if cell["arm"] != "gaussian"]
+    write_json(paths.COMPARISON / "metrics.json", comparison | {"agreement": None})
+    table = tables.yardstick(read_inputs(params))
+    assert list(table.rows[1][4:9]) == ["–"] * 5
+    assert "View agreement" not in table.note
+
+
+def test_known_pictures(inputs: Inputs) -> None:
+    assert list(tables.known_pictures(inputs).rows[1]) == ["mirrored", "0.284", "0.579", "95.0"]
 
 
 def test_comparison(inputs: Inputs, comparison: dict[str, Any]) -> None:
@@ -51,7 +82,7 @@ def test_several_architectures_get_a_column(tree: Path, params: Params, comparis
     both = params.classifier.model_copy(update={"architectures": ["resnet18", "vgg16"]})
     table = tables.comparison(read_inputs(params.model_copy(update={"classifier": both})))
     assert table.header[2] == "architecture"
-    assert [row[2] for row in table.rows] == ["resnet18"] * 12 + ["vgg16"] * 12
+    assert [row[2] for row in table.rows] == ["resnet18"] * 18 + ["vgg16"] * 18
 
 
 def test_final(inputs: Inputs) -> None:

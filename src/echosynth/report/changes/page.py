@@ -18,9 +18,19 @@ PAGE = "report.md"
 MARK = "<!-- Written by `echosynth compare`, which replaces this folder when it is named again. -->"
 ABSENT = "–"
 # The scores that a reader looks for first, by the beginning of their names.
-HEADLINES = ("test.macro_auprc", "test.macro_f1", "test.recall_", "shift.", "fid_echo.", "fid_inception.", "auprc.")
-LOWER_IS_BETTER = ("test.loss", "shift.loss", "fid_echo.", "fid_inception.")
-HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.")
+HEADLINES = (
+    "test.macro_auprc",
+    "test.macro_f1",
+    "test.recall_",
+    "shift.",
+    "view_agreement.",
+    "kernel_echo.",
+    "fid_echo.",
+    "fid_inception.",
+    "auprc.",
+)
+LOWER_IS_BETTER = ("test.loss", "shift.loss", "near_copies.", "kernel_echo.", "fid_echo.", "fid_inception.")
+HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.", "view_agreement.")
 DISCLAIMER = "Research software, no medical device: not for diagnosis or treatment."
 
 

@@ -68,7 +68,7 @@ def diffusion_figures(inputs: Inputs) -> list[PageFigure]:
             "the better of the averages counts, and a star marks the snapshot that is used."
         )
         figures.append(page_figure(along(inputs), "Frechet distance of the models' samples by step", caption))
-    alt = "Frechet distance of each synthetic set beside that of real test images; numbers in the table below"
+    alt = "Kernel distance of each synthetic set beside that of real test images; numbers in the table below"
     caption = "Lower is closer. Bars: standard deviation over draws. Both sides use the same number of images."
     return [*figures, page_figure(distances(inputs), alt, caption)]
 
@@ -117,10 +117,10 @@ def recall_by_size(inputs: Inputs, architecture: str, view: str) -> Figure:
     axes.grid(axis="x", visible=False)
     axes.set_ylim(0, 1.02)
     # The legend stands above the bars, which may be anywhere between 0 and 1.
-    axes.set_title(axes.get_title(loc="left"), loc="left", pad=26)
+    handles, columns = _handles(inputs.arms, lines=False), 4
+    axes.set_title(axes.get_title(loc="left"), loc="left", pad=10 + 16 * -(-len(handles) // columns))
     spaces = {"columnspacing": 1.2, "handletextpad": 0.2}
-    handles = _handles(inputs.arms, lines=False)
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=4, **spaces)
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, **spaces)
     return figure
 
 
@@ -183,22 +183,22 @@ def along(inputs: Inputs) -> Figure:
 
 
 def distances(inputs: Inputs) -> Figure:
-    """Draw the Fréchet distance of each synthetic set beside the floor of real images at the same n."""
-    title, y = "Fréchet distance to real validation images", "Fréchet distance, echo features"
-    figure, axes = panel(title, "real images that the model saw", y)
-    scores = [model.fidelity["echo"] for model in inputs.diffusion.values()]
-    places = np.arange(len(scores))
-    series = (
-        ("", "synthetic", STYLES["synthetic"], -0.07),
-        ("floor_", "real test images (floor)", STYLES["real"], 0.07),
-    )
-    for prefix, label, style, aside in series:
-        means, deviations = ([row[f"{prefix}{key}"] for row in scores] for key in ("frechet", "frechet_sd"))
+    """Draw the kernel distance of the synthetic sets of all generators beside the floor of real images."""
+    title, y = "Kernel distance to real validation images", "kernel distance, echo features"
+    figure, axes = panel(title, "real images that the generator saw", y)
+    models = list(inputs.diffusion.values())
+    places, generators = np.arange(len(models)), list(models[0].sets)
+    series = [(name, "", name, STYLES["synthetic" if name == "diffusion" else name]) for name in generators]
+    series.append(("diffusion", "floor_", "real test images (floor)", STYLES["real"]))
+    for index, (generator, prefix, label, style) in enumerate(series):
+        scores = [model.sets[generator].fidelity["echo"] for model in models]
+        means, deviations = ([row[f"{prefix}kernel{key}"] for row in scores] for key in ("", "_sd"))
         options = style.options() | {"linestyle": "", "ms": 7}
+        aside = 0.12 * (index - (len(series) - 1) / 2)
         axes.errorbar(places + aside, means, yerr=deviations, capsize=3, label=label, **options)
-    axes.set_xticks(places, [count(model.metrics["images"]) for model in inputs.diffusion.values()])
-    axes.set_xlim(-0.6, len(scores) - 0.4)
-    axes.set_ylim(bottom=0)
+    axes.axhline(0, color="#57606a", linewidth=1.2)
+    axes.set_xticks(places, [count(model.metrics["images"]) for model in models])
+    axes.set_xlim(-0.6, len(models) - 0.4)
     axes.grid(axis="x", visible=False)
     axes.legend()
     return figure

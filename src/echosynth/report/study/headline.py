@@ -38,6 +38,7 @@ class Headline:
         differences: one sentence for each other arm at the smallest subset: its difference to real.
         sizes: the answer for every larger subset.
         copies: the arms with synthetic images against copies of the real ones, or empty.
+        baselines: the diffusion model's arms against the same arms of the baselines, or empty.
     """
 
     answer: str
@@ -45,6 +46,7 @@ class Headline:
     differences: list[str]
     sizes: list[str]
     copies: str
+    baselines: str
 
 
 def _answer(inputs: Inputs, subset: str) -> str:
@@ -92,7 +94,7 @@ def _difference(cell: Json) -> str:
 def _copies(inputs: Inputs, subset: str) -> str:
     """Balance alone, which copies give too, is no merit of synthetic images: name the difference to oversampled."""
     copies = inputs.cell(subset, "oversampled")
-    cells = [cell for arm in ("synthetic", "mixed") if (cell := inputs.cell(subset, arm))]
+    cells = [cell for cell in inputs.cells(subset) if cell["synthetic"]]
     if not copies or not cells:
         return ""
     base = rare_recall(copies)
@@ -108,6 +110,23 @@ def _copies(inputs: Inputs, subset: str) -> str:
     )
 
 
+def _baselines(inputs: Inputs, subset: str) -> str:
+    """What a generator without any training reaches too is no merit of the diffusion model: name the differences."""
+    parts = []
+    for arm, start in (("synthetic", ""), ("mixed", "mixed-")):
+        for generator in inputs.params.baselines.generators:
+            own, other = inputs.cell(subset, arm), inputs.cell(subset, start + generator)
+            if own and other:
+                auprc = signed(own["macro_auprc"] - other["macro_auprc"])
+                mine, its = rare_recall(own), rare_recall(other)
+                gap = None if mine is None or its is None else mine - its
+                said = f"{signed(gap)} in mean recall of {RARE} and {auprc} in macro AUPRC"
+                parts.append(f"{arm} {said} against {other['arm']}")
+    if not parts:
+        return ""
+    return f"Against generators that need no training: {'; '.join(parts)} (differences of means, no interval computed)."
+
+
 def headline(inputs: Inputs) -> Headline:
     """Write the first words of the page, from the comparison of the first architecture."""
     smallest, *larger = inputs.sizes
@@ -117,4 +136,5 @@ def headline(inputs: Inputs) -> Headline:
         differences=[_difference(cell) for cell in inputs.cells(smallest) if cell["versus_real"]],
         sizes=[_answer(inputs, subset) for subset in larger],
         copies=_copies(inputs, smallest),
+        baselines=_baselines(inputs, smallest),
     )

@@ -13,31 +13,42 @@ from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import read_labelled
 from echosynth.imagesets.store import Images, read_images, read_manifest
+from echosynth.report.drawing import STYLES
 from echosynth.report.tables import Json
 
-ARMS = ("real", "oversampled", "synthetic", "mixed")
 PER_SUBSET = 8  # example images of a view, real and synthetic each
 
 
 @dataclass(frozen=True)
+class SyntheticSet:
+    """One synthetic set of the report.
+
+    Attributes:
+        fidelity: its distances and its audit.
+        examples: view -> the first images of it.
+    """
+
+    fidelity: Json
+    examples: dict[str, Images]
+
+
+@dataclass(frozen=True)
 class Diffusion:
-    """One diffusion model of the report.
+    """One diffusion model of the report, and all that was made from its subset.
 
     Attributes:
         metrics: metrics.json of its training.
         curve: losses by step.
         snapshots: distance of each snapshot and average.
-        fidelity: distances of its synthetic set.
         real: view -> example images of its subset.
-        synthetic: view -> example images that it made.
+        sets: generator -> its synthetic set, that of the diffusion model first.
     """
 
     metrics: Json
     curve: pd.DataFrame
     snapshots: pd.DataFrame
-    fidelity: Json
     real: dict[str, Images]
-    synthetic: dict[str, Images]
+    sets: dict[str, SyntheticSet]
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,7 @@ class Inputs:
         diffusion: subset -> model, the smallest subset first.
         comparison: reports/comparison/metrics.json.
         final: reports/final/metrics.json.
+        known_pictures: reports/known_pictures.json.
     """
 
     params: Params
@@ -57,6 +69,7 @@ class Inputs:
     diffusion: dict[str, Diffusion]
     comparison: Json
     final: Json
+    known_pictures: list[Json]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -67,9 +80,9 @@ class Inputs:
 
     @property
     def arms(self) -> list[str]:
-        """The arms that were trained, in the order of `ARMS`."""
+        """The arms that were trained, in the order of `STYLES`."""
         trained = {cell["arm"] for cell in self.comparison["cells"]}
-        return [arm for arm in ARMS if arm in trained]
+        return [arm for arm in STYLES if arm in trained]
 
     @property
     def architecture(self) -> str:
@@ -85,6 +98,11 @@ class Inputs:
     def cells(self, subset: str, architecture: str | None = None) -> list[Json]:
         """Give the cells of one subset, in the order of the arms."""
         return [cell for arm in self.arms if (cell := self.cell(subset, arm, architecture))]
+
+    def agreement(self, generator: str, subset: str) -> Json | None:
+        """Give the view agreement of a synthetic set; None where no classifier of real images alone was trained."""
+        sets = (self.comparison["agreement"] or {"sets": []})["sets"]
+        return next((one for one in sets if (one["generator"], one["subset"]) == (generator, subset)), None)
 
     def seeds(self, cell: Json) -> list[Json]:
         """Give the single runs behind a cell."""
@@ -105,6 +123,13 @@ def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Ima
     rows = manifest.sort_values("id", kind="stable")
     picks = {view: rows.loc[rows["view"] == view, "id"].head(count).tolist() for view in VIEWS}
     return {view: read_images(folder, ids) for view, ids in picks.items() if ids}
+
+
+def _synthetic_set(generator: str, subset: str) -> SyntheticSet:
+    """Read what the report shows of the set of one generator."""
+    made = paths.synthetic_set(generator, subset)
+    fidelity = read_json(paths.fidelity_report(generator, subset) / "metrics.json")
+    return SyntheticSet(fidelity, _examples(made, PER_SUBSET, read_manifest(made)))
 
 
 def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
@@ -130,14 +155,12 @@ def read_inputs(params: Params) -> Inputs:
     manifests = {source: read_manifest(paths.SOURCES / source) for source in params.data.train_sources}
     models = {}
     for subset in map(str, params.split.subsets):
-        made = paths.SYNTHETIC / subset
         models[subset] = Diffusion(
             metrics=read_json(paths.DIFFUSION / subset / "metrics.json"),
             curve=_table(paths.DIFFUSION / subset / "curve.csv"),
             snapshots=_table(paths.DIFFUSION / subset / "snapshots.csv"),
-            fidelity=read_json(paths.FIDELITY / subset / "metrics.json"),
             real=_subset_examples(subset, manifests),
-            synthetic=_examples(made, PER_SUBSET, read_manifest(made)),
+            sets={name: _synthetic_set(name, subset) for name in ("diffusion", *params.baselines.generators)},
         )
     return Inputs(
         params=params,
@@ -145,4 +168,5 @@ def read_inputs(params: Params) -> Inputs:
         diffusion=dict(sorted(models.items(), key=lambda item: item[1].metrics["images"])),
         comparison=read_json(paths.COMPARISON / "metrics.json"),
         final=read_json(paths.FINAL_SCORES / "metrics.json"),
+        known_pictures=read_json(paths.KNOWN_PICTURES),
     )

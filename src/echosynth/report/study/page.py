@@ -19,8 +19,9 @@ def _strips(inputs: Inputs) -> list[dict[str, object]]:
     """Lay real beside synthetic images by view, for each subset."""
     blocks = []
     for subset, model in inputs.diffusion.items():
+        made = model.sets.values()
         rows = [
-            {"view": view, "real": _strip(model.real, view), "synthetic": _strip(model.synthetic, view)}
+            {"view": view, "real": _strip(model.real, view), "made": [_strip(m.examples, view) for m in made]}
             for view in VIEWS
         ]
         size = count(model.metrics["images"])
@@ -82,7 +83,9 @@ def render(inputs: Inputs) -> str:
     params, train = inputs.params, inputs.params.data.train_sources
     subsets = list(inputs.sizes)
     ends = subsets if len(subsets) < 3 else [subsets[0], subsets[-1]]
-    missing = [text for model in inputs.diffusion.values() if (text := model.fidelity["inception_missing"])]
+    missing = [
+        text for model in inputs.diffusion.values() if (text := model.sets["diffusion"].fidelity["inception_missing"])
+    ]
     # What no stage of the study reads is left out: a change of it makes none run again, so it would be out of date.
     shown = params.model_dump(exclude={"promotion", "explore"})
     return fill(
@@ -92,6 +95,7 @@ def render(inputs: Inputs) -> str:
         phantom=paths.simulated(params.data.root),
         styles=STYLES,
         arms=inputs.arms,
+        generators=["diffusion", *params.baselines.generators],
         per_view=params.sample.per_view,
         views=VIEWS,
         difference_figures=figures.difference_figures(inputs),
@@ -103,6 +107,8 @@ def render(inputs: Inputs) -> str:
         subsets=training_subsets(inputs.split["subsets"], train),
         diffusion_figures=figures.diffusion_figures(inputs),
         models=tables.models(inputs),
+        yardstick=tables.yardstick(inputs),
+        known_pictures=tables.known_pictures(inputs),
         strips=_strips(inputs),
         fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
         inception_missing=missing[0] if missing else "",

@@ -32,8 +32,10 @@ def summary(inputs: Inputs) -> Tree:
 
     Returns:
         best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
-        front unless it is the first one of the parameters; fid_echo, fid_echo_floor (and fid_inception where it is
-        known): by subset. All floats.
+        front unless it is the first one of the parameters; kernel_echo, fid_echo (and fid_inception where it is known):
+        by subset, with `<generator>_` in front unless it is the diffusion model, likewise near_copies and
+        view_agreement, where `real` stands for the validation images; kernel_echo_floor, fid_echo_floor: by subset. All
+        floats.
     """
     best = inputs.final["best"]
     auprc: dict[str, float] = {}
@@ -42,16 +44,32 @@ def summary(inputs: Inputs) -> Tree:
         other = "" if cell["architecture"] == inputs.architecture else f"{cell['architecture']}_"
         name = f"{other}{cell['arm']}_{cell['subset']}"
         auprc[name], rare[name] = cell["macro_auprc"], rare_recall(cell)
-    fidelity = {subset: model.fidelity for subset, model in inputs.diffusion.items()}
+    floors = {subset: model.sets["diffusion"].fidelity["echo"] for subset, model in inputs.diffusion.items()}
+    fidelity = {
+        subset if generator == "diffusion" else f"{generator}_{subset}": made.fidelity
+        for subset, model in inputs.diffusion.items()
+        for generator, made in model.sets.items()
+    }
+    agreement = {
+        name: seen["macro"]
+        for name, row in fidelity.items()
+        if (seen := inputs.agreement(row["generator"], row["subset"]))
+    }
+    if judged := inputs.comparison["agreement"]:
+        agreement["real"] = judged["real"]["macro"]
     tree = {
         "best": {"validation_macro_auprc": best["macro_auprc"], "validation_macro_f1": best["macro_f1"]},
         "test": _scores(inputs.final["test"]),
         "shift": _scores(inputs.final["shift"]),
         "auprc": auprc,
         "rare_recall": _known(rare),
-        "fid_echo": {subset: row["echo"]["frechet"] for subset, row in fidelity.items()},
-        "fid_echo_floor": {subset: row["echo"]["floor_frechet"] for subset, row in fidelity.items()},
-        "fid_inception": {subset: row["inception"]["frechet"] for subset, row in fidelity.items() if row["inception"]},
+        "view_agreement": agreement,
+        "near_copies": {name: row["privacy"]["near_copies"] for name, row in fidelity.items()},
+        "kernel_echo": {name: row["echo"]["kernel"] for name, row in fidelity.items()},
+        "kernel_echo_floor": {subset: row["floor_kernel"] for subset, row in floors.items()},
+        "fid_echo": {name: row["echo"]["frechet"] for name, row in fidelity.items()},
+        "fid_echo_floor": {subset: row["floor_frechet"] for subset, row in floors.items()},
+        "fid_inception": {name: row["inception"]["frechet"] for name, row in fidelity.items() if row["inception"]},
     }
     return {name: branch for name, branch in tree.items() if branch}
 

@@ -4,12 +4,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from echosynth.common.views import RARE_VIEWS, VIEWS
-from echosynth.report.formatting import Score, count, decimal, distance, interval, mean_sd, signed, signed_interval
+from echosynth.report.formatting import (
+    Score,
+    count,
+    decimal,
+    distance,
+    interval,
+    mean_sd,
+    plural,
+    signed,
+    signed_interval,
+)
 from echosynth.report.study.headline import rare_recall, verdict
 from echosynth.report.study.inputs import Inputs
 from echosynth.report.tables import Json, Table, release_title
 
 SOURCE_HEADER = ("source", "images", "accuracy", "AUPRC", "F1", *(f"recall {view}" for view in VIEWS))
+
+
+ALONE = {"diffusion": "synthetic"}  # arm of a generator's images alone; that of a baseline has its name
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,60 @@ class Matrix:
     shares: Sequence[Sequence[float]]
 
 
+def yardstick(inputs: Inputs) -> Table:
+    """Show of every synthetic set what counts: distance, anatomy, use, copies."""
+    judged = inputs.comparison["agreement"]
+    rows = []
+    for subset, model in inputs.diffusion.items():
+        for generator, made in model.sets.items():
+            echo, privacy = made.fidelity["echo"], made.fidelity["privacy"]
+            seen, cell = inputs.agreement(generator, subset), inputs.cell(subset, ALONE.get(generator, generator))
+            versus = (cell and cell["versus_real"]) or {"macro_auprc": None, "macro_auprc_interval": [None, None]}
+            row = [subset, generator, decimal(echo["kernel"]), decimal(echo["floor_kernel"])]
+            row += [decimal(seen["macro"] if seen else None), decimal(judged["real"]["macro"] if judged else None)]
+            row += [decimal(cell["macro_auprc"] if cell else None), signed(versus["macro_auprc"])]
+            bounds = versus["macro_auprc_interval"]
+            row.append("–" if bounds[0] is None else signed_interval(bounds))
+            row += [f"{100 * privacy[key]:.1f} %" for key in ("near_copies", "quantile")]
+            row.append(distance(echo["frechet"]))
+            rows.append(row)
+    header = ["subset", "generator", "kernel distance", "floor", "view agreement", "real images"]
+    header += ["AUPRC, these alone", "to real alone", "95 % interval", "near copies", "expected", "Fréchet"]
+    judges = (
+        f"View agreement: how often {plural(judged['judges']['number'], 'classifier')} "
+        f"({judged['judges']['architecture']}, arm real, subset {judged['judges']['subset']}) trained on real images "
+        "alone see the view that an image is meant to show, mean over the views; real images: the same for the real "
+        "validation images. "
+        if judged
+        else ""
+    )
+    note = (
+        f"Kernel distance to real validation images, and between these and real test images (floor). {judges}AUPRC of "
+        "classifiers trained on these images alone, and its difference to those trained on the subset itself. Near "
+        "copies: nearer to a training image than nearly all held-out real images. The Fréchet distance stands last: "
+        "it sees texture, and hardly anatomy."
+    )
+    return Table("Synthetic sets by what counts", header, rows, labels=2, note=note)
+
+
+def known_pictures(inputs: Inputs) -> Table:
+    """Show what the measures say of pictures of which one knows what is wrong with them."""
+    rows = [
+        [one["name"], decimal(one["kernel"]), decimal(one["view_agreement"]), distance(one["frechet"])]
+        for one in inputs.known_pictures
+    ]
+    note = (
+        "Real test images, changed, unless training images are named; compared with the validation images on echo "
+        "features, one draw. Here the feature network itself says which view it sees; it has seen the training images. "
+        "No column is enough alone: a set may have a small distance and show wrong views, or show every view well and "
+        "consist of a few copies."
+    )
+    header = ["pictures", "kernel distance", "view agreement", "Fréchet distance"]
+    return Table("What the measures say of known pictures", header, rows, note=note)
+
+
 def fidelity(inputs: Inputs, features: str) -> Table:
-    """Show the distances of the synthetic sets to real validation images beside the floor.
+    """Show the distances of the synthetic sets of all generators to real validation images beside the floor.
 
     Args:
         inputs: the inputs of the report.
@@ -33,23 +98,26 @@ def fidelity(inputs: Inputs, features: str) -> Table:
     """
     rows = []
     for subset, model in inputs.diffusion.items():
-        scores = model.fidelity[features]
-        if scores is None:
-            continue
-        pairs = [distance(scores[f"{key}frechet"], scores[f"{key}frechet_sd"]) for key in ("", "floor_")]
-        kernels = [f"{scores[key]:.3g}".replace("-", "−") for key in ("kernel", "floor_kernel")]
-        rows.append([subset, count(model.fidelity["count"]), *pairs, *kernels])
+        for generator, made in model.sets.items():
+            scores = made.fidelity[features]
+            if scores is None:
+                continue
+            kernels = [f"{decimal(scores[key])} ± {decimal(scores[f'{key}_sd'])}" for key in ("kernel", "floor_kernel")]
+            pairs = [distance(scores[f"{key}frechet"], scores[f"{key}frechet_sd"]) for key in ("", "floor_")]
+            rows.append([subset, generator, count(made.fidelity["count"]), *kernels, *pairs])
     name = {
         "echo": "echo features (of the feature network, trained on all real training images)",
         "inception": "ImageNet Inception features",
     }[features]
-    header = ["subset", "n", "Fréchet, synthetic", "Fréchet, real (floor)", "kernel, synthetic", "kernel, real (floor)"]
+    header = ["subset", "generator", "n", "kernel, synthetic", "kernel, real (floor)"]
+    header += ["Fréchet, synthetic", "Fréchet, real (floor)"]
     note = (
         "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; "
         "lower is closer. The floor is the same for real test images: nearer than that is not to be expected. "
-        "± is the standard deviation over draws."
+        "± is the standard deviation over draws. The kernel distance does not depend on n, so that equal images have "
+        "one around 0; the Fréchet distance grows as n falls, and says little of anatomy."
     )
-    return Table(f"Distance between synthetic and real images on {name}", header, rows, note=note)
+    return Table(f"Distance between synthetic and real images on {name}", header, rows, labels=2, note=note)
 
 
 def models(inputs: Inputs) -> Table:

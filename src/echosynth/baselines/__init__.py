@@ -1,0 +1,1 @@
+"""Generators that cost nothing: what a diffusion model has to beat."""
