@@ -24,6 +24,10 @@ SMALL: dict[str, Any] = {
     "snapshots": 2,
     "snapshot_images": 0,
     "precision": "fp32",
+    "preconditioning": "none",
+    "loss": "min-snr",
+    "augment_share": 1.0,
+    "augment_told": False,
 }
 
 

@@ -1,4 +1,4 @@
-"""The Gaussians of the pixels against float64 conjugate updates and Wiener filters written out in numpy."""
+"""The Gaussians of the pixels against covariances, conjugate updates and Wiener filters written out in numpy."""
 
 from pathlib import Path
 
@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion.pixel_gaussian import PRIOR_IMAGES, SMALLEST_VARIANCE, PixelGaussian
+from echosynth.diffusion.pixel_gaussian import (
+    LOCAL_IMAGES,
+    LOCAL_LENGTH,
+    PRIOR_IMAGES,
+    SMALLEST_VARIANCE,
+    PixelGaussian,
+)
 
 Array = npt.NDArray[np.float64]
 SIDE = 4
@@ -35,11 +41,23 @@ def one(gaussian: PixelGaussian, view: int, source: int) -> tuple[Array, Array]:
     return gaussian.mean[row].double().numpy().ravel(), u.T @ np.diag(v - r) @ u + r * np.eye(u.shape[1])
 
 
+def localised(rows: Array) -> Array:
+    """Covariance of pictures, pixel by pixel: far pixels go together less than the pictures say, the more so the fewer
+    there are."""
+    covariance = np.cov(rows.T, bias=True)
+    share = LOCAL_IMAGES / (len(rows) + LOCAL_IMAGES)
+    for i in range(PIXELS):
+        for j in range(PIXELS):
+            distance = np.hypot(i // SIDE - j // SIDE, i % SIDE - j % SIDE)
+            covariance[i, j] *= 1 - share + share * np.exp(-distance / LOCAL_LENGTH)
+    return covariance
+
+
 def updated(prior: tuple[Array, Array], rows: Array) -> tuple[Array, Array]:
     """Normal-inverse-Wishart update in the textbook's order: scatter matrices, then division by the counts."""
     n, k = len(rows), PRIOR_IMAGES
     mean = rows.mean(0)
-    scatter = sum(np.outer(row - mean, row - mean) for row in rows)
+    scatter = n * localised(rows) if n > 1 else 0
     apart = mean - prior[0]
     total = k * prior[1] + scatter + k * n / (k + n) * np.outer(apart, apart)
     return (k * prior[0] + n * mean) / (k + n), total / (k + n)
@@ -54,7 +72,7 @@ def test_groups_shrink_towards_their_view_and_views_towards_all_images() -> None
     images, views, sources = pictures(60), [0] * 30 + [1] * 28 + [2] * 2, [0] * 25 + [1] * 34 + [0]
     gaussian = fitted(images, views, sources)
     x = flat(images)
-    everything = x.mean(0), np.cov(x.T, bias=True)
+    everything = x.mean(0), localised(x)
     view = updated(everything, x[:30])
     for own, reference in (
         (one(gaussian, NO_VIEW, NO_SOURCE), everything),
@@ -89,11 +107,16 @@ def test_constant_pixels_keep_a_floor_of_variance() -> None:
     assert np.linalg.eigvalsh(covariance).min() > 0.9 * SMALLEST_VARIANCE
 
 
+@pytest.mark.parametrize("local", [True, False], ids=["few pixels", "many pixels"])
 @pytest.mark.parametrize("count", [12, 200], ids=["fewer pictures than pixels", "more"])
-def test_few_directions_keep_the_largest_and_the_whole_variance(count: int) -> None:
+def test_few_directions_keep_the_largest_and_the_whole_variance(
+    count: int, local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not local:
+        monkeypatch.setattr("echosynth.diffusion.pixel_gaussian.LARGEST_LOCAL", 10)
     images = pictures(count)
     gaussian = fitted(images, [0] * count, [0] * count, directions=5)
-    covariance = np.cov(flat(images).T, bias=True)
+    covariance = localised(flat(images)) if local else np.cov(flat(images).T, bias=True)
     exact = np.linalg.eigvalsh(covariance)[::-1]
     np.testing.assert_allclose(gaussian.variances[0], exact[:5], rtol=1e-4)
     assert float(gaussian.rest[0]) == pytest.approx(exact[5:].sum() / 11, rel=1e-4)
@@ -103,6 +126,7 @@ def test_few_directions_keep_the_largest_and_the_whole_variance(count: int) -> N
 
 def test_many_pictures_of_many_pixels_are_factored_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above the limit the leading directions are found without any square matrix, and always the same."""
+    monkeypatch.setattr("echosynth.diffusion.pixel_gaussian.LARGEST_LOCAL", 100)
     images = pictures(150, side=12)
     exact = PixelGaussian.fit(images, torch.zeros(150, dtype=torch.long), torch.zeros(150), 0, 20)
     monkeypatch.setattr("echosynth.diffusion.pixel_gaussian.LARGEST_EXACT", 100)
@@ -112,6 +136,18 @@ def test_many_pictures_of_many_pixels_are_factored_at_random(monkeypatch: pytest
     assert torch.equal(first.directions, second.directions)
     np.testing.assert_allclose(first.variances[0, :10], exact.variances[0, :10], rtol=0.02)
     assert float((first.directions[0, :5] @ exact.directions[0, :20].T).square().sum()) > 4.9
+
+
+def test_new_pictures_are_not_believed_to_lie_among_a_few_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten pictures of 16 pixels span nine directions: the variance in the others must be of the size that further
+    pictures have there, with localised statistics and with half as many directions as pictures."""
+    new = flat(pictures(410))[10:]
+    for largest in (10, 2048):
+        monkeypatch.setattr("echosynth.diffusion.pixel_gaussian.LARGEST_LOCAL", largest)
+        gaussian = fitted(pictures(410)[:10], [0] * 10, [0] * 10)
+        mean, covariance = one(gaussian, 0, 0)
+        surprise = np.einsum("ni,ij,nj->n", new - mean, np.linalg.inv(covariance), new - mean).mean() / PIXELS
+        assert surprise < 30  # 1 for the true Gaussian, above 1000 for the plain covariance
 
 
 def test_wiener_filter_and_its_residue_are_the_conditional_gaussian() -> None:

@@ -9,6 +9,13 @@ images of mean a and covariance S,
     m = w a + (1 - w) m_parent,    C = w S + (1 - w) C_parent + w (1 - w) (a - m_parent) (a - m_parent)^T.
 
 So a group without images is its parent, and one of a few lies between the two.
+
+Fewer images than pixels say nothing about most directions: S has no variance there, and a Gaussian that believes it
+knows that every new image lies among the old ones. Therefore a share LOCAL_IMAGES / (n + LOCAL_IMAGES) of S is
+localised: its element for two pixels is multiplied by exp(-distance / LOCAL_LENGTH) (covariance tapering: Furrer &
+Bengtsson 2007; Houtekamer & Mitchell 2001), which keeps the texture and drops what few images make up between far
+pixels. Where pixels are too many for a square matrix of them, only half as many directions as images are kept, so
+that the others share what is left of the variance.
 """
 
 from dataclasses import dataclass, fields
@@ -22,9 +29,12 @@ from echosynth.common.weights import read_weights, save_weights
 
 Tensor = torch.Tensor
 PRIOR_IMAGES = 4.0
+LOCAL_IMAGES = 10.0
+LOCAL_LENGTH = 4.0  # pixels
 # No variance is smaller: 8-bit pixels say no more than the bin that a value lies in, 2/255 wide, and a constant pixel
 # is known as well as that.
 SMALLEST_VARIANCE = (2 / 255) ** 2 / 12
+LARGEST_LOCAL = 2048  # pixels: beyond that many nothing is localised
 LARGEST_EXACT = 4096  # beyond that many rows and columns the leading directions come from a randomised factorisation
 
 
@@ -67,23 +77,31 @@ def _moments(mean: Tensor, factor: Tensor, rest: float, most: int) -> _Moments:
     return _Moments(mean, vectors, values + rest, rest + left)
 
 
-def _posterior(parent: _Moments | None, rows: Tensor, most: int) -> _Moments:
-    """Estimate a group from its images (n, D), see the head of this module; without a parent from them alone."""
-    rows = rows.double()
+def _own_spread(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Factor (R, D) the covariance of images (n, D) of this shape, partly localised where pixels are few enough."""
+    count, pixels = rows.shape
+    centred = (rows - rows.mean(0)) / count**0.5
+    if pixels > LARGEST_LOCAL:
+        return centred
+    share = LOCAL_IMAGES / (count + LOCAL_IMAGES)
+    places = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float64) for side in shape[-2:]))
+    near = torch.exp(-torch.cdist(places, places) / LOCAL_LENGTH).repeat(shape[0], shape[0])
+    values, vectors = torch.linalg.eigh(centred.T @ centred * (1 - share + share * near))
+    return values.clamp(min=0).sqrt()[:, None] * vectors.T
+
+
+def _posterior(parent: _Moments | None, images: Tensor, most: int) -> _Moments:
+    """Estimate a group from its images (n, C, H, W), see the head of this module; without a parent from them alone."""
+    rows, shape = images.flatten(1).double(), images.shape[1:]
     count = len(rows)
+    if rows.shape[1] > LARGEST_LOCAL:
+        most = max(1, min(most, count // 2))
+    own, spread = rows.mean(0), _own_spread(rows, shape)
     if parent is None:
-        mean = rows.mean(0)
-        return _moments(mean, (rows - mean) / count**0.5, 0.0, most)
-    if not count:
-        return parent
-    weight, own = count / (count + PRIOR_IMAGES), rows.mean(0)
-    apart = own - parent.mean
-    spread = (parent.variances - parent.rest).clamp(min=0).sqrt()[:, None] * parent.directions
-    parts = [
-        (weight / count) ** 0.5 * (rows - own),
-        (weight * (1 - weight)) ** 0.5 * apart[None],
-        (1 - weight) ** 0.5 * spread,
-    ]
+        return _moments(own, spread, 0.0, most)
+    weight, apart = count / (count + PRIOR_IMAGES), own - parent.mean
+    of_parent = (parent.variances - parent.rest).clamp(min=0).sqrt()[:, None] * parent.directions
+    parts = [weight**0.5 * spread, (weight * (1 - weight)) ** 0.5 * apart[None], (1 - weight) ** 0.5 * of_parent]
     return _moments(parent.mean + weight * apart, torch.cat(parts), (1 - weight) * parent.rest, most)
 
 
@@ -110,7 +128,8 @@ class PixelGaussian:
     def fit(cls, images: Tensor, views: Tensor, sources: Tensor, source_count: int, directions: int) -> "PixelGaussian":
         """Estimate it, in float64.
 
-        Time grows with min(n, D)^3 for n images of D pixels up to `LARGEST_EXACT`, and linearly beyond.
+        Time grows with D^3 for D pixels up to `LARGEST_LOCAL`, with min(n, D)^3 for n images up to `LARGEST_EXACT`, and
+        linearly beyond.
 
         Args:
             images: (N, C, H, W) in [-1, 1], at least one.
@@ -119,8 +138,8 @@ class PixelGaussian:
             source_count: S, the number of sources that can be told.
             directions: most directions that are kept of a group, 1 or more.
         """
-        pixels, null = images.flatten(1), len(VIEWS)
-        found = [_posterior(None, pixels, directions)]
+        null = len(VIEWS)
+        found = [_posterior(None, images, directions)]
         rows = torch.zeros(null + 1, source_count + 1, dtype=torch.int64)
 
         def add(parent: int, mask: Tensor) -> int:
@@ -128,7 +147,7 @@ class PixelGaussian:
             if not mask.any() or same:  # as its parent: nothing, or the very same images
                 return parent
             members[len(found)] = int(mask.sum())
-            found.append(_posterior(found[parent], pixels[mask], directions))
+            found.append(_posterior(found[parent], images[mask], directions))
             return len(found) - 1
 
         members: dict[int, int] = {}
