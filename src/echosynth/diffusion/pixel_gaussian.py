@@ -48,61 +48,63 @@ class _Moments:
     rest: float
 
 
-def _leading(factor: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Find the leading eigenvectors (K, D) and eigenvalues (K,), falling, of factor^T factor for (R, D), by the smaller
-    of its two products; at most `most`, and none that the smallest variance hides."""
+def _leading(factor: Tensor, square: Tensor | None, most: int) -> tuple[Tensor, Tensor]:
+    """Find the leading eigenvectors (K, D) and eigenvalues (K,), falling, of factor^T factor + square for (R, D) and
+    (D, D); at most `most`, and none that the smallest variance hides. Without a square matrix none is made where there
+    are fewer rows than columns, or many of both."""
     short = min(factor.shape)
-    if short > LARGEST_EXACT:
+    if square is not None or len(factor) >= factor.shape[1] == short <= LARGEST_EXACT:
+        whole = factor.T @ factor
+        values, columns = torch.linalg.eigh(whole if square is None else whole + square)
+        vectors = columns.T
+    elif short > LARGEST_EXACT:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             _, scales, right = torch.svd_lowrank(factor, q=min(most + 32, short), niter=4)  # Halko et al. 2011
         values, vectors = scales.square(), right.T
-    elif len(factor) < factor.shape[1]:
+    else:
         values, left = torch.linalg.eigh(factor @ factor.T)
         values = values.clamp(min=SMALLEST_VARIANCE)
         vectors = (left / values.sqrt()).T @ factor
-    else:
-        values, columns = torch.linalg.eigh(factor.T @ factor)
-        vectors = columns.T
     order = values.argsort(descending=True)[:most]
     order = order[values[order] > SMALLEST_VARIANCE]
     return vectors[order], values[order]
 
 
-def _moments(mean: Tensor, factor: Tensor, rest: float, most: int) -> _Moments:
-    """Bring the covariance factor^T factor + rest I into the form of `_Moments`; its trace stays what it is."""
-    vectors, values = _leading(factor, most)
+def _moments(mean: Tensor, factor: Tensor, square: Tensor | None, rest: float, most: int) -> _Moments:
+    """Bring the covariance factor^T factor + square + rest I into the form of `_Moments`; its trace stays what it
+    is."""
+    vectors, values = _leading(factor, square, most)
     others = factor.shape[1] - len(values)
-    left = float((factor.square().sum() - values.sum()).clamp(min=0)) / others if others else 0.0
+    trace = factor.square().sum() + (0 if square is None else square.trace())
+    left = float((trace - values.sum()).clamp(min=0)) / others if others else 0.0
     return _Moments(mean, vectors, values + rest, rest + left)
 
 
-def _own_spread(rows: Tensor, shape: torch.Size) -> Tensor:
-    """Factor (R, D) the covariance of images (n, D) of this shape, partly localised where pixels are few enough."""
-    count, pixels = rows.shape
-    centred = (rows - rows.mean(0)) / count**0.5
-    if pixels > LARGEST_LOCAL:
-        return centred
+def _localised(centred: Tensor, count: int, shape: torch.Size) -> Tensor:
+    """Compute the partly localised covariance (D, D) of `count` images of this shape, from centred^T centred."""
     share = LOCAL_IMAGES / (count + LOCAL_IMAGES)
     places = torch.cartesian_prod(*(torch.arange(side, dtype=torch.float64) for side in shape[-2:]))
     near = torch.exp(-torch.cdist(places, places) / LOCAL_LENGTH).repeat(shape[0], shape[0])
-    values, vectors = torch.linalg.eigh(centred.T @ centred * (1 - share + share * near))
-    return values.clamp(min=0).sqrt()[:, None] * vectors.T
+    return centred.T @ centred * (1 - share + share * near)
 
 
 def _posterior(parent: _Moments | None, images: Tensor, most: int) -> _Moments:
     """Estimate a group from its images (n, C, H, W), see the head of this module; without a parent from them alone."""
-    rows, shape = images.flatten(1).double(), images.shape[1:]
-    count = len(rows)
-    if rows.shape[1] > LARGEST_LOCAL:
+    rows, count = images.flatten(1).double(), len(images)
+    own = rows.mean(0)
+    weight = 1.0 if parent is None else count / (count + PRIOR_IMAGES)
+    parts, square = [(weight / count) ** 0.5 * (rows - own)], None
+    if rows.shape[1] <= LARGEST_LOCAL:
+        square = _localised(parts.pop(), count, images.shape[1:])
+    else:
         most = max(1, min(most, count // 2))
-    own, spread = rows.mean(0), _own_spread(rows, shape)
     if parent is None:
-        return _moments(own, spread, 0.0, most)
-    weight, apart = count / (count + PRIOR_IMAGES), own - parent.mean
+        return _moments(own, torch.cat([*parts, rows[:0]]), square, 0.0, most)
+    apart = own - parent.mean
     of_parent = (parent.variances - parent.rest).clamp(min=0).sqrt()[:, None] * parent.directions
-    parts = [weight**0.5 * spread, (weight * (1 - weight)) ** 0.5 * apart[None], (1 - weight) ** 0.5 * of_parent]
-    return _moments(parent.mean + weight * apart, torch.cat(parts), (1 - weight) * parent.rest, most)
+    parts += [(weight * (1 - weight)) ** 0.5 * apart[None], (1 - weight) ** 0.5 * of_parent]
+    return _moments(parent.mean + weight * apart, torch.cat(parts), square, (1 - weight) * parent.rest, most)
 
 
 @dataclass(frozen=True)
