@@ -14,8 +14,8 @@ Fewer images than pixels say nothing about most directions: S has no variance th
 knows that every new image lies among the old ones. Therefore a share LOCAL_IMAGES / (n + LOCAL_IMAGES) of S is
 localised: its element for two pixels is multiplied by exp(-distance / LOCAL_LENGTH) (covariance tapering: Furrer &
 Bengtsson 2007; Houtekamer & Mitchell 2001), which keeps the texture and drops what few images make up between far
-pixels. Where pixels are too many for a square matrix of them, only half as many directions as images are kept, so
-that the others share what is left of the variance.
+pixels. Where pixels are too many for a square matrix of them, only half as many directions as a group has images are
+taken from S, and the others share what is left of its variance.
 """
 
 from dataclasses import dataclass, fields
@@ -89,22 +89,26 @@ def _localised(centred: Tensor, count: int, shape: torch.Size) -> Tensor:
     return centred.T @ centred * (1 - share + share * near)
 
 
+def _spread(moments: _Moments) -> Tensor:
+    """Factor (K, D) what the covariance of a group is above that of its rest."""
+    return (moments.variances - moments.rest).clamp(min=0).sqrt()[:, None] * moments.directions
+
+
 def _posterior(parent: _Moments | None, images: Tensor, most: int) -> _Moments:
     """Estimate a group from its images (n, C, H, W), see the head of this module; without a parent from them alone."""
     rows, count = images.flatten(1).double(), len(images)
-    own = rows.mean(0)
-    weight = 1.0 if parent is None else count / (count + PRIOR_IMAGES)
-    parts, square = [(weight / count) ** 0.5 * (rows - own)], None
+    weight, own = 1.0 if parent is None else count / (count + PRIOR_IMAGES), rows.mean(0)
+    centred = (rows - own) / count**0.5
     if rows.shape[1] <= LARGEST_LOCAL:
-        square = _localised(parts.pop(), count, images.shape[1:])
+        parts, square, rest = [centred[:0]], weight * _localised(centred, count, images.shape[1:]), 0.0
     else:
-        most = max(1, min(most, count // 2))
-    if parent is None:
-        return _moments(own, torch.cat([*parts, rows[:0]]), square, 0.0, most)
-    apart = own - parent.mean
-    of_parent = (parent.variances - parent.rest).clamp(min=0).sqrt()[:, None] * parent.directions
-    parts += [(weight * (1 - weight)) ** 0.5 * apart[None], (1 - weight) ** 0.5 * of_parent]
-    return _moments(parent.mean + weight * apart, torch.cat(parts), square, (1 - weight) * parent.rest, most)
+        few = _moments(own, centred, None, 0.0, max(1, min(most, count // 2)))
+        parts, square, rest = [weight**0.5 * _spread(few)], None, weight * few.rest
+    if parent is not None:
+        apart = own - parent.mean
+        parts += [(weight * (1 - weight)) ** 0.5 * apart[None], (1 - weight) ** 0.5 * _spread(parent)]
+        rest, own = rest + (1 - weight) * parent.rest, parent.mean + weight * apart
+    return _moments(own, torch.cat(parts), square, rest, most)
 
 
 @dataclass(frozen=True)
