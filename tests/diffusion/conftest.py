@@ -26,6 +26,8 @@ SMALL: dict[str, Any] = {
     "precision": "fp32",
     "preconditioning": "none",
     "loss": "min-snr",
+    "ema_decays": [0.97, 0.99],
+    "augment": 0.3,
     "augment_share": 1.0,
     "augment_told": False,
 }

@@ -28,7 +28,7 @@ from echosynth.imagesets.store import read_image_set
 
 COUNT = 90  # in blocks of 20, the last one half full
 BLOCKS = 5
-BARE = {"preconditioning": "none", "loss": "simple"}  # of a model without statistics
+BARE = {"preconditioning": "none", "loss": "simple", "steps": 1000}  # of a model without statistics
 OUTPUTS = ("images.zip", "manifest.csv", "metrics.json")
 # Waits before each block, the last time given also before all later ones: to be killed there, or to meet others.
 SLOW = """
