@@ -57,6 +57,12 @@ def without_tf32(work: Work) -> Work:
     return run
 
 
+def bare(params: DiffusionParams) -> DiffusionParams:
+    """These parameters without preconditioning: what is compared are loops around the same network."""
+    loss = "simple" if params.loss == "edm" else params.loss
+    return params.model_copy(update={"preconditioning": "none", "loss": loss})
+
+
 class PlainTraining:
     """The loop that one writes without this project: images that lie on the device, MSE, AdamW.
 
@@ -78,6 +84,7 @@ class PlainTraining:
         channels_last: bool = False,
         sdpa: bool = True,
     ) -> None:
+        params = bare(params)
         self.params, self.precision, self.device = params, precision, pick_device()
         torch.manual_seed(SEED)
         self.network = ViewDenoiser(params, size, SOURCES).to(self.device).train()
@@ -157,7 +164,7 @@ class Turns(Trainer):
         data = noise_examples(4 * params.batch_size, size)
         held_out = Examples(data.images[:1], data.views[:1], data.sources[:1])
         state = ResumeState("bench", "never saved")
-        super().__init__(params.model_copy(update=update), data, held_out, SOURCES, PixelSpace(), state)
+        super().__init__(bare(params).model_copy(update=update), data, held_out, SOURCES, PixelSpace(), state)
         self._block, self._began = block, 0.0
         self._others: Sequence[Work] = ()
         self._laps: list[list[float]] = []

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 SIDE = 16
 TINY = {
     "channels": [8, 16], "attention": [4], "head_channels": 8, "batch_size": 4, "timesteps": 40, "precision": "fp32",
+    "preconditioning": "none", "loss": "min-snr",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from echosynth.imagesets.store import read_image_set
 def model(params, tmp_path):
     """The folder of an untrained model of two sources."""
     changes = {"channels": [16, 32], "attention": [4], "timesteps": 50, "view_dropout": 0.0}
+    changes |= {"preconditioning": "none", "loss": "simple"}
     card = DiffusionCard(
         sources=("lvh", "tmed2"),
         size=16,

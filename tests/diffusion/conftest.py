@@ -24,6 +24,12 @@ SMALL: dict[str, Any] = {
     "snapshots": 2,
     "snapshot_images": 0,
     "precision": "fp32",
+    "preconditioning": "none",
+    "loss": "min-snr",
+    "ema_decays": [0.97, 0.99],
+    "augment": 0.3,
+    "augment_share": 1.0,
+    "augment_told": False,
 }
 
 

@@ -28,4 +28,5 @@ def make_process(
     variance where none is named."""
     choices = {"schedule": schedule, "timesteps": timesteps, "prediction": prediction, "variance": variance}
     choices["loss"] = loss or ("hybrid" if variance == "learned" else "simple")
+    choices["preconditioning"] = "none"
     return Process(DiffusionParams.model_validate(_section().model_dump() | choices | more))

@@ -51,6 +51,17 @@ def test_images_are_those_of_the_data(settings: Settings, data: Examples) -> Non
     assert all(picture.tobytes() in known for picture in pictures)
 
 
+def test_a_share_of_the_images_is_changed_and_says_how(settings: Settings, data: Examples) -> None:
+    batch = drawn(settings(batch_size=2000, augment=0.4, augment_share=0.25), data)
+    changed = batch.amounts.any(1)
+    assert changed.float().mean().item() == pytest.approx(0.25, abs=0.04)
+    assert batch.amounts.abs().max() <= 0.4
+    known = torch.from_numpy(data.images).flatten(1).float()
+    apart = torch.cdist((batch.x0.flatten(1) + 1) * 127.5, known).min(1).values
+    assert apart[~changed].max() < 0.1  # grey levels over the whole picture
+    assert apart[changed].min() > 10
+
+
 def test_images_of_unknown_sources_are_left_out() -> None:
     labelled = LabelledImages(
         np.zeros((3, 16, 16), np.uint8), np.array([0, 1, 2]), np.array(["g"] * 3), np.array(["b", "x", "a"]),

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.compute.device import to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.diffusion.batches import Examples
 from echosynth.diffusion.latents import LatentSpace
-from echosynth.diffusion.model import DiffusionCard, load, read_card, save
+from echosynth.diffusion.model import DiffusionCard, PixelSpace, load, read_card, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
+from echosynth.diffusion.process import Process
 
 Settings = Callable[..., DiffusionParams]
 CPU = torch.device("cpu")
@@ -48,6 +51,19 @@ def test_latent_model_comes_with_its_autoencoder(tmp_path: Path, settings: Setti
     model = load(tmp_path, CPU)
     assert model.shape == (4, 8, 8)
     assert model.space.decode(torch.zeros(2, *model.shape)).shape == (2, 1, 16, 16)
+
+
+def test_a_preconditioned_model_comes_with_its_statistics(tmp_path: Path, settings: Settings, data: Examples) -> None:
+    params = settings(preconditioning="gaussian", loss="edm")
+    network = stored(tmp_path, params)
+    with pytest.raises(EchosynthError, match=r"gaussian\.safetensors is missing; run"):
+        load(tmp_path, CPU)
+    gaussian = PixelGaussian.fit(to_tensor(data.images), data.views, data.sources, 2, 5)
+    PixelSpace(gaussian).save(tmp_path)
+    model, own = load(tmp_path, CPU), Process(params, gaussian)
+    x, t, tokens = torch.randn(2, 1, 16, 16), torch.tensor([1, 2]), (torch.tensor([0, 3]), torch.tensor([1, 2]))
+    said, expected = model.process.model_output(model.network, x, t, tokens), own.model_output(network, x, t, tokens)
+    assert torch.equal(said[0], expected[0])
 
 
 @pytest.mark.parametrize(

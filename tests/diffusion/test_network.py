@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
+from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser, haar_matrix
 from echosynth.diffusion.options import DiffusionParams
 
 Settings = Callable[..., DiffusionParams]
@@ -69,6 +69,53 @@ def test_gradient_checkpointing_changes_no_gradient(settings: Settings) -> None:
         call(net, [0, 1], [1, 0]).square().sum().backward()
         gradients.append(net.unet.conv_in.weight.grad)
     assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_haar_patterns_are_orthonormal_and_the_first_is_the_mean(side: int) -> None:
+    matrix = haar_matrix(side)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(side**2))
+    torch.testing.assert_close(matrix[0], torch.full((side**2,), 1 / side))
+    if side == 2:  # mean, then changes along x, along y, and of both
+        signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
+        torch.testing.assert_close(matrix, signs / 2)
+
+
+@pytest.mark.parametrize("unshuffle", [2, 4])
+def test_haar_goes_in_and_comes_back(settings: Settings, unshuffle: int) -> None:
+    """With the U-Net replaced by nothing, what goes in comes out; on the way a flat picture has one channel alone."""
+    net = network(settings(patching="haar", unshuffle=unshuffle, channels=[16], attention=[]))
+    seen: list[torch.Tensor] = []
+
+    class Nothing(torch.nn.Module):
+        def forward(self, x: torch.Tensor, *_: torch.Tensor) -> object:
+            seen.append(x)
+            return type("Output", (), {"sample": x})
+
+    net.unet = Nothing()  # type: ignore[assignment]
+    flat, noise = torch.full((1, 1, 16, 16), 0.5), torch.randn(1, 1, 16, 16)
+    for x in (flat, noise):
+        torch.testing.assert_close(net(x, *(torch.tensor([0]) for _ in range(3))), x)
+    assert seen[0][:, 1:].abs().max() < 1e-6
+    torch.testing.assert_close(seen[0][:, 0], torch.full((1, 16 // unshuffle, 16 // unshuffle), 0.5 * unshuffle))
+    torch.testing.assert_close(seen[1].square().sum(), noise.square().sum())
+
+
+def test_how_an_image_was_changed_is_told(settings: Settings) -> None:
+    net = network(settings(augment_told=True, augment=0.5))
+    x, token = torch.randn(1, 1, 16, 16), torch.tensor([1])
+    amounts = torch.tensor([[0.5, 0.0, -0.5, 0.0, 0.1]])
+    plain, unchanged, changed = (net(x, token, token, token, *more) for more in ((), (0 * amounts,), (amounts,)))
+    assert torch.equal(plain, unchanged)  # at sampling nothing is said, which means: not changed
+    assert (plain - changed).abs().max() > 1e-4
+
+
+def test_a_preconditioned_network_sees_two_pictures_and_begins_silent(settings: Settings) -> None:
+    net = network(settings(preconditioning="gaussian", loss="edm"))
+    token = torch.tensor([0, 1])
+    out = net(torch.randn(2, 2, 16, 16), token, token, token)
+    assert out.shape == (2, 1, 16, 16)
+    assert not out.any()
 
 
 def test_sizes_that_the_levels_do_not_divide_are_refused(settings: Settings) -> None:

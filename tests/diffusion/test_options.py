@@ -40,6 +40,14 @@ def test_every_choice_has_its_code_and_no_code_is_without_a_choice(table: dict[s
         ({"variance": "learned", "loss": "min-snr"}, ["diffusion.variance", "diffusion.loss"]),
         ({"variance": "fixed-small", "loss": "hybrid"}, ["diffusion.variance", "diffusion.loss"]),
         ({"loss": "min-snr", "min_snr_gamma": 0.0}, ["min_snr_gamma"]),
+        ({"loss": "edm", "preconditioning": "none"}, ["diffusion.loss = edm", "diffusion.preconditioning"]),
+        ({"loss": "edm", "preconditioning": "gaussian", "variance": "learned"}, ["diffusion.variance"]),
+        (
+            {"space": "latent", "unshuffle": 1, "preconditioning": "gaussian"},
+            ["diffusion.preconditioning = gaussian", "diffusion.space"],
+        ),
+        ({"gaussian_directions": 0}, ["gaussian_directions"]),
+        ({"augment_share": 1.5}, ["augment_share"]),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], named: list[str]) -> None:

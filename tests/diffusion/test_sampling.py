@@ -28,7 +28,8 @@ def tiny(params):
     """An untrained model of two sources: (changes of the parameters, seed of the weights) -> model."""
 
     def make(seed=0, **changes):
-        changes = {"channels": [16, 32], "attention": [4], "timesteps": 50, "schedule": "linear"} | changes
+        sizes = {"channels": [16, 32], "attention": [4], "timesteps": 50, "schedule": "linear"}
+        changes = {"preconditioning": "none", "loss": "simple"} | sizes | changes
         diffusion = params.diffusion.model_copy(update=changes)
         with torch.random.fork_rng():
             torch.manual_seed(seed)

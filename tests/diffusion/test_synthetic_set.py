@@ -28,6 +28,7 @@ from echosynth.imagesets.store import read_image_set
 
 COUNT = 90  # in blocks of 20, the last one half full
 BLOCKS = 5
+BARE = {"preconditioning": "none", "loss": "simple", "steps": 1000}  # of a model without statistics
 OUTPUTS = ("images.zip", "manifest.csv", "metrics.json")
 # Waits before each block, the last time given also before all later ones: to be killed there, or to meet others.
 SLOW = """
@@ -59,7 +60,7 @@ def store(params, tmp_path):
     """Store an untrained model: (name, changes of the parameters) -> its folder."""
 
     def make(name="model", seed=0, **changes):
-        changes = {"channels": [16, 32], "attention": [4], "timesteps": 50} | changes
+        changes = {"channels": [16, 32], "attention": [4], "timesteps": 50} | BARE | changes
         card = DiffusionCard(
             sources=("lvh", "tmed2"),
             size=16,

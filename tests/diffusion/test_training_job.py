@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.compute.device import to_tensor
 from echosynth.diffusion.model import load, read_card
 from echosynth.diffusion.optimisation import CurvePoint
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.train import Watchers
 from echosynth.diffusion.training_job import AUTOENCODER_CURVE, prepare_training, train_model, write_model
 from echosynth.imagesets.dataset import LabelledImages
@@ -90,3 +92,32 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
         prepare_training(params, REAL, HELD_OUT, "scorer"), Watchers(score=lambda images: 9.0)
     )  # found again, nothing redone
     assert again.trained.chosen == model.trained.chosen
+
+
+def test_statistics_of_the_pixels_lie_in_the_model_s_folder_and_are_taken_up_again(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that goes on takes the statistics that it began with: computed anew they might round differently."""
+    params = settings(preconditioning="gaussian", loss="edm", gaussian_directions=3)
+    task = prepare_training(params, REAL, HELD_OUT)
+    model = train_model(task)
+    assert np.isfinite(model.quality["bits_per_dimension"])
+    (tmp_path / "model").mkdir()
+    write_model(tmp_path / "model", task, model)
+    stored = load(tmp_path / "model", torch.device("cpu")).process.gaussian
+    assert stored is not None
+    views, sources = torch.from_numpy(REAL.labels), torch.tensor([1, 1, 0, 0, 0, 1])
+    own = PixelGaussian.fit(to_tensor(REAL.images), views, sources, 2, 3)
+    assert torch.equal(stored.mean, own.mean)
+    assert torch.equal(stored.rows, own.rows)
+    monkeypatch.setattr(PixelGaussian, "fit", None)
+    again = train_model(prepare_training(params, REAL, HELD_OUT))
+    assert all(torch.equal(again.trained.weights[name], tensor) for name, tensor in model.trained.weights.items())
+
+
+def test_without_sources_the_statistics_are_those_of_views(settings: Settings) -> None:
+    params = settings(preconditioning="gaussian", loss="edm", source_conditioning=False, steps=2, snapshots=1)
+    gaussian = train_model(prepare_training(params, REAL, HELD_OUT)).space.gaussian
+    assert gaussian is not None
+    assert gaussian.rows.shape == (5, 1)
+    assert gaussian.rows.unique().numel() == 4  # three views, and all of them

@@ -55,7 +55,7 @@ def known_examples(labelled: LabelledImages, sources: Sequence[str]) -> Examples
 
 class Batch(NamedTuple):
     """One process's part of a step: images x0 (B, 1, S, S) in [-1, 1], tokens, steps t, weights of the loss (B,) and
-    the noise (B, C, s, s)."""
+    the noise (B, C, s, s), and how the images were changed (B, 5)."""
 
     x0: torch.Tensor
     views: torch.Tensor
@@ -63,6 +63,7 @@ class Batch(NamedTuple):
     t: torch.Tensor
     weights: torch.Tensor
     noise: torch.Tensor
+    amounts: torch.Tensor
 
 
 def draw_batch(
@@ -97,9 +98,12 @@ def draw_batch(
     no_source = torch.rand(count, generator=generator) < params.source_dropout
     t, weights = times.draw(count, generator)
     noise = torch.randn(count, *shape, generator=generator)[rows]
+    if params.augment_share < 1:
+        amounts *= torch.rand(count, 1, generator=generator) < params.augment_share
     views = torch.where(no_view, NULL_VIEW, data.views[pick])[rows]
     sources = torch.where(no_source | (not params.source_conditioning), null_source, data.sources[pick])[rows]
     x0 = to_tensor(data.images[pick[rows].numpy()]).to(device)
     if params.augment:
         x0 = changed(x0, amounts[rows])
-    return Batch(x0, *(part.to(device) for part in (views, sources, t[rows], weights[rows], noise)))
+    parts = views, sources, t[rows], weights[rows], noise, amounts[rows]
+    return Batch(x0, *(part.to(device) for part in parts))

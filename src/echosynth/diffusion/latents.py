@@ -13,6 +13,7 @@ from echosynth.common.weights import load_weights, save_weights
 from echosynth.compute.device import autocast, to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.diffusion.options import AutoencoderParams, DiffusionParams, network_side
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.imagesets.store import Images
 
 BATCH = 64  # images at a time through the autoencoder
@@ -84,6 +85,8 @@ class LatentSpace:
     Attributes:
         shape: (c, side, side) of one image's codes.
     """
+
+    gaussian: PixelGaussian | None = None  # pixels alone have one
 
     def __init__(self, network: Autoencoder, card: LatentCard) -> None:
         self.network = network.eval().requires_grad_(False)

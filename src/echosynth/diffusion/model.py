@@ -1,4 +1,4 @@
-"""A trained diffusion model on disk: safetensors, a JSON card, and the autoencoder of the latent route."""
+"""A trained diffusion model on disk: safetensors, a JSON card, and the statistics of its pixels or its autoencoder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from echosynth.common.views import VIEWS
 from echosynth.common.weights import load_weights, save_weights
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams, network_side
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
+
+GAUSSIAN = "gaussian.safetensors"  # statistics of the training images, in the folder of a preconditioned model
 
 
 class DiffusionCard(BaseModel):
@@ -47,7 +50,13 @@ class DiffusionCard(BaseModel):
 
 
 class Space(Protocol):
-    """What is diffused in place of pixels."""
+    """What is diffused in place of pixels.
+
+    Attributes:
+        gaussian: of the training images' codes, where a model is preconditioned by it.
+    """
+
+    gaussian: PixelGaussian | None
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Turn images (B, 1, S, S) in [-1, 1] into codes (B, C, s, s)."""
@@ -55,9 +64,34 @@ class Space(Protocol):
     def decode(self, codes: torch.Tensor) -> torch.Tensor:
         """Turn codes (B, C, s, s) into images (B, 1, S, S), in about [-1, 1]."""
 
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs to make it anew."""
+
 
 class PixelSpace:
-    """Pixels themselves."""
+    """Pixels themselves.
+
+    Args:
+        gaussian: of the training images, on the device where it is used.
+    """
+
+    def __init__(self, gaussian: PixelGaussian | None = None) -> None:
+        self.gaussian = gaussian
+
+    @classmethod
+    def load(cls, folder: Path, params: DiffusionParams, device: torch.device) -> "PixelSpace":
+        """Read the statistics that a model with these parameters needs.
+
+        Raises:
+            EchosynthError: they are missing or damaged.
+        """
+        needed = params.preconditioning == "gaussian"
+        return cls(PixelGaussian.load(folder / GAUSSIAN).to(device) if needed else None)
+
+    def save(self, folder: Path) -> None:
+        """Write gaussian.safetensors where there are statistics."""
+        if self.gaussian:
+            self.gaussian.save(folder / GAUSSIAN)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Hand the images back."""
@@ -115,7 +149,7 @@ def load(folder: Path | str, device: torch.device, weights: str = "model.safeten
     """Read a trained model back, in eval mode.
 
     Args:
-        folder: where `save` wrote it; in latent space the autoencoder lies there too.
+        folder: where `save` wrote it; statistics of the pixels, or the autoencoder, lie there too.
         device: where it is to compute.
         weights: file of the weights, below `folder`: a snapshot for instance.
 
@@ -125,11 +159,12 @@ def load(folder: Path | str, device: torch.device, weights: str = "model.safeten
     folder, card = Path(folder), read_card(folder)
     network = ViewDenoiser(card.diffusion, card.size, len(card.sources))
     load_weights(network, folder / weights)
-    space: Space = PixelSpace()
     if card.diffusion.space == "latent":
         from echosynth.diffusion.latents import LatentSpace
 
-        space = LatentSpace.load(folder, device)
+        space: Space = LatentSpace.load(folder, device)
+    else:
+        space = PixelSpace.load(folder, card.diffusion, device)
     return assembled(network.eval().to(device), space, card.diffusion, card.size)
 
 
@@ -142,7 +177,8 @@ def assembled(network: ViewDenoiser, space: Space, params: DiffusionParams, size
         params: that the network was built from.
         size: side of the images in pixels.
     """
+    process = Process(params, space.gaussian)
     if params.space == "pixel":
-        return DiffusionModel(network, Process(params), space, (1, size, size), True)
+        return DiffusionModel(network, process, space, (1, size, size), True)
     side = network_side(params, size)
-    return DiffusionModel(network, Process(params), space, (params.autoencoder.latent_channels, side, side), False)
+    return DiffusionModel(network, process, space, (params.autoencoder.latent_channels, side, side), False)

@@ -16,7 +16,9 @@ Space = Literal["pixel", "latent"]  # what is diffused
 Schedule = Literal["linear", "cosine", "sigmoid"]  # how the noise grows
 Prediction = Literal["epsilon", "x0", "v"]  # what the network says
 Variance = Literal["fixed-small", "fixed-large", "learned"]  # of the reverse steps
-Loss = Literal["simple", "min-snr", "hybrid", "variational"]
+Loss = Literal["simple", "min-snr", "edm", "hybrid", "variational"]
+Preconditioning = Literal["none", "gaussian"]  # what of the image is known without the network
+Patching = Literal["unshuffle", "haar"]  # how squares of pixels become channels
 TimestepSampling = Literal["uniform", "loss-second-moment"]  # how training draws t
 Decay = Literal["cosine", "constant"]  # of the learning rate after the warm-up
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]  # from noise to images
@@ -56,8 +58,11 @@ class DiffusionParams(Section):
     variance: Variance
     loss: Loss
     min_snr_gamma: float = Field(gt=0)
+    preconditioning: Preconditioning
+    gaussian_directions: Positive
     timestep_sampling: TimestepSampling
     unshuffle: Literal[1, 2, 4]
+    patching: Patching
     channels: list[Positive] = Field(min_length=1)
     blocks: Positive
     attention: list[Positive]
@@ -77,6 +82,8 @@ class DiffusionParams(Section):
     gradient_clip: float = Field(gt=0)
     ema_decays: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, max_length=2)
     augment: float = Field(ge=0, le=1)
+    augment_share: float = Field(ge=0, le=1)
+    augment_told: bool
     snapshots: Positive
     snapshot_images: int = Field(ge=0)
     patience: int = Field(ge=0)
@@ -89,7 +96,7 @@ class DiffusionParams(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> "DiffusionParams":
         learned = self.variance == "learned"
-        if (learned and self.loss in ("simple", "min-snr")) or (not learned and self.loss == "hybrid"):
+        if (learned and self.loss in ("simple", "min-snr", "edm")) or (not learned and self.loss == "hybrid"):
             raise OptionError(
                 f"diffusion.loss = {self.loss} does not go with diffusion.variance = {self.variance}: a learned "
                 "variance is trained by hybrid or variational alone, and hybrid needs one"
@@ -98,6 +105,14 @@ class DiffusionParams(Section):
             raise OptionError(
                 "diffusion.zero_terminal_snr leaves no image at the last step, where diffusion.prediction = epsilon "
                 "says nothing: use v or x0"
+            )
+        if self.loss == "edm" and self.preconditioning == "none":
+            raise OptionError(
+                "diffusion.loss = edm weighs by what a Gaussian leaves open: set diffusion.preconditioning to gaussian"
+            )
+        if self.preconditioning == "gaussian" and self.space == "latent":
+            raise OptionError(
+                "diffusion.preconditioning = gaussian knows pixels alone: set it to none with diffusion.space = latent"
             )
         if len(set(self.ema_decays)) < len(self.ema_decays):
             raise OptionError("diffusion.ema_decays names a decay twice")

@@ -15,6 +15,8 @@ from echosynth.common.errors import EchosynthError
 from echosynth.diffusion.forward import ForwardProcess, Gaussian
 from echosynth.diffusion.gaussians import discretized_gaussian_log_likelihood, gaussian_log_likelihood, normal_kl
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
+from echosynth.diffusion.preconditioning import precondition
 from echosynth.diffusion.schedules import Table, betas
 
 Denoiser = Callable[..., torch.Tensor]  # network(x_t, t, *condition)
@@ -33,6 +35,13 @@ class Estimate(NamedTuple):
     fraction: torch.Tensor | None = None
 
 
+class Remainder(NamedTuple):
+    """A preconditioned model's estimate of the image (B, ...), and the deviation (B, 1, ...) that it is measured in."""
+
+    x0: torch.Tensor
+    deviation: torch.Tensor
+
+
 class Process(ForwardProcess):
     """One noise schedule with one kind of prediction, of variance and of loss.
 
@@ -41,6 +50,10 @@ class Process(ForwardProcess):
             `echosynth.diffusion.schedules`), `prediction` (what the network's first channels stand for), `variance` of
             p(x_t-1 | x_t) (fixed: Ho et al. 2020, section 3.2), `loss`, `min_snr_gamma` and `space`: pixels have 256
             values in [-1, 1], whereas the last variational term of latents is a density.
+        gaussian: of the training images, on the device of the images to come, where `preconditioning` is gaussian.
+
+    Raises:
+        ValueError: the Gaussian is missing, or is not asked for.
 
     Attributes:
         prediction, variance, loss: of the parameters.
@@ -48,8 +61,11 @@ class Process(ForwardProcess):
         learned: whether the network has channels for the variance.
     """
 
-    def __init__(self, params: DiffusionParams) -> None:
+    def __init__(self, params: DiffusionParams, gaussian: PixelGaussian | None = None) -> None:
         super().__init__(betas(params.schedule, params.timesteps, params.zero_terminal_snr))
+        if (gaussian is None) != (params.preconditioning == "none"):
+            raise ValueError(f"preconditioning = {params.preconditioning} and the Gaussian handed over do not fit")
+        self.gaussian = gaussian
         self.prediction, self.variance, self.loss = params.prediction, params.variance, params.loss
         self.pixels = params.space == "pixel"
         self.learned = params.variance == "learned"
@@ -80,12 +96,17 @@ class Process(ForwardProcess):
         return self._values("_loss_weight", t, t.device, torch.float32)
 
     def target(self, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Compute what the network is asked for: noise, image or v, (B, ...)."""
+        """Compute what the model is asked for: noise, image or v, (B, ...)."""
         if self.prediction == "epsilon":
             return noise
         if self.prediction == "x0":
             return x0
         return self._at("alpha", t, x0) * noise - self._at("sigma", t, x0) * x0
+
+    def predict_from_x0(self, x0: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Compute the prediction (B, ...) that stands for an estimate of the image, given x_t and t: the inverse of
+        `predict_x0`."""
+        return self.target(x0, t, (xt - self._at("alpha", t, xt) * x0) / self._at("sigma", t, xt))
 
     def predict_x0(self, prediction: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Compute the image (B, ...) that a prediction stands for, given x_t and t."""
@@ -108,12 +129,29 @@ class Process(ForwardProcess):
     def model_output(
         self, network: Denoiser, xt: torch.Tensor, t: torch.Tensor, condition: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Call network(x_t, t, *condition) and `split_output` what it returns, in float32 at least.
+        """Evaluate the model: network(x_t, t, *condition), preconditioned where that is asked for (the condition then
+        begins with views and sources), parted by `split_output`, in float32 at least.
 
         Raises:
             EchosynthError: its channels are not those that the variance asks for.
         """
-        output = network(xt, t, *condition)
+        return self._evaluated(network, xt, t, condition)[:2]
+
+    def _evaluated(
+        self, network: Denoiser, xt: torch.Tensor, t: torch.Tensor, condition: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor | None, Remainder | None]:
+        """Do what `model_output` says; returns the remainder of the image too, where the model is preconditioned."""
+        if self.gaussian is None:
+            return *self._parted(network(xt, t, *condition), xt), None
+        alpha, sigma = (self._values(table, t, xt.device, xt.dtype) for table in ("alpha", "sigma"))
+        views, sources = condition[:2]
+        known = precondition(self.gaussian, xt, alpha, sigma, views, sources)
+        raw, fraction = self._parted(network(known.inputs, t, *condition), xt)
+        x0 = known.mean + known.deviation * raw
+        return self.predict_from_x0(x0, xt, t), fraction, Remainder(x0, known.deviation)
+
+    def _parted(self, output: torch.Tensor, xt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Check the shape of what a network returns, and part it."""
         if output.shape != (len(xt), xt.shape[1] * (2 if self.learned else 1), *xt.shape[2:]):
             raise EchosynthError(
                 f"the network returns shape {tuple(output.shape)} for images of shape {tuple(xt.shape)}, which does "
@@ -179,6 +217,8 @@ class Process(ForwardProcess):
 
         - `simple`: squared error of the prediction, mean over the pixels (Ho et al. 2020, eq. 14).
         - `min-snr`: the same, weighted, see `loss_weight`.
+        - `edm`: squared error of the image in units of the deviation that the Gaussian leaves at that step: what is
+          asked of the network weighs 1 at every step (Karras et al. 2022, section 5, lambda = 1 / c_out^2).
         - `hybrid`: simple + T / 1000 times the variational term in bits per dimension, in which the mean is detached so
           that it trains the variance alone (Nichol & Dhariwal 2021, eq. 16, with the weight of their code).
         - `variational`: T times the variational term, so that the mean over uniform t estimates the bound.
@@ -198,7 +238,9 @@ class Process(ForwardProcess):
             EchosynthError: see `model_output`.
         """
         xt = self.q_sample(x0, t, noise)
-        prediction, fraction = self.model_output(network, xt, t, condition)
+        prediction, fraction, remainder = self._evaluated(network, xt, t, condition)
+        if self.loss == "edm" and remainder is not None:
+            return ((remainder.x0 - x0) / remainder.deviation).square().flatten(1).mean(1)
         if self.loss == "variational":
             estimate = Estimate(self.predict_x0(prediction, xt, t), fraction)
             return self.timesteps * self.vb_terms_bpd(x0, xt, t, estimate)

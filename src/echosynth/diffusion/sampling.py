@@ -47,19 +47,18 @@ def _guided_denoise(
 ) -> Denoise:
     """Make the function that estimates x_0 of images of these views and sources (B,), guided."""
     process = model.process
-    guide_network, guide_views = (guide.network, views) if guide else (model.network, torch.full_like(views, NULL_VIEW))
+    guided_by, guide_views = (guide, views) if guide else (model, torch.full_like(views, NULL_VIEW))
     low, high = options.guidance_interval
 
     def denoise(x: torch.Tensor, t: int) -> Estimate:
         steps = torch.full((len(x),), t, device=x.device)
         guided = options.guidance != 1 and low <= t / (process.timesteps - 1) <= high
         with autocast(x.device, precision):
-            output = model.network(x, steps, views, sources).float()
-            other = guide_network(x, steps, guide_views, sources).float() if guided else output
-        prediction, fraction = process.split_output(output)
-        if guided:
-            other = process.split_output(other)[0]
-            prediction = other + options.guidance * (prediction - other)
+            prediction, fraction = process.model_output(model.network, x, steps, (views, sources))
+            if guided:
+                condition = guide_views, sources
+                other, _ = guided_by.process.model_output(guided_by.network, x, steps, condition)
+                prediction = other + options.guidance * (prediction - other)
         x0 = process.predict_x0(prediction, x, steps)
         return Estimate(x0.clamp(-1, 1) if model.bounded else x0, fraction)
 

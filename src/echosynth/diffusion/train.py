@@ -169,7 +169,7 @@ class Trainer:
         watchers: Watchers = SILENT,
     ) -> None:
         self.params, self.data, self.held_out, self.space, self.watchers = params, data, held_out, space, watchers
-        self.accelerator, self.process = _accelerator(params), Process(params)
+        self.accelerator = _accelerator(params)
         self.device, size = self.accelerator.device, int(data.images.shape[-1])
         self.rows = _rows(params.batch_size, self.accelerator)
 
@@ -182,7 +182,8 @@ class Trainer:
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self.times = TIMESTEP_SAMPLERS[params.timestep_sampling](params.timesteps)
-        self.shape = assembled(self.network, space, params, size).shape
+        model = assembled(self.network, space, params, size)
+        self.process, self.shape = model.process, model.shape
         compiled = params.compile and self.device.type == "cuda"
         self.model, self.stepper = self.accelerator.prepare(
             torch.compile(self.network) if compiled else self.network, self.optimizer
@@ -246,7 +247,8 @@ class Trainer:
         )
         with torch.no_grad():
             x0 = self.space.encode(batch.x0)
-        losses = self.process.training_losses(self.model, x0, (batch.views, batch.sources), batch.t, batch.noise)
+        condition = (batch.views, batch.sources, *([batch.amounts] if params.augment_told else []))
+        losses = self.process.training_losses(self.model, x0, condition, batch.t, batch.noise)
         loss = (losses * batch.weights).mean()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(params, step)

@@ -24,6 +24,7 @@ from echosynth.diffusion.likelihood import bits_per_dimension
 from echosynth.diffusion.model import DiffusionCard, PixelSpace, Space, save
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
+from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers
 from echosynth.imagesets.dataset import LabelledImages
@@ -117,7 +118,7 @@ def train_model(task: TrainingJob, watchers: Watchers = SILENT) -> TrainedModel:
 
 def _train_both(task: TrainingJob, watchers: Watchers) -> TrainedModel:
     """Do what `train_model` says."""
-    space: Space = _latent_space(task, watchers) if task.params.space == "latent" else PixelSpace()
+    space: Space = _latent_space(task, watchers) if task.params.space == "latent" else _pixel_space(task)
     trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
     trained = trainer.run()
     if isinstance(space, LatentSpace):
@@ -125,11 +126,11 @@ def _train_both(task: TrainingJob, watchers: Watchers) -> TrainedModel:
             f"reconstruction_{name}": value for name, value in reconstruction(space, task.held_out.images).items()
         }
     else:
-        quality = {"bits_per_dimension": _bits(task, trained, trainer.device)}
+        quality = {"bits_per_dimension": _bits(task, trained, space, trainer.device)}
     return TrainedModel(trained, space, quality)
 
 
-def _bits(task: TrainingJob, trained: Trained, device: torch.device) -> float:
+def _bits(task: TrainingJob, trained: Trained, space: Space, device: torch.device) -> float:
     """Bound the bits per dimension of some held-out images, estimated from some steps."""
     network = ViewDenoiser(task.params, task.data.images.shape[-1], len(task.sources)).eval().to(device)
     network.load_state_dict(trained.weights)
@@ -139,9 +140,25 @@ def _bits(task: TrainingJob, trained: Trained, device: torch.device) -> float:
     x0 = to_tensor(held.images[rows.numpy()])
     terms = min(BITS_TERMS, task.params.timesteps)
     bits = bits_per_dimension(
-        Process(task.params), network, x0, condition, task.params.seed, terms=terms, device=device
+        Process(task.params, space.gaussian), network, x0, condition, task.params.seed, terms=terms, device=device
     )
     return float(bits.total.mean())
+
+
+def _pixel_space(task: TrainingJob) -> PixelSpace:
+    """Take the statistics of the pixels from the state's folder, where an earlier attempt may have left them (another
+    number of threads rounds them differently), or compute them: the main process does, the others read."""
+    params = task.params
+    if params.preconditioning == "none":
+        return PixelSpace()
+    processes = PartialState(cpu=pick_device().type == "cpu")
+    with processes.main_process_first():
+        if not (task.state.folder / "pixels").is_dir():
+            x0, data, sources = to_tensor(task.data.images), task.data, len(task.sources)
+            gaussian = PixelGaussian.fit(x0, data.views, data.sources, sources, params.gaussian_directions)
+            with task.state.part("pixels") as part:
+                PixelSpace(gaussian).save(part)
+        return PixelSpace.load(task.state.folder / "pixels", params, processes.device)
 
 
 def _latent_space(task: TrainingJob, watchers: Watchers) -> LatentSpace:
@@ -194,8 +211,8 @@ def write_model(folder: Path, task: TrainingJob, model: TrainedModel) -> dict[st
         **model.quality,
     }
     save(folder, trained.weights, card)
+    model.space.save(folder)
     if isinstance(model.space, LatentSpace):
-        model.space.save(folder)
         shutil.copyfile(_autoencoder(task) / AUTOENCODER_CURVE, folder / AUTOENCODER_CURVE)
     _table(trained.curve, folder / "curve.csv")
     _table([asdict(snapshot) for snapshot in trained.snapshots], folder / "snapshots.csv")

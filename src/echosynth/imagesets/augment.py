@@ -8,6 +8,7 @@ MAX_SHIFT = 0.15  # of the side, at strength 1
 MAX_ROTATION = 0.35  # radians
 MAX_SCALE = 0.2  # relative
 MAX_BRIGHTNESS = 0.3  # relative
+AMOUNTS = 5  # numbers that say how an image is changed
 
 
 def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
@@ -25,12 +26,12 @@ def augment(images: torch.Tensor, strength: float, generator: torch.Generator) -
 
 
 def draws(count: int, generator: torch.Generator) -> torch.Tensor:
-    """(count, 5) in [-1, 1]: how much each image is turned, scaled, shifted along x and y, and brightened."""
-    return torch.rand(count, 5, generator=generator) * 2 - 1
+    """(count, `AMOUNTS`) in [-1, 1]: how much each image is turned, scaled, shifted along x and y, and brightened."""
+    return torch.rand(count, AMOUNTS, generator=generator) * 2 - 1
 
 
 def changed(images: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
-    """Images (B, 1, H, W) in [-1, 1] changed by these amounts (B, 5), see `draws`."""
+    """Images (B, 1, H, W) in [-1, 1] changed by these amounts (B, `AMOUNTS`), see `draws`."""
     amounts = amounts.to(images.device)
     angle, scale = amounts[:, 0] * MAX_ROTATION, 1 + amounts[:, 1] * MAX_SCALE
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale

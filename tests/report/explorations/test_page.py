@@ -79,7 +79,7 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
         pictures(FOLDER / "along" / f"step-{step:07d}.png", number)
     pictures(FOLDER / "along/real.png", 99)
     write_json(FOLDER / "along/metrics.json", {"points": along})
-    process = Process(params.diffusion)
+    process = Process(params.diffusion.model_copy(update={"preconditioning": "none", "loss": "simple"}))
     tried = [
         {"solver": solver, "asked": n, "evaluations": network_evaluations(SolverParams.plain(solver, n), process)}
         | distances(9 + (60 if solver == "ancestral" else 20 + 3 * index) / n, 120, kinds)
