@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import read_json, write_json
 from echosynth.compute.device import to_tensor
 from echosynth.diffusion.autoencoder import Autoencoder
 from echosynth.diffusion.batches import Examples
@@ -40,6 +41,18 @@ def test_stored_model_predicts_the_same(tmp_path: Path, settings: Settings) -> N
     assert model.shape == (1, 16, 16)
     assert model.process.prediction == "v"
     assert read_card(tmp_path).training_images == {"A2C": {"tmed2": 3}}
+
+
+def test_a_card_from_before_an_option_says_what_was_done_then(tmp_path: Path, settings: Settings) -> None:
+    network = stored(tmp_path, settings(patching="unshuffle"))
+    card = read_json(tmp_path / "card.json")
+    for option in ("preconditioning", "gaussian_directions", "patching", "augment_share", "augment_told"):
+        del card["diffusion"][option]
+    write_json(tmp_path / "card.json", card)
+    model = load(tmp_path, CPU)
+    assert read_card(tmp_path).diffusion.preconditioning == "none" and model.process.gaussian is None
+    x, t, tokens = torch.randn(2, 1, 16, 16), torch.tensor([1, 2]), (torch.tensor([0, 3]), torch.tensor([1, 2]))
+    assert torch.equal(network(x, t, *tokens), model.network(x, t, *tokens))
 
 
 def test_latent_model_comes_with_its_autoencoder(tmp_path: Path, settings: Settings, data: Examples) -> None:

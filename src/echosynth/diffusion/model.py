@@ -18,6 +18,14 @@ from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
 
 GAUSSIAN = "gaussian.safetensors"  # statistics of the training images, in the folder of a preconditioned model
+# What a card says that was written before these options were there: there was no choice.
+BEFORE_PRECONDITIONING = {
+    "preconditioning": "none",
+    "gaussian_directions": 1,
+    "patching": "unshuffle",
+    "augment_share": 1.0,
+    "augment_told": False,
+}
 
 
 class DiffusionCard(BaseModel):
@@ -128,14 +136,17 @@ def save(folder: Path, weights: Mapping[str, torch.Tensor], card: DiffusionCard)
 
 
 def read_card(folder: Path | str) -> DiffusionCard:
-    """Read the card of a trained model.
+    """Read the card of a trained model, an earlier one without options of today too.
 
     Raises:
         EchosynthError: it is missing, or is none.
     """
     path = Path(folder) / "card.json"
     try:
-        card = DiffusionCard.model_validate(read_json(path))
+        content = read_json(path)
+        if isinstance(content, dict) and isinstance(content.get("diffusion"), dict):
+            content["diffusion"] = BEFORE_PRECONDITIONING | content["diffusion"]
+        card = DiffusionCard.model_validate(content)
     except ValidationError as error:
         raise EchosynthError(
             f"{path} is no card of a diffusion model ({error.errors()[0]['msg']}); make the model anew with `dvc repro`"
