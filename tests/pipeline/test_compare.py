@@ -33,7 +33,8 @@ def test_parameters_scores_data_and_pictures_of_an_experiment(
     tip = run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{stronger.name}").stdout.strip()
     old, new = (json.loads(run("git", "show", f"{name}:reports/metrics.json").stdout) for name in ("HEAD", tip))
     name = "fid_echo.60"
-    assert found[name][:2] == [f"{side['fid_echo']['60']:.2f}" for side in (old, new)]
+    shown = [float(text) for text in found[name][:2]]
+    assert shown == pytest.approx([side["fid_echo"]["60"] for side in (old, new)], rel=0.01)
     assert found[name][3] in ("higher, worse", "lower, better")
     assert "auprc.real_60" not in found  # does not depend on samples
     assert "| `data/synthetic/60`" in text and "| `data/split`" not in text
