@@ -73,6 +73,12 @@ def test_a_view_without_images_is_refused(options: SampleParams) -> None:
         make_plan(training((3, 3, 3, 3, 0)), options)
 
 
+def test_a_source_that_the_subset_lacks_is_named(options: SampleParams) -> None:
+    asked = options.model_copy(update={"sources": "echonet-lvh"})
+    with pytest.raises(EchosynthError, match="echonet-lvh, but the subset holds echonet-dynamic, tmed2 alone"):
+        make_plan(training(), asked)
+
+
 def test_a_set_is_an_image_set_that_says_it_is_synthetic(tmp_path: Path, options: SampleParams) -> None:
     plan = make_set("mixup", training(), options, SETTINGS, tmp_path / "set", "synthetic-mixup-12")
     manifest = read_manifest(tmp_path / "set")

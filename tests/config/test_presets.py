@@ -50,6 +50,14 @@ def test_a_preset_changes_what_it_says_and_nothing_else(project: Path, name: str
     assert apply_preset(name, project) == {}
 
 
+@pytest.mark.parametrize("name", preset_names(PARAMS))
+@pytest.mark.parametrize("before", preset_names(PARAMS))
+def test_a_preset_follows_any_other(project: Path, before: str, name: str) -> None:
+    apply_preset(before, project)
+    apply_preset(name, project)
+    load_params(project)
+
+
 def test_every_line_that_is_not_changed_keeps_its_bytes(project: Path) -> None:
     before = project.read_text().splitlines()
     changed = apply_preset("efficient", project)

@@ -292,5 +292,4 @@ def test_a_preconditioned_model_learns_what_no_gaussian_knows(settings: Settings
 
     whole = run(params, data)
     silent = {name: tensor * 0 if "conv_out" in name else tensor for name, tensor in whole.weights.items()}
-    print(ghosts(whole.weights), ghosts(silent))
     assert ghosts(whole.weights) < 0.5 * ghosts(silent)

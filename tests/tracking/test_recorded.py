@@ -54,6 +54,7 @@ def test_entries_of_dvc_lock_that_nobody_asks_for_are_no_runs(repository: Reposi
     for path in ("models/classifiers/real-60-vgg16", "models/classifiers/oversampled-60-resnet18"):
         repository.output(path, cell())
     repository.output("models/diffusion/100", {"metrics.json": {}})
+    repository.output("data/baselines/60", {"metrics.json": {}})  # without generators
     repository.output(CELL, cell())
     repository.result()
     assert len(found().runs) == 2

@@ -8,6 +8,7 @@ import numpy as np
 from echosynth.baselines.draws import mixtures, pixel_gaussian
 from echosynth.baselines.options import Baseline, BaselineParams
 from echosynth.common.arrays import Images
+from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.diffusion.options import SampleParams
 from echosynth.diffusion.set_plan import SetPlan, plan_set
@@ -25,9 +26,14 @@ def make_plan(training: LabelledImages, options: SampleParams) -> SetPlan:
         options: of it `per_view`, `views` and `sources`.
 
     Raises:
-        EchosynthError: the training images lack a view.
+        EchosynthError: the training images lack a view, or the source that is asked for.
     """
     names, known = sorted(np.unique(training.sources).tolist()), {}
+    if options.sources not in ("real", "balanced", "none", *names):
+        raise EchosynthError(
+            f"sample.sources = {options.sources}, but the subset holds {', '.join(names)} alone; name one of these, or "
+            "real, balanced or none"
+        )
     for index, view in enumerate(VIEWS):
         of_view = training.sources[training.labels == index]
         known[view] = {name: int((of_view == name).sum()) for name in names}

@@ -15,7 +15,7 @@ Changes = dict[str, Any]
 LEARNED: Changes = {"variance": "learned", "loss": "hybrid"}
 FIXED: Changes = {"variance": "fixed-large", "loss": "simple"}  # what Improved Diffusion does without learn_sigma
 # What is predicted stays as section `diffusion` says: noise in the study, which few steps do not suffice for.
-PLAIN: Changes = {"preconditioning": "none", "zero_terminal_snr": False}
+PLAIN: Changes = {"preconditioning": "none", "patching": "unshuffle", "zero_terminal_snr": False}
 IMPROVED: Changes = {"space": "pixel"} | PLAIN
 MEDFUSION: Changes = {"space": "latent", "unshuffle": 1} | PLAIN
 TWO, FOUR = ("A4C", "PLAX"), VIEWS

@@ -1,49 +1,22 @@
-"""Train the network whose features measure fidelity, a classifier on all real training images, and lay this yardstick
-to pictures that are known."""
+"""Train the network whose features measure fidelity: a classifier on all real training images."""
 
-from functools import partial
-
-import numpy as np
 from torch import nn
 
-from echosynth.baselines.draws import pixel_gaussian
-from echosynth.classifier.network import ClassifierCard, predict, save
+from echosynth.classifier.network import ClassifierCard, save
 from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
-from echosynth.common.arrays import Images
-from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.files import atomic_folder
 from echosynth.config.parameters import Params
-from echosynth.evaluation.features import echo_features
-from echosynth.evaluation.known_pictures import known_pictures, measured
-from echosynth.imagesets.dataset import LabelledImages, read_split
+from echosynth.imagesets.dataset import read_split
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
 
 POINTS = 10  # of the curve
 
 
-def gaussian(held_out: LabelledImages, training: LabelledImages, seed: int) -> Images:
-    """Draw an image of the view of each held-out image (N, S, S) from the Gaussian of that view's training pixels."""
-    made = np.empty_like(held_out.images)
-    for view in np.unique(held_out.labels):
-        numbers = np.flatnonzero(held_out.labels == view)
-        made[numbers] = pixel_gaussian(training.images[training.labels == view], numbers, seed)
-    return made
-
-
-def lay_to_known_pictures(params: Params, network: nn.Module, training: LabelledImages) -> None:
-    """Write reports/known_pictures.json."""
-    settings, sources = params.fidelity, params.data.train_sources
-    validation, test = read_split(sources, "validation"), read_split(sources, "test")
-    sets = known_pictures(test, training, settings.seed)
-    sets["a Gaussian of the pixels of each view"] = (gaussian(test, training, settings.seed), test.labels)
-    features, judge = partial(echo_features, network), partial(predict, network)
-    write_json(paths.KNOWN_PICTURES, measured(sets, validation, features, judge, settings.count, settings.seed))
-
-
 @stage
 def main(params: Params) -> None:
-    """Read the real images, write models/feature-network and reports/known_pictures.json."""
+    """Read the training set, write models/feature-network."""
     settings, architecture = params.fidelity.training, params.fidelity.architecture
     real = read_split(params.data.train_sources, "train")
     facts = {"architecture": architecture, "seed": params.fidelity.seed, "training": settings.model_dump()}
@@ -71,7 +44,6 @@ def main(params: Params) -> None:
         )
         save(part, trained.network, card)
         run.save(part)
-    lay_to_known_pictures(params, trained.network, real)
 
 
 if __name__ == "__main__":

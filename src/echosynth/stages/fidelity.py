@@ -114,28 +114,37 @@ def main(params: Params, size: str) -> None:
     real = Sets(read_split(sources, "validation"), read_split(sources, "test"), read_subset(sources, size))
     network, _ = load(paths.FEATURE_NETWORK, pick_device())
     echo, (inception, missing) = Measure(partial(echo_features, network), real, settings), on_inception(real, settings)
+    measured = {}
+    for generator in ("diffusion", *params.baselines.generators):
+        made = read_labelled([paths.synthetic_set(generator, size)])
+        features = echo.extract(made.images)
+        found, privacy = echo.distances(features, made.labels), echo.privacy(features, made)
+        metrics: dict[str, Any] = {"subset": size, "generator": generator, "count": found.pop("count")}
+        metrics |= {"echo": found, "privacy": privacy, "inception": None, "inception_missing": missing}
+        if inception:
+            metrics["inception"] = inception.distances(inception.extract(made.images), made.labels)
+            metrics["inception"].pop("count")
+        measured[generator] = metrics
+    # All runs at the end: one that is finished when a kill comes would be there twice.
     with atomic_folder(paths.FIDELITY / size) as part:
-        for generator in ("diffusion", *params.baselines.generators):
-            made, name = read_labelled([paths.synthetic_set(generator, size)]), f"fidelity {generator} {size}"
-            features = echo.extract(made.images)
-            found, privacy = echo.distances(features, made.labels), echo.privacy(features, made)
-            metrics: dict[str, Any] = {"subset": size, "generator": generator, "count": found.pop("count")}
-            metrics |= {"echo": found, "privacy": privacy, "inception": None, "inception_missing": missing}
-            if inception:
-                metrics["inception"] = inception.distances(inception.extract(made.images), made.labels)
-                metrics["inception"].pop("count")
-            facts = {"fidelity": settings.model_dump(), "subset": size, "generator": generator}
-            out = part / generator
-            out.mkdir()
-            with child_run(name, "fidelity", facts) as run:
-                write_json(out / "metrics.json", metrics)
-                run.dataset(*paths.synthetic_output(generator, size), "evaluation")
-                run.dataset("validation", paths.ASSIGNMENT, "validation")
-                run.metrics(columns(found, privacy))
-                run.save(out)
-            copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
-            distance = f"kernel {found['kernel']:.3f} (floor {found['floor_kernel']:.3f})"
-            print(f"{name}: {distance}, Frechet {found['frechet']:.1f}, {copies}", file=sys.stderr)
+        for generator, metrics in measured.items():
+            record(metrics, part / generator, settings)
+
+
+def record(metrics: dict[str, Any], out: Path, settings: FidelityParams) -> None:
+    """Write what was measured of one synthetic set, with its run, and say it in a line."""
+    size, generator, echo, privacy = (metrics[key] for key in ("subset", "generator", "echo", "privacy"))
+    name, facts = f"fidelity {generator} {size}", {"fidelity": settings.model_dump(), "subset": size}
+    out.mkdir()
+    with child_run(name, "fidelity", facts | {"generator": generator}) as run:
+        write_json(out / "metrics.json", metrics)
+        run.dataset(*paths.synthetic_output(generator, size), "evaluation")
+        run.dataset("validation", paths.ASSIGNMENT, "validation")
+        run.metrics(columns(echo, privacy))
+        run.save(out)
+    copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
+    distance = f"kernel {echo['kernel']:.3f} (floor {echo['floor_kernel']:.3f})"
+    print(f"{name}: {distance}, Frechet {echo['frechet']:.1f}, {copies}", file=sys.stderr)
 
 
 if __name__ == "__main__":

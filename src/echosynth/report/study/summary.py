@@ -7,6 +7,7 @@ import pandas as pd
 
 from echosynth.common.files import atomic_folder
 from echosynth.common.views import VIEWS
+from echosynth.report.drawing import STYLES
 from echosynth.report.study.headline import rare_recall
 from echosynth.report.study.inputs import Inputs
 
@@ -77,10 +78,12 @@ def summary(inputs: Inputs) -> Tree:
 def plots(inputs: Inputs, folder: Path) -> None:
     """Write auprc.csv and confusion_test.csv for `dvc plots` into `folder`, which is replaced.
 
-    The first holds a row for each subset and a column for each arm, of the first architecture.
+    The first holds a row for each subset and a column for each arm that there is, of the first architecture; columns of
+    arms that were not trained are empty, as DVC draws nothing where one is missing.
     """
     cells = [cell for cell in inputs.comparison["cells"] if cell["architecture"] == inputs.architecture]
-    wide = pd.DataFrame(cells).pivot_table("macro_auprc", "real_images", "arm").reset_index()
+    wide = pd.DataFrame(cells).pivot_table("macro_auprc", "real_images", "arm")
+    wide = wide.reindex(columns=[*STYLES]).reset_index()
     pairs = [
         (actual, predicted)
         for actual, row in zip(VIEWS, inputs.final["test"]["confusion"], strict=True)
