@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 GRID ?= params/sweeps/guidance.yaml
 WORKERS ?= 1
 
-.PHONY: help demo explore sweep test test-fast check bench ui clean
+.PHONY: help demo explore sweep test test-fast check bench gpu-check ui clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,14 @@ check: $(READY) ## Check style (ruff) and types (mypy)
 
 bench: $(EXTRA) ## Measure ingest, training, sampling and inference on this machine
 	@python -m bench.run
+
+# Without the set-up of the other targets, for a machine without network: PYTHON brings torch and the like, and what it
+# lacks comes as wheels from the folder WHEELS. ARGS: of `python -m bench.gpu_check`, such as --minutes 5 --folder out.
+gpu-check: ## Try a GPU in 8 minutes: tests, a training, speed; WHEELS=folder brings packages that are missing
+	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && \
+	{ [ -z "$(WHEELS)" ] || $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+		--no-compile --no-cache-dir --target "$$site" "$(WHEELS)"/*.whl; } && \
+	PYTHONPATH="src:$$site$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m bench.gpu_check $(ARGS)
 
 ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
 	@case "$$MLFLOW_TRACKING_URI" in \

@@ -100,10 +100,11 @@ def measure_gpu(params: Params, sizes: Sizes) -> list[Result]:
     if not torch.cuda.is_available():
         return [Missing(GPU_TASK, "it needs a CUDA GPU, and there is none")]
     size = params.ingest.size
-    settings = params.diffusion.model_copy(update={"precision": "auto", "compile": True})
+    settings = params.diffusion
     plain = PlainTraining(settings, size, "fp32", settings.ema_decays[-1], sdpa=False)
     ours, *others = Turns(settings, size, sizes.block, sizes.rounds).measure(plain.step, without_tf32(plain.step))
-    setting, images = words(settings, size), sizes.block * settings.batch_size
+    setting = words(settings, size) + ("" if settings.compile else ", not compiled")
+    images = sizes.block * settings.batch_size
     names = ("plain fp32, PyTorch's defaults (TF32 in convolutions)", "plain fp32, no TF32")
     return [
         Rate("diffusion training, all that the GPU offers", images / min(ours), "images", images, tuple(ours), setting),
@@ -137,7 +138,7 @@ def measure_presets(sizes: Sizes) -> list[Result]:
 
 
 def measure_memory(params: Params, batch_size: int) -> Result:
-    """Peak memory of a training with and without gradient checkpointing, each in a process of its own."""
+    """Peak memory of a training with and without gradient checkpointing."""
     task, size, on_gpu = "diffusion training", params.ingest.size, torch.cuda.is_available()
     if not on_gpu and not PROCESSES.is_dir():
         return Missing(task, "the peak of a process's memory is read from /proc, which this system lacks")

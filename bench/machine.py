@@ -11,6 +11,9 @@ from echosynth import __version__
 from echosynth.compute.device import computes_bf16, pick_device
 
 Facts = dict[str, str | int]
+# Dense bf16 arithmetic of cards by a part of their name, the longer names first, TFLOP/s: from NVIDIA's data sheets of
+# A100, H100 and H200, whose values "with sparsity" are halved.
+BF16_PEAKS = {"H200 NVL": 835.0, "H200": 989.0, "H100 NVL": 835.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0}
 
 
 def _cpu() -> str:
@@ -35,6 +38,11 @@ def facts() -> Facts:
         "torch": torch.__version__,
         "echosynth": __version__,
     }
+
+
+def bf16_peak(gpu: str) -> float | None:
+    """Dense bf16 TFLOP/s of a GPU of this name; None where no data sheet was looked up."""
+    return next((peak for name, peak in BF16_PEAKS.items() if name in gpu), None)
 
 
 def file_name(machine: Facts) -> str:

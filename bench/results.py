@@ -166,7 +166,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Distances:
-    """Frechet distances to the same real images of sets that were made in two ways.
+    """Distances to the same real images of sets that were made in two ways: Frechet, or kernel (around 0 for equals).
 
     Attributes:
         task: what was done.

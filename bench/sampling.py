@@ -1,7 +1,7 @@
 """The solver of params.yaml against ancestral sampling over all steps, with the same weights: speed and distance."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,13 +22,13 @@ from echosynth.diffusion.sampling import CPU_BATCH, sample_batch
 from echosynth.diffusion.solvers import network_evaluations
 from echosynth.evaluation.features import echo_features
 from echosynth.evaluation.fidelity import Ints, matched_counts, matched_draw
-from echosynth.evaluation.frechet import Features, frechet_distance
+from echosynth.evaluation.frechet import Features, frechet_distance, kernel_distance
 from echosynth.imagesets.dataset import read_split
 from echosynth.imagesets.store import Images
 
 TARGET = 30.0
 TASK = "sampling, default solver against all steps"
-DISTANCE = "Frechet on echo features"
+DISTANCES = {"Frechet on echo features": frechet_distance, "kernel on echo features": kernel_distance}
 
 
 @dataclass(frozen=True)
@@ -141,25 +141,34 @@ def compare_solvers(
         numbers = range(first, first + sizes.batch_size)
         for way, its_seed, into, times in zip(ways, seeds, made, laps, strict=True):
             times.append(seconds(partial(sample, numbers, way, its_seed, into)))
-    reference = features(real.images)
-    found = [frechet_distance(features(np.concatenate(images)), reference) for images in made]
-    ours, others = tuple(found[: sizes.sets]), tuple(found[sizes.sets :])
+    reference, found = features(real.images), [features(np.concatenate(images)) for images in made]
     drawn = _like(real.views[rows].numpy(), other_real.views.numpy(), seed)
-    floor = frechet_distance(features(other_real.images[drawn]), reference)
-    error = stdev(ours) * math.sqrt(1 / len(ours) + 1 / len(others))
+    floor = features(other_real.images[drawn])
     fast_words, slow_words = (
         f"{way.solver} with {network_evaluations(way, model.process)} evaluations" for way in (options, slow)
     )
-    difference = (mean(others) - mean(ours)) / error if error else 0.0
     size, batched = sizes.batch_size, f"{setting}, batches of {sizes.batch_size}"
+    both = f"{setting}, {fast_words} against {slow_words}"
     return [
         *(
             Rate("sampling", size / min(times), "images", size, tuple(times), f"{batched}, {text}")
             for times, text in ((our_laps, fast_words), (slow_laps, slow_words))
         ),
         compared(TASK, TARGET, our_laps, slow_laps, slow_words, f"{batched}, {fast_words}"),
-        Distances(DISTANCE, ours, others, difference, floor, count, f"{setting}, {fast_words} against {slow_words}"),
+        *(
+            _distances(task, [distance(own, reference) for own in (*found, floor)], sizes.sets, count, both)
+            for task, distance in DISTANCES.items()
+        ),
     ]
+
+
+def _distances(task: str, found: Sequence[float], sets: int, images: int, setting: str) -> Distances:
+    """The row of one kind of distance: those of `sets` sets of ours, then of others, then the floor."""
+    *values, floor = found
+    ours, others = tuple(values[:sets]), tuple(values[sets:])
+    error = stdev(ours) * math.sqrt(1 / len(ours) + 1 / len(others))
+    difference = (mean(others) - mean(ours)) / error if error else 0.0
+    return Distances(task, ours, others, difference, floor, images, setting)
 
 
 def _like(views: Ints, available: Ints, seed: int) -> Ints:

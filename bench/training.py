@@ -7,6 +7,7 @@ from contextlib import suppress
 import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measurements import SEED, noise_images, view_labels
 from echosynth.common.resume import ResumeState
@@ -17,7 +18,7 @@ from echosynth.diffusion.model import PixelSpace
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.process import Process
-from echosynth.diffusion.train import Trainer
+from echosynth.diffusion.train import Trainer, held_out_loss
 
 SOURCES = 3
 Work = Callable[[], None]
@@ -141,6 +142,20 @@ def _without_sdpa(network: torch.nn.Module) -> None:
             module.set_processor(AttnProcessor())
 
 
+def network_flops(params: DiffusionParams, size: int, training: bool) -> int:
+    """Count the floating-point operations of the network for one image: an evaluation, or with `training` forwards and
+    backwards. Only matrix products and convolutions count, a multiply-add as two. Nothing is computed for it."""
+    with torch.device("meta"):
+        network = ViewDenoiser(bare(params).model_copy(update={"gradient_checkpointing": False}), size, SOURCES)
+        channels = 1 if params.space == "pixel" else params.autoencoder.latent_channels
+        x, index = torch.empty(1, channels, size, size), torch.zeros(1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
+            output = network(x, index, index, index)
+            if training:
+                output.square().mean().backward()
+    return counter.get_total_flops()
+
+
 class _Enough(Exception):
     """All blocks are timed: what a training does at its end is not to be measured."""
 
@@ -190,3 +205,28 @@ class Turns(Trainer):
                 raise _Enough
             self._began = clock()
         return super()._step(step)
+
+
+class Timed(Trainer):
+    """This project's training when it is given seconds in place of steps. Call `fit_steps`, then `run`."""
+
+    def fit_steps(self, allowed: float, trial: int, points: int) -> None:
+        """Do the first steps, in which a GPU's kernels are compiled and chosen, and set how many there are, so that all
+        of them, these included, take about `allowed` seconds.
+
+        Args:
+            allowed: seconds; two trials and one step more are done in any case.
+            trial: steps that are timed, after as many that are not.
+            points: of the curve.
+        """
+        began = clock()
+        held_out_loss(self.model, self.process, self.params, self.space, self.held_out, self.shape)
+        for step in range(trial):
+            self._step(step)
+        warm = clock()
+        for step in range(trial, 2 * trial):
+            self._step(step)
+        now = clock()
+        steps = 2 * trial + max(1, int((allowed - (now - began)) / (now - warm) * trial))
+        update = {"steps": steps, "log_every": max(1, steps // points), "checkpoint_every": steps}
+        self.params, self.now.step = self.params.model_copy(update=update), 2 * trial

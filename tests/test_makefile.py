@@ -1,5 +1,6 @@
 """What `make` does by itself, without the commands that it calls."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,3 +26,29 @@ def test_clean_leaves_data_results_and_runs_that_wait_for_a_server(tmp_path: Pat
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True)
     shutil.rmtree(tmp_path / ".resume")
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True)
+
+
+def test_a_gpu_is_tried_with_the_packages_of_a_folder(tmp_path: Path) -> None:
+    """By a Python that tells what it is asked for: nothing is installed, and nothing but the checkout is there."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$* | $PYTHONPATH"\n')
+    python.chmod(0o755)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/one-1.0-py3-none-any.whl").touch()
+
+    def said(*words: str) -> list[str]:
+        command = ["make", "gpu-check", f"PYTHON={python}", *words]
+        environment = os.environ | {"PYTHONPATH": "mine"}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    install, check = said("WHEELS=wheels", "ARGS=--minutes 5")
+    assert install.startswith("-m pip install --quiet") and "--no-index" in install
+    site = install.split("--target ")[1].split()[0]
+    assert install.split(" | ")[0].endswith(f"{site} wheels/one-1.0-py3-none-any.whl")
+    assert check == f"-m bench.gpu_check --minutes 5 | src:{site}:mine"
+    assert not Path(site).exists()
+    (alone,) = said()
+    assert alone.startswith("-m bench.gpu_check | src:")
+    assert not (tmp_path / ".venv").exists()

@@ -27,7 +27,7 @@ from echosynth.diffusion.model import DiffusionModel, PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams, SolverParams
 from echosynth.diffusion.sampling import sample_batch
-from echosynth.evaluation.frechet import frechet_distance
+from echosynth.evaluation.frechet import frechet_distance, kernel_distance
 
 ROOT = Path(__file__).parents[2]
 SIDE = 16
@@ -167,8 +167,8 @@ def compared_ways(model: DiffusionModel, how: SolverParams, sizes: sampling.Size
 
 def test_solvers_are_compared_by_time_and_by_distance(model: DiffusionModel) -> None:
     how, sizes = SolverParams.plain("ddim", 4), sampling.Sizes(45, 20, sets=3, slow_sets=2)
-    *rates, times, distances = compared_ways(model, how, sizes)
-    assert isinstance(times, Comparison) and isinstance(distances, Distances)
+    *rates, times, distances, kernel = compared_ways(model, how, sizes)
+    assert isinstance(times, Comparison) and isinstance(distances, Distances) and isinstance(kernel, Distances)
     assert all(isinstance(rate, Rate) for rate in rates)
     assert len(times.seconds) == 2 * 3 and len(times.other_seconds) == 2 * 2  # two batches of each set
     assert times.other == "ancestral with 40 evaluations"
@@ -183,11 +183,12 @@ def test_solvers_are_compared_by_time_and_by_distance(model: DiffusionModel) -> 
     rows = np.random.default_rng(3).permutation(48)[:40]
     images = sample_batch(model, real.views[rows], real.sources[rows], range(40), 3, how, "fp32")
     assert distances.ours[0] == pytest.approx(frechet_distance(quarters(images), quarters(real.images)))
+    assert kernel.ours[0] == pytest.approx(kernel_distance(quarters(images), quarters(real.images)))
 
 
 def test_one_solver_against_itself_is_at_one_distance(model: DiffusionModel) -> None:
     sizes = sampling.Sizes(20, 20, sets=2, slow_sets=1, evaluations=5)
-    distances = compared_ways(model, SolverParams.plain("ancestral", 5), sizes)[-1]
+    *_, distances, _ = compared_ways(model, SolverParams.plain("ancestral", 5), sizes)
     assert distances.others[0] == distances.ours[0]
     assert abs(distances.difference) < 3
 
