@@ -38,7 +38,7 @@ def test_a_gpu_is_tried_with_the_packages_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "wheels/one-1.0-py3-none-any.whl").touch()
 
     def said(*words: str) -> list[str]:
-        command = ["make", "gpu-check", f"PYTHON={python}", *words]
+        command = ["make", "--no-print-directory", "gpu-check", f"PYTHON={python}", *words]
         environment = os.environ | {"PYTHONPATH": "mine"}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.splitlines()
