@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.9.1 torchvision==0.24.1 timm==1.0.31
+venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1 timm==1.0.31
 
 venv/bin/python - <<'PY'
 import timm
