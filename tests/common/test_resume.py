@@ -41,7 +41,7 @@ def test_a_failed_save_leaves_the_state_before_it(monkeypatch: pytest.MonkeyPatc
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("echosynth.common.resume.save_weights", torn)
+    monkeypatch.setattr("echosynth.common.weights.save_weights", torn)
     with pytest.raises(KeyboardInterrupt):
         state.save({"a": torch.ones(1)}, {"step": 2})
     loaded = state.load()

@@ -10,9 +10,13 @@ from echosynth.media.decode import read_frame
 from echosynth.phantom.options import PhantomParams
 from echosynth.phantom.recordings import draw_recording
 from echosynth.phantom.screen import frames
-from echosynth.screening.colour import Verdict, coloured_share, grey_share, is_split, judge
+from echosynth.screening.colour import Verdict, difference_histogram, grey_share, is_split, judge
 
 SHARE = 0.01
+
+
+def coloured_share(frame: np.ndarray) -> float:
+    return judge(frame, SHARE).coloured_share
 
 
 def sector(width: int = 160, height: int = 120, seed: int = 0) -> np.ndarray:
@@ -110,8 +114,9 @@ def test_the_share_of_grey_pixels():
     frame = np.zeros((10, 10, 3), np.uint8)
     frame[0, :5] = (100, 110, 126)
     frame[1, :5] = (100, 110, 125)
-    assert grey_share(frame, 25) == pytest.approx(0.95) and grey_share(frame, 24) == pytest.approx(0.9)
-    assert grey_share(frame[..., 0], 0) == 1
+    histogram = difference_histogram(frame)
+    assert grey_share(histogram, 25) == pytest.approx(0.95) and grey_share(histogram, 24) == pytest.approx(0.9)
+    assert grey_share(difference_histogram(frame[..., 0]), 0) == 1
 
 
 @pytest.mark.parametrize(

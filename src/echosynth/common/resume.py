@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from echosynth.common.files import atomic_file, atomic_folder, explained, fingerprint, workspace
 from echosynth.common.imports import module_file, reached_files
-from echosynth.common.weights import save_weights
+
+if TYPE_CHECKING:  # torch takes a second, which an ingest, whose journal is a state too, does not spend
+    import torch
 
 
 def code_hash(*modules: str) -> str:
@@ -70,8 +72,10 @@ class ResumeState:
         finally:
             lock.release()
 
-    def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, object]) -> None:
+    def save(self, tensors: "dict[str, torch.Tensor]", facts: dict[str, object]) -> None:
         """Replace the state by this one, and keep the one before; a kill at any moment leaves one of them whole."""
+        from echosynth.common.weights import save_weights
+
         with atomic_file(self.path) as part:
             save_weights(tensors, part, {"facts": json.dumps(facts)})
             with part.open("rb") as stream:
@@ -79,7 +83,7 @@ class ResumeState:
             if self.path.is_file():
                 self.path.replace(self.previous)
 
-    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, object]] | None:
+    def load(self) -> "tuple[dict[str, torch.Tensor], dict[str, object]] | None":
         """Read the last saved tensors and facts; None when there is nothing to go on from.
 
         A torn state (a power cut, a disk that was full) is named on stderr, and the one before it is used.

@@ -83,7 +83,7 @@ def _rgb(picture: npt.NDArray[Any]) -> Image:
     if picture.ndim == 3 and picture.shape[2] == 4:
         opaque = picture[:, :, 3:].astype(np.float32) / 255
         picture = np.rint(picture[:, :, :3] * opaque).astype(np.uint8)
-    return np.ascontiguousarray(picture[:, :, ::-1]) if picture.ndim == 3 else picture
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture
 
 
 def _read_picture(path: Path, kind: str, choose: ChooseMany) -> Stream:

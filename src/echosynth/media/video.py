@@ -92,7 +92,7 @@ def _mjpeg_reader(path: Path, places: list[Place]) -> Reader:
                 frame = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
                 if frame is None:
                     raise EchosynthError(f"{path}: frame {number} of {len(places)} cannot be decoded; copy it again")
-                yield np.ascontiguousarray(frame[:, :, ::-1])
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     return read
 
@@ -142,7 +142,7 @@ def _ffmpeg_reader(path: Path, total: int) -> Reader:
             if not done:
                 raise EchosynthError(f"{path}: frame {number} of {total} cannot be decoded; copy it again")
             position += 1
-            yield np.ascontiguousarray(frame[:, :, ::-1])
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
 
     return read
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.media.decode import read_frame
-from echosynth.screening.colour import coloured_share, difference_histogram, grey_share, judge
+from echosynth.screening.colour import difference_histogram, grey_share, judge
 from echosynth.screening.options import ReviewParams
 
 
@@ -40,7 +40,7 @@ class Measures:
     Attributes:
         histogram: see `echosynth.screening.colour.difference_histogram`.
         grey_share: see `echosynth.screening.colour.grey_share`.
-        coloured_share: see `echosynth.screening.colour.coloured_share`.
+        coloured_share: see `echosynth.screening.colour.Verdict`.
         usable: whether the rule of `echosynth.screening.colour.judge` would use the recording.
         reason: what it finds remarkable.
     """
@@ -57,10 +57,11 @@ Look = tuple[FirstLook, Measures | None]
 
 def _measures(frame: Image, review: ReviewParams) -> Measures:
     verdict = judge(frame, review.coloured_share)
+    histogram = difference_histogram(frame)
     return Measures(
-        difference_histogram(frame).astype(np.uint32),
-        grey_share(frame, review.grey_difference),
-        coloured_share(frame),
+        histogram.astype(np.uint32),
+        grey_share(histogram, review.grey_difference),
+        verdict.coloured_share,
         verdict.usable,
         verdict.reason,
     )
