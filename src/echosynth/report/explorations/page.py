@@ -5,6 +5,7 @@ import yaml
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
+from echosynth.diffusion.options import Prediction
 from echosynth.report.drawing import PageFigure, embedded, look, page_figure
 from echosynth.report.explorations import figures, tables
 from echosynth.report.explorations.inputs import FOLDER, SCHEDULES, VARIANCES, Explorations, cell_folder
@@ -12,7 +13,13 @@ from echosynth.report.formatting import count, distance
 from echosynth.report.tables import Json
 from echosynth.report.templates import fill
 
-PREDICTED = {"epsilon": "the noise", "x0": "the clean picture", "v": "v, a mixture of noise and picture"}
+PREDICTED: dict[Prediction, str] = {
+    "epsilon": "the noise",
+    "x0": "the clean picture",
+    "v": "v, a mixture of noise and picture",
+    "flow": "the velocity from picture to noise",
+    "edm": "what EDM's preconditioning leaves open",
+}
 
 
 @look()
