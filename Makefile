@@ -36,7 +36,7 @@ demo: $(READY) ## Run the whole study on the embedded demo data (18 to 24 minute
 	@echo "The report: reports/index.html. Every run: make ui"
 
 explore: export GOMP_SPINCOUNT ?= 200000
-explore: $(READY) ## Run the explorations behind the choices (17 minutes on 2 cores)
+explore: $(READY) ## Run the explorations behind the choices (about half an hour on 2 cores)
 	@echosynth preset explore
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"

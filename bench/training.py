@@ -61,7 +61,9 @@ def without_tf32(work: Work) -> Work:
 def bare(params: DiffusionParams) -> DiffusionParams:
     """These parameters without preconditioning: what is compared are loops around the same network."""
     loss = "simple" if params.loss == "edm" else params.loss
-    return params.model_copy(update={"preconditioning": "none", "loss": loss})
+    # What is predicted makes no difference to the time, and the plain loop knows three.
+    prediction = params.prediction if params.prediction in ("epsilon", "x0", "v") else "v"
+    return params.model_copy(update={"preconditioning": "none", "loss": loss, "prediction": prediction})
 
 
 class PlainTraining:

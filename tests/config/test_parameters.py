@@ -135,7 +135,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
         ({"sample": {"guidance_interval": [0.8, 0.2]}}, "must rise"),
         ({"diffusion": {"variance": "learned"}}, "diffusion.loss = edm does not go with"),
         ({"diffusion": {"loss": "hybrid"}}, "hybrid needs one"),
-        ({"diffusion": {"zero_terminal_snr": True, "prediction": "epsilon"}}, "use v or x0"),
+        ({"diffusion": {"zero_terminal_snr": True, "prediction": "epsilon"}}, "use v, x0, flow or edm"),
         ({"diffusion": {"attention": [], "head_channels": 1000}}, "diffusion.head_channels = 1000 does not divide"),
         ({"diffusion": {"attention": [5]}}, "diffusion.attention = 5 is the side of no level"),
         ({"diffusion": {"space": "latent"}}, "diffusion.preconditioning = gaussian knows pixels alone"),

@@ -33,6 +33,14 @@ def sigmoid_alpha_bar(timesteps: int, start: float = -3, end: float = 3, tau: fl
     return (v_end - sigmoid((t * (end - start) + start) / tau)) / (v_end - v_start)
 
 
+def flow_alpha_bar(timesteps: int) -> Array:
+    """Liu et al. 2023, eq. 1, at s = 1/T ... 1: the signal-to-noise ratio of (1 - s) x_0 + s eps is ((1 - s) / s)^2,
+    and alpha_bar / (1 - alpha_bar) that of a process that preserves the variance."""
+    s = np.arange(1, timesteps + 1) / timesteps
+    ratio = ((1 - s) / s) ** 2
+    return ratio / (1 + ratio)
+
+
 def zero_snr_betas(betas: Array) -> Array:
     """Lin et al. 2023, algorithm 1, line by line."""
     alphas_bar_sqrt = np.sqrt((1 - betas).cumprod())
@@ -97,11 +105,31 @@ def variational_term(betas: Array, t: int, x0: Array, xt: Array, estimate: Array
     return float(kl(mean, variance, model_mean, np.exp(log_var)).mean() / np.log(2))
 
 
-def image_of(prediction: str, output: Array, xt: Array, factor: float, variance: float) -> Array:
-    """x_0 by solving x_t = a x_0 + s eps (and v = a eps - s x_0) for it."""
+def edm(sigma: float, data: float) -> tuple[float, float, float]:
+    """c_skip, c_out and c_in of Karras et al. 2022, table 1, for x = x_0 + sigma eps."""
+    root = np.sqrt(sigma**2 + data**2)
+    return data**2 / root**2, sigma * data / root, 1 / root
+
+
+def target(prediction: str, x0: Array, noise: Array, factor: float, variance: float, data: float = 0.5) -> Array:
+    """What a network is to say, by each paper's words; EDM's as in its eq. 8."""
+    a, s = factor, np.sqrt(variance)
+    if prediction == "edm":
+        skip, out, _ = edm(s / a, data)
+        return (x0 - skip * (x0 + s / a * noise)) / out
+    return {"epsilon": noise, "x0": x0, "v": a * noise - s * x0, "flow": noise - x0}[prediction]
+
+
+def image_of(prediction: str, output: Array, xt: Array, factor: float, variance: float, data: float = 0.5) -> Array:
+    """x_0 by solving x_t = a x_0 + s eps (and v = a eps - s x_0, or u = eps - x_0) for it; EDM's D as in its eq. 7."""
     if prediction == "x0":
         return output
     a, s = factor, np.sqrt(variance)
     if prediction == "epsilon":
         return (xt - s * output) / a
+    if prediction == "edm":
+        skip, out, _ = edm(s / a, data)
+        return skip * (xt / a) + out * output
+    if prediction == "flow":
+        return np.linalg.solve([[a, s], [-1, 1]], np.stack([xt.ravel(), output.ravel()]))[0].reshape(xt.shape)
     return np.linalg.solve([[a, s], [-s, a]], np.stack([xt.ravel(), output.ravel()]))[0].reshape(xt.shape)

@@ -12,6 +12,7 @@ from echosynth.config.parameters import Params
 from echosynth.diffusion.options import (
     DiffusionParams,
     OptionError,
+    Prediction,
     SampleParams,
     Schedule,
     Solver,
@@ -20,13 +21,20 @@ from echosynth.diffusion.options import (
     check_guidance,
     check_sources,
 )
+from echosynth.diffusion.predictions import PREDICTIONS
 from echosynth.diffusion.schedules import SCHEDULES
 from echosynth.diffusion.solvers import SOLVERS
 from echosynth.diffusion.timesteps import TIMESTEP_SAMPLERS
 
 
 @pytest.mark.parametrize(
-    ("table", "choice"), [(SCHEDULES, Schedule), (SOLVERS, Solver), (TIMESTEP_SAMPLERS, TimestepSampling)]
+    ("table", "choice"),
+    [
+        (SCHEDULES, Schedule),
+        (PREDICTIONS, Prediction),
+        (SOLVERS, Solver),
+        (TIMESTEP_SAMPLERS, TimestepSampling),
+    ],
 )
 def test_every_choice_has_its_code_and_no_code_is_without_a_choice(table: dict[str, object], choice: Any) -> None:
     assert tuple(table) == get_args(choice)
@@ -40,7 +48,16 @@ def test_every_choice_has_its_code_and_no_code_is_without_a_choice(table: dict[s
         ({"variance": "learned", "loss": "min-snr"}, ["diffusion.variance", "diffusion.loss"]),
         ({"variance": "fixed-small", "loss": "hybrid"}, ["diffusion.variance", "diffusion.loss"]),
         ({"loss": "min-snr", "min_snr_gamma": 0.0}, ["min_snr_gamma"]),
-        ({"loss": "edm", "preconditioning": "none"}, ["diffusion.loss = edm", "diffusion.preconditioning"]),
+        (
+            {"loss": "edm", "preconditioning": "none"},
+            ["diffusion.loss = edm", "diffusion.preconditioning", "diffusion.prediction to edm"],
+        ),
+        ({"loss": "edm", "prediction": "flow"}, ["diffusion.loss = edm", "diffusion.prediction to edm"]),
+        ({"loss": "edm", "prediction": "edm", "variance": "learned"}, ["diffusion.variance"]),
+        (
+            {"loss": "variational", "timestep_sampling": "logit-normal"},
+            ["diffusion.timestep_sampling = logit-normal", "diffusion.loss = variational"],
+        ),
         ({"loss": "edm", "preconditioning": "gaussian", "variance": "learned"}, ["diffusion.variance"]),
         (
             {"space": "latent", "unshuffle": 1, "preconditioning": "gaussian"},

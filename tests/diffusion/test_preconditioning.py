@@ -2,18 +2,19 @@
 likelihood. References are float64 and numpy, with whole covariance matrices."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from tests.diffusion import reference
 from tests.diffusion.conftest import small_settings
 from tests.diffusion.processes import make_process
 
 from echosynth.diffusion.likelihood import bits_per_dimension
 from echosynth.diffusion.model import DiffusionModel, PixelSpace
 from echosynth.diffusion.network import NULL_VIEW, ViewDenoiser
-from echosynth.diffusion.options import Prediction, Solver, SolverParams
+from echosynth.diffusion.options import Prediction, Schedule, Solver, SolverParams
 from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Estimate, Process
 from echosynth.diffusion.sampling import sample_images
@@ -22,7 +23,7 @@ from echosynth.diffusion.solvers import solve
 SIDE = 4
 PIXELS = SIDE * SIDE
 NO_SOURCE = 2
-PREDICTIONS: list[Prediction] = ["epsilon", "x0", "v"]
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 Call = Callable[..., torch.Tensor]
 
 
@@ -78,7 +79,7 @@ def test_every_prediction_is_the_gaussian_s_and_a_share_of_the_network_s(
     x0 = expected + deviation * said.numpy().ravel()
     a, s = process.alpha[t], process.sigma[t]
     noise = (x.numpy().ravel() - a * x0) / s
-    by_hand = {"epsilon": noise, "x0": x0, "v": a * noise - s * x0}[prediction]
+    by_hand = reference.target(prediction, x0, noise, a, s**2)
     np.testing.assert_allclose(got.numpy().ravel(), by_hand, rtol=1e-6, atol=1e-7)
 
 
@@ -118,20 +119,22 @@ def flow_error(process: Process, gaussian: PixelGaussian, solver: Solver, evalua
     return float(np.abs(drawn.numpy().reshape(6, -1) - exact).max())
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize(
-    ("solver", "low", "high"), [("ddim", 1.7, 2.3), ("dpm++", 3, 8), ("heun", 3, 8), ("unipc", 3.4, 20)]
+    ("schedule", "prediction"), [*(("linear", prediction) for prediction in PREDICTIONS), ("flow", "flow")]
+)
+@pytest.mark.parametrize(
+    ("solver", "low", "high"), [("ddim", 1.7, 2.3), ("dpm++", 3, 10), ("heun", 3, 8), ("unipc", 3.4, 20)]
 )
 def test_a_silent_network_samples_the_gaussian_and_solvers_keep_their_order(
-    gaussian: PixelGaussian, solver: Solver, low: float, high: float, prediction: Prediction
+    gaussian: PixelGaussian, solver: Solver, low: float, high: float, prediction: Prediction, schedule: Schedule
 ) -> None:
-    process = process_of(gaussian, prediction, schedule="linear", timesteps=4000)
+    process = process_of(gaussian, prediction, schedule=schedule, timesteps=4000)
     coarse, fine = (flow_error(process, gaussian, solver, evaluations) for evaluations in (80, 160))
     assert fine < 0.03
     assert low < coarse / fine < high
 
 
-@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("prediction", [name for name in PREDICTIONS if name != "epsilon"])
 def test_without_signal_at_the_end_it_stays_finite_and_exact(gaussian: PixelGaussian, prediction: Prediction) -> None:
     process = process_of(gaussian, prediction, zero_terminal_snr=True)
     x, t = torch.randn(1, 1, SIDE, SIDE, dtype=torch.float64), torch.tensor([999])

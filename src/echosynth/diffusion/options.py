@@ -13,13 +13,13 @@ from echosynth.common.errors import OptionError
 from echosynth.common.options import Positive, Precision, Section, Seed
 
 Space = Literal["pixel", "latent"]  # what is diffused
-Schedule = Literal["linear", "cosine", "sigmoid"]  # how the noise grows
-Prediction = Literal["epsilon", "x0", "v"]  # what the network says
+Schedule = Literal["linear", "cosine", "sigmoid", "flow"]  # how the noise grows
+Prediction = Literal["epsilon", "x0", "v", "flow", "edm"]  # what the network says
 Variance = Literal["fixed-small", "fixed-large", "learned"]  # of the reverse steps
 Loss = Literal["simple", "min-snr", "edm", "hybrid", "variational"]
 Preconditioning = Literal["none", "gaussian"]  # what of the image is known without the network
 Patching = Literal["unshuffle", "haar"]  # how squares of pixels become channels
-TimestepSampling = Literal["uniform", "loss-second-moment"]  # how training draws t
+TimestepSampling = Literal["uniform", "loss-second-moment", "logit-normal", "log-normal"]  # how training draws t
 Decay = Literal["cosine", "constant"]  # of the learning rate after the warm-up
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]  # from noise to images
 ViewShares = Literal["balanced", "real"]  # of the views in a set
@@ -104,11 +104,17 @@ class DiffusionParams(Section):
         if self.zero_terminal_snr and self.prediction == "epsilon":
             raise OptionError(
                 "diffusion.zero_terminal_snr leaves no image at the last step, where diffusion.prediction = epsilon "
-                "says nothing: use v or x0"
+                "says nothing: use v, x0, flow or edm"
             )
-        if self.loss == "edm" and self.preconditioning == "none":
+        if self.loss == "edm" and self.preconditioning == "none" and self.prediction != "edm":
             raise OptionError(
-                "diffusion.loss = edm weighs by what a Gaussian leaves open: set diffusion.preconditioning to gaussian"
+                "diffusion.loss = edm weighs by what a Gaussian leaves open: set diffusion.preconditioning to gaussian "
+                "or diffusion.prediction to edm"
+            )
+        if self.loss == "variational" and self.timestep_sampling in ("logit-normal", "log-normal"):
+            raise OptionError(
+                f"diffusion.timestep_sampling = {self.timestep_sampling} makes some steps count more, so that "
+                "diffusion.loss = variational would be no bound: use uniform or loss-second-moment"
             )
         if self.preconditioning == "gaussian" and self.space == "latent":
             raise OptionError(

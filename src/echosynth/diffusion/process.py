@@ -1,7 +1,7 @@
 """The diffusion process with what a network learns of it: predictions, variances of the reverse steps, losses.
 
-The notation is that of `echosynth.diffusion.forward`; v = alpha_t eps - sigma_t x_0 (Salimans & Ho 2022, section 4 and
-appendix D). The names are those of Improved Diffusion's `gaussian_diffusion.py`.
+The notation is that of `echosynth.diffusion.forward`. The names are those of Improved Diffusion's
+`gaussian_diffusion.py`.
 """
 
 import math
@@ -17,7 +17,8 @@ from echosynth.diffusion.gaussians import discretized_gaussian_log_likelihood, g
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.preconditioning import precondition
-from echosynth.diffusion.schedules import Table, betas
+from echosynth.diffusion.predictions import PREDICTIONS, SIGMA_DATA, edm_deviation
+from echosynth.diffusion.schedules import betas
 
 Denoiser = Callable[..., torch.Tensor]  # network(x_t, t, *condition)
 
@@ -47,9 +48,10 @@ class Process(ForwardProcess):
 
     Args:
         params: section `diffusion`, of which it needs `timesteps`, `schedule`, `zero_terminal_snr` (see
-            `echosynth.diffusion.schedules`), `prediction` (what the network's first channels stand for), `variance` of
-            p(x_t-1 | x_t) (fixed: Ho et al. 2020, section 3.2), `loss`, `min_snr_gamma` and `space`: pixels have 256
-            values in [-1, 1], whereas the last variational term of latents is a density.
+            `echosynth.diffusion.schedules`), `prediction` (what the network's first channels stand for, see
+            `echosynth.diffusion.predictions`), `variance` of p(x_t-1 | x_t) (fixed: Ho et al. 2020, section 3.2),
+            `loss`, `min_snr_gamma` and `space`: pixels have 256 values in [-1, 1], whereas the last variational term of
+            latents is a density.
         gaussian: of the training images, on the device of the images to come, where `preconditioning` is gaussian.
 
     Raises:
@@ -74,21 +76,20 @@ class Process(ForwardProcess):
         self._log_variance_fixed = (
             fixed_large if params.variance == "fixed-large" else self.posterior_log_variance_clipped
         )
-        self._loss_weight = self._loss_weights(params.min_snr_gamma)
-
-    def _loss_weights(self, gamma: float) -> Table:
-        """Compute the weight of the squared error at each t, (T,)."""
-        if self.loss != "min-snr":
-            return np.ones(self.timesteps)
-        snr = np.exp(2 * self.log_snr)
-        clipped = np.minimum(snr, gamma)
-        if self.prediction == "x0":
-            return clipped
-        return clipped / (snr if self.prediction == "epsilon" else snr + 1)
+        data = SIGMA_DATA[params.space]
+        self._target_x0, self._target_noise = PREDICTIONS[params.prediction](self.alpha, self.sigma, data)
+        determinant = self._target_noise * self.alpha - self.sigma * self._target_x0
+        self._x0_of_xt, self._x0_of_prediction = self._target_noise / determinant, -self.sigma / determinant
+        self._edm_input = 1 / edm_deviation(self.alpha, self.sigma, data)
+        self._loss_weight = np.ones(self.timesteps)
+        if params.loss == "min-snr":
+            snr = np.exp(2 * self.log_snr)
+            self._loss_weight = np.minimum(snr, params.min_snr_gamma) * self._x0_of_prediction**2
 
     def loss_weight(self, t: torch.Tensor) -> torch.Tensor:
         """Look up the weight of each image's squared error, (B,) float32: 1, or for the loss `min-snr` (Hang et al.
-        2023) min(SNR, gamma) / SNR for noise, min(SNR, gamma) for the image, min(SNR, gamma) / (SNR + 1) for v.
+        2023) that which makes the squared error of the image weigh min(SNR, gamma) for any prediction: min(SNR, gamma)
+        / SNR for noise, min(SNR, gamma) for the image, min(SNR, gamma) / (SNR + 1) for v, and so on.
 
         A step without any signal weighs 0 under min-SNR: with zero terminal SNR the last step then learns from its
         neighbours alone.
@@ -96,12 +97,8 @@ class Process(ForwardProcess):
         return self._values("_loss_weight", t, t.device, torch.float32)
 
     def target(self, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Compute what the model is asked for: noise, image or v, (B, ...)."""
-        if self.prediction == "epsilon":
-            return noise
-        if self.prediction == "x0":
-            return x0
-        return self._at("alpha", t, x0) * noise - self._at("sigma", t, x0) * x0
+        """Compute what the model is asked for, a mixture of image and noise, (B, ...)."""
+        return self._at("_target_x0", t, x0) * x0 + self._at("_target_noise", t, x0) * noise
 
     def predict_from_x0(self, x0: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Compute the prediction (B, ...) that stands for an estimate of the image, given x_t and t: the inverse of
@@ -110,12 +107,7 @@ class Process(ForwardProcess):
 
     def predict_x0(self, prediction: torch.Tensor, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Compute the image (B, ...) that a prediction stands for, given x_t and t."""
-        if self.prediction == "x0":
-            return prediction
-        alpha, sigma = self._at("alpha", t, xt), self._at("sigma", t, xt)
-        if self.prediction == "epsilon":
-            return (xt - sigma * prediction) / alpha
-        return alpha * xt - sigma * prediction
+        return self._at("_x0_of_xt", t, xt) * xt + self._at("_x0_of_prediction", t, xt) * prediction
 
     def split_output(self, output: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Part the network's output (B, C or 2C, ...) into the prediction (B, C, ...) and, where the variance is
@@ -130,7 +122,8 @@ class Process(ForwardProcess):
         self, network: Denoiser, xt: torch.Tensor, t: torch.Tensor, condition: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Evaluate the model: network(x_t, t, *condition), preconditioned where that is asked for (the condition then
-        begins with views and sources), parted by `split_output`, in float32 at least.
+        begins with views and sources), parted by `split_output`, in float32 at least. For the prediction `edm` the
+        network sees x_t at unit variance, as EDM's c_in makes it.
 
         Raises:
             EchosynthError: its channels are not those that the variance asks for.
@@ -142,7 +135,8 @@ class Process(ForwardProcess):
     ) -> tuple[torch.Tensor, torch.Tensor | None, Remainder | None]:
         """Do what `model_output` says; returns the remainder of the image too, where the model is preconditioned."""
         if self.gaussian is None:
-            return *self._parted(network(xt, t, *condition), xt), None
+            inputs = self._at("_edm_input", t, xt) * xt if self.prediction == "edm" else xt
+            return *self._parted(network(inputs, t, *condition), xt), None
         alpha, sigma = (self._values(table, t, xt.device, xt.dtype) for table in ("alpha", "sigma"))
         views, sources = condition[:2]
         known = precondition(self.gaussian, xt, alpha, sigma, views, sources)
@@ -217,8 +211,10 @@ class Process(ForwardProcess):
 
         - `simple`: squared error of the prediction, mean over the pixels (Ho et al. 2020, eq. 14).
         - `min-snr`: the same, weighted, see `loss_weight`.
-        - `edm`: squared error of the image in units of the deviation that the Gaussian leaves at that step: what is
-          asked of the network weighs 1 at every step (Karras et al. 2022, section 5, lambda = 1 / c_out^2).
+        - `edm`: squared error of the image in units of what the preconditioning leaves open at that step: what is asked
+          of the network weighs 1 at every step (Karras et al. 2022, section 5, lambda = 1 / c_out^2). c_out is the
+          deviation around the Gaussian's estimate, or, without a Gaussian, that of the prediction `edm`, with which
+          this loss is `simple`.
         - `hybrid`: simple + T / 1000 times the variational term in bits per dimension, in which the mean is detached so
           that it trains the variance alone (Nichol & Dhariwal 2021, eq. 16, with the weight of their code).
         - `variational`: T times the variational term, so that the mean over uniform t estimates the bound.

@@ -37,6 +37,13 @@ def _sigmoid(timesteps: int) -> Table:
     return _from_alpha_bar((falling - falling[-1]) / (falling[0] - falling[-1]))
 
 
+def _flow(timesteps: int) -> Table:
+    """Follow the straight path (1 - s) x_0 + s eps for s = 1/T ... 1 (Liu et al. 2023; Lipman et al. 2023, section
+    4.1), divided by its norm sqrt((1 - s)^2 + s^2) so that the variance is preserved."""
+    s = np.arange(timesteps + 1, dtype=np.float64) / timesteps
+    return _from_alpha_bar((1 - s) ** 2 / ((1 - s) ** 2 + s**2))
+
+
 def _zero_terminal_snr(table: Table) -> Table:
     """Rescale by Lin et al. 2023, algorithm 1: shift and scale sqrt(alpha_bar) so that its last value is 0 and its
     first one stays."""
@@ -46,14 +53,20 @@ def _zero_terminal_snr(table: Table) -> Table:
     return 1 - np.append(bar[0], bar[1:] / bar[:-1])
 
 
-SCHEDULES: dict[Schedule, Callable[[int], Table]] = {"linear": _linear, "cosine": _cosine, "sigmoid": _sigmoid}
+SCHEDULES: dict[Schedule, Callable[[int], Table]] = {
+    "linear": _linear,
+    "cosine": _cosine,
+    "sigmoid": _sigmoid,
+    "flow": _flow,
+}
 
 
 def betas(schedule: Schedule, timesteps: int, zero_terminal_snr: bool) -> Table:
     """Compute the variances of the forward steps.
 
     Args:
-        schedule: `linear` (Ho et al. 2020), `cosine` (Nichol & Dhariwal 2021, eq. 17) or `sigmoid` (Jabri et al. 2022).
+        schedule: `linear` (Ho et al. 2020), `cosine` (Nichol & Dhariwal 2021, eq. 17), `sigmoid` (Jabri et al. 2022) or
+            `flow` (Liu et al. 2023).
         timesteps: T, at least 2.
         zero_terminal_snr: rescale so that nothing of the image is left at t = T-1 (Lin et al. 2023, algorithm 1).
 

@@ -1,4 +1,4 @@
-"""Which steps t a training looks at, with the weights that keep its loss unbiased."""
+"""Which steps t a training looks at, and what their losses weigh."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,7 +6,9 @@ from typing import Protocol
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.diffusion.forward import ForwardProcess
 from echosynth.diffusion.options import TimestepSampling
+from echosynth.diffusion.schedules import Table
 
 SamplerState = dict[str, torch.Tensor]
 
@@ -17,7 +19,7 @@ class TimestepSampler(Protocol):
     def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw steps (count,) int64 and their weights (count,) float32, both on the CPU, from a CPU generator.
 
-        The mean of weight times loss estimates the mean loss over uniform t.
+        The mean of weight times loss estimates the mean loss over uniform t, but for `NoiseLevelTimesteps`.
         """
 
     def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
@@ -35,8 +37,23 @@ class TimestepSampler(Protocol):
         """
 
 
-class UniformTimesteps:
-    """Every step alike; nothing is learnt.
+class FixedTimesteps:
+    """What samplers share that learn nothing from losses."""
+
+    def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
+        """Learn nothing."""
+
+    def state(self) -> SamplerState:
+        """See `TimestepSampler.state`."""
+        return {}
+
+    def load(self, state: SamplerState) -> None:
+        """See `TimestepSampler.load`."""
+        _check_state(state, self.state())
+
+
+class UniformTimesteps(FixedTimesteps):
+    """Every step alike.
 
     Args:
         timesteps: T.
@@ -49,16 +66,31 @@ class UniformTimesteps:
         """See `TimestepSampler.draw`; the weights are 1."""
         return torch.randint(self.timesteps, (count,), generator=generator), torch.ones(count)
 
-    def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
-        """Learn nothing."""
 
-    def state(self) -> SamplerState:
-        """See `TimestepSampler.state`."""
-        return {}
+class NoiseLevelTimesteps(FixedTimesteps):
+    """Steps whose noise level is log-normal: log(sigma / alpha) is normal, and the step nearest to it in that logarithm
+    is taken.
 
-    def load(self, state: SamplerState) -> None:
-        """See `TimestepSampler.load`."""
-        _check_state(state, self.state())
+    This is EDM's distribution of noise levels (Karras et al. 2022, table 1: mean -1.2, deviation 1.2). On the straight
+    path (1 - s) x_0 + s eps the logit of s is log(sigma / alpha), so that it is the logit-normal distribution of s of
+    rectified flows too (Esser et al. 2024, section 3.1: mean 0, deviation 1). Both papers mean some noise levels to
+    count more: the weights are 1, and the mean loss is no longer that over uniform t. A last step without any signal,
+    infinitely far from the others, is never drawn.
+
+    Args:
+        log_snr: (T,) log(alpha / sigma), falling; -inf at the last step without any signal.
+        mean: of log(sigma / alpha).
+        deviation: its standard deviation, above 0.
+    """
+
+    def __init__(self, log_snr: Table, mean: float, deviation: float) -> None:
+        edges = torch.from_numpy(-(log_snr[1:] + log_snr[:-1]) / 2)
+        below = torch.special.ndtr((edges - mean) / deviation)
+        self.probabilities = torch.cat([below, below.new_ones(1)]) - torch.cat([below.new_zeros(1), below])
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `TimestepSampler.draw`; the weights are 1."""
+        return torch.multinomial(self.probabilities, count, replacement=True, generator=generator), torch.ones(count)
 
 
 class LossSecondMomentTimesteps:
@@ -120,7 +152,9 @@ def _check_state(state: SamplerState, own: SamplerState) -> None:
         )
 
 
-TIMESTEP_SAMPLERS: dict[TimestepSampling, Callable[[int], TimestepSampler]] = {
-    "uniform": UniformTimesteps,
-    "loss-second-moment": LossSecondMomentTimesteps,
+TIMESTEP_SAMPLERS: dict[TimestepSampling, Callable[[ForwardProcess], TimestepSampler]] = {
+    "uniform": lambda process: UniformTimesteps(process.timesteps),
+    "loss-second-moment": lambda process: LossSecondMomentTimesteps(process.timesteps),
+    "logit-normal": lambda process: NoiseLevelTimesteps(process.log_snr, 0.0, 1.0),
+    "log-normal": lambda process: NoiseLevelTimesteps(process.log_snr, -1.2, 1.2),
 }

@@ -181,9 +181,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
-        self.times = TIMESTEP_SAMPLERS[params.timestep_sampling](params.timesteps)
         model = assembled(self.network, space, params, size)
         self.process, self.shape = model.process, model.shape
+        self.times = TIMESTEP_SAMPLERS[params.timestep_sampling](self.process)
         compiled = params.compile and self.device.type == "cuda"
         self.model, self.stepper = self.accelerator.prepare(
             torch.compile(self.network) if compiled else self.network, self.optimizer
@@ -258,7 +258,7 @@ class Trainer:
         self.stepper.step()
         for average in self.averages:
             average.update(self.network)
-        if params.timestep_sampling != "uniform":
+        if params.timestep_sampling == "loss-second-moment":  # gathering makes a GPU wait
             self.times.update(accelerator.gather(batch.t).cpu(), accelerator.gather(losses.detach()).cpu())
         return loss.detach()
 

@@ -1,4 +1,4 @@
-"""The trainings of tables 5.1 and 5.2: what each changes in section `diffusion` of the parameters."""
+"""The trainings of tables 5.1 and 5.2 and the recipes: what each changes in section `diffusion` of the parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from echosynth.common.errors import EchosynthError, OptionError
 from echosynth.common.views import VIEW_INDEX, VIEWS
 from echosynth.config.parameters import Params
-from echosynth.diffusion.options import DiffusionParams, check_levels
+from echosynth.diffusion.options import DiffusionParams, SampleParams, SolverParams, check_levels
 
 Changes = dict[str, Any]
 
@@ -31,6 +31,30 @@ CELLS: dict[str, tuple[Changes, tuple[str, ...]]] = {
     "fixed-linear": (IMPROVED | FIXED | {"schedule": "linear"}, FOUR),
     "fixed-cosine": (IMPROVED | FIXED | {"schedule": "cosine"}, FOUR),
 }
+# What the network says, what its error weighs, and what it need not learn; each with all seeds of RECIPE_SEEDS.
+DEMO: Changes = PLAIN | {
+    "space": "pixel",
+    "schedule": "cosine",
+    "prediction": "v",
+    "variance": "fixed-small",
+    "loss": "edm",
+    "timestep_sampling": "uniform",
+    "preconditioning": "gaussian",
+    "patching": "haar",
+    "augment": 0.0,
+    "augment_told": False,
+}
+FLOW: Changes = {"schedule": "flow", "prediction": "flow", "loss": "simple", "timestep_sampling": "logit-normal"}
+RECIPES: dict[str, Changes] = {
+    "min-snr": DEMO | {"preconditioning": "none", "loss": "min-snr"},
+    "edm": DEMO | {"preconditioning": "none", "prediction": "edm", "timestep_sampling": "log-normal"},
+    "flow": DEMO | FLOW | {"preconditioning": "none"},
+    "gaussian": DEMO,
+    "gaussian-flow": DEMO | FLOW,
+    "gaussian-unshuffle": DEMO | {"patching": "unshuffle"},
+    "gaussian-told": DEMO | {"augment": 0.3, "augment_share": 0.5, "augment_told": True},
+}
+RECIPE_SEEDS = (1, 2)
 # No snapshot is chosen: each training is scored as it ends, all in the same way.
 UNCHOSEN: Changes = {"snapshot_images": 0, "patience": 0}
 
@@ -43,11 +67,13 @@ class Cell:
         name: of its folders and of its run.
         params: section `diffusion` with the changes.
         views: indices of the views that it is trained on.
+        sampling: how its samples are made.
     """
 
     name: str
     params: DiffusionParams
     views: tuple[int, ...]
+    sampling: SolverParams
 
 
 def changed_section(params: Params, changes: Changes, name: str) -> DiffusionParams:
@@ -66,21 +92,32 @@ def changed_section(params: Params, changes: Changes, name: str) -> DiffusionPar
 
 
 def table_cell(name: str, params: Params) -> Cell:
-    """Describe a training of table 5.1 or 5.2.
+    """Describe a training of table 5.1 or 5.2, sampled as section `explore` says, or, by recipe and seed such as
+    `edm-1`, one of the recipes, sampled by the solver of section `sample`.
 
     Raises:
         EchosynthError: there is none of this name, or it does not fit the rest of the parameters.
     """
-    if name not in CELLS:
-        raise EchosynthError(f"{name} is no exploration; known are {', '.join(CELLS)}")
-    changes, views = CELLS[name]
-    latent = {"attention": params.explore.latent_attention} if changes["space"] == "latent" else {}
-    length = {"steps": params.explore.steps, "snapshots": 1, "keep_snapshots": False}
+    explore, recipes = params.explore, {f"{name}-{seed}": (name, seed) for name in RECIPES for seed in RECIPE_SEEDS}
+    if name in CELLS:
+        (changes, views), sampling = CELLS[name], SolverParams.plain(explore.solver, explore.evaluations)
+    elif name in recipes:
+        recipe, seed = recipes[name]
+        changes, views, sampling = RECIPES[recipe] | {"seed": seed}, FOUR, _alone(params)
+    else:
+        raise EchosynthError(f"{name} is no exploration; known are {', '.join([*CELLS, *recipes])}")
+    latent = {"attention": explore.latent_attention} if changes["space"] == "latent" else {}
+    length = {"steps": explore.steps, "snapshots": 1, "keep_snapshots": False}
     settings = changed_section(params, changes | latent | length | UNCHOSEN, name)
-    return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views))
+    return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views), sampling)
 
 
 def along_cell(params: Params) -> Cell:
     """Describe the training of figures 5.2 and 5.3: section `diffusion` as it is, with snapshots that are kept."""
     length = {"steps": params.explore.along_steps, "snapshots": params.explore.along_snapshots, "keep_snapshots": True}
-    return Cell("along", changed_section(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))))
+    return Cell("along", changed_section(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))), _alone(params))
+
+
+def _alone(params: Params) -> SampleParams:
+    """Take section `sample`, but guided by no earlier snapshot: the view must be what guides."""
+    return params.sample.model_copy(update={"autoguidance": 0.0})

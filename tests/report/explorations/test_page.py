@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json, write_json
 from echosynth.config.parameters import Params
-from echosynth.diffusion.options import SolverParams
+from echosynth.diffusion.options import Prediction, SolverParams
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.solvers import network_evaluations
 from echosynth.imagesets.store import encode
@@ -20,6 +20,8 @@ from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.explorations import tables as explore_tables
 from echosynth.report.explorations.inputs import (
     FOLDER,
+    RECIPE_SEEDS,
+    RECIPES,
     STUDY_ALONG,
     STUDY_METHODS,
     STUDY_VARIANTS,
@@ -28,7 +30,7 @@ from echosynth.report.explorations.inputs import (
     read_explorations,
     summary,
 )
-from echosynth.report.explorations.page import render, render_times
+from echosynth.report.explorations.page import PREDICTED, render, render_times
 
 KINDS = ("echo", "inception")
 
@@ -60,6 +62,11 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
             facts |= {"reconstruction_psnr": 27.31, "reconstruction_mae": 6.12}
         write_json(cell_folder(name) / "metrics.json", facts)
         pictures(cell_folder(name) / "grid.png", index)
+    for index, name in enumerate(RECIPES):
+        for seed in RECIPE_SEEDS:
+            found = [distances(30.0 - index + int(seed), n, kinds) for n in explore.counts]
+            write_json(FOLDER / f"{name}-{seed}" / "metrics.json", {"distances": found})
+            pictures(FOLDER / f"{name}-{seed}" / "grid.png", index)
     points = [
         {
             "count": n,
@@ -105,13 +112,14 @@ Made = Callable[..., Explorations]
 
 def test_the_page_has_every_part_and_loads_nothing(made: Made) -> None:
     page = render(made())
-    for section in ("methods", "variants", "curve", "along", "solvers"):
+    for section in ("methods", "variants", "recipes", "curve", "along", "solvers"):
         assert f'<section id="{section}">' in page
         assert f'<a href="#{section}">' in page
     for word in ("No distances on Inception features", "simulated phantoms", "27.3 dB", "against itself gives 0.000"):
         assert word in page, word
     sources = re.findall(r'src="([^"]{0,40})', page)
-    assert len(sources) == 3 + 2 + 4 + 9  # figures, both methods, four variants, eight snapshots and the real images
+    # Figures, both methods, four variants, seven recipes, eight snapshots and the real images.
+    assert len(sources) == 3 + 2 + 4 + 7 + 9
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"<script|<link|@import|url\(|https?://", page)
 
@@ -142,14 +150,26 @@ def test_both_kinds_of_features_get_columns_and_figures(made: Made) -> None:
     assert len(table.header) == 2 + 2 * 2 * 2 + 2  # counts x kinds x (distance, floor)
     assert len(table.rows[0]) == len(table.header)
     page = render(found)
-    assert len(re.findall(r'src="', page)) == 18 + 3
+    assert len(re.findall(r'src="', page)) == 25 + 3
     assert "No distances on Inception features" not in page
+
+
+def test_recipes_stand_with_all_their_seeds(made: Made) -> None:
+    found = made(KINDS)
+    table = explore_tables.recipes(found)
+    assert len(table.rows) == len(RECIPES)
+    assert all(len(row) == len(table.header) == 1 + 2 * 2 * 2 for row in table.rows)  # scores x kinds x seeds
+    assert table.rows[1][1:3] == ["30.0 ± 1.5", "31.0 ± 1.6"]
+    assert table.rows[1][5:7] == ["0.300", "0.310"]
+    assert "3.21 ± 0.20 and -0.002 on echo features" in table.note
+    assert summary(found)["explore.edm.frechet"] == pytest.approx(30.5)
 
 
 def test_the_page_says_what_was_predicted(made: Made) -> None:
     page = render(made())
     assert "Both predict v, a mixture of noise and picture" in page
     assert "Both predict the noise" not in page
+    assert set(PREDICTED) == set(get_args(Prediction))
 
 
 def test_a_set_larger_than_the_real_ones_has_no_floor(made: Made) -> None:
@@ -188,7 +208,7 @@ def test_scores_for_the_row_in_mlflow(made: Made) -> None:
     found = summary(made())
     assert found["explore.improved-2.frechet"] == pytest.approx(31.0)
     assert all(re.fullmatch(r"[A-Za-z0-9_. /-]+", name) for name in found)  # what MLflow allows
-    assert len(found) == 8 + 2 + 25
+    assert len(found) == 8 + 7 + 2 + 25
 
 
 @pytest.mark.parametrize(

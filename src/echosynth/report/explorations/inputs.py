@@ -13,6 +13,16 @@ METHODS = {"medfusion": "Medfusion's route (latent)", "improved": "Improved Diff
 CLASSES = ("2", "4")
 VARIANCES = {"learned": "learned", "fixed": "fixed"}
 SCHEDULES = ("linear", "cosine")
+RECIPES = {
+    "min-snr": "v, min-SNR",
+    "edm": "EDM, log-normal noise levels",
+    "flow": "rectified flow, logit-normal",
+    "gaussian": "Gaussian preconditioning, v, loss edm",
+    "gaussian-flow": "the same, rectified flow",
+    "gaussian-unshuffle": "the same as v, bare pixels in place of Haar coefficients",
+    "gaussian-told": "the same as v, half of the images augmented, and told",
+}
+RECIPE_SEEDS = ("1", "2")
 KINDS = {"echo": "echo features", "inception": "Inception features"}
 
 # The study's tables 5.1 (1,000 samples) and 5.2 (1,000 and 10,000 samples), and what its figure 5.2 says in words.
@@ -34,6 +44,7 @@ class Explorations:
     Attributes:
         params: of the project.
         cells: name -> metrics of each training of tables 5.1 and 5.2.
+        recipes: name of each recipe -> metrics by seed.
         curve: figure 5.1.
         along: figures 5.2 and 5.3.
         solvers: solver x evaluations.
@@ -42,6 +53,7 @@ class Explorations:
 
     params: Params
     cells: dict[str, Json]
+    recipes: dict[str, list[Json]]
     curve: Json
     along: Json
     solvers: Json
@@ -60,9 +72,12 @@ def read_explorations(params: Params) -> Explorations:
         EchosynthError: naming the first file that is missing or damaged.
     """
     cells = {name: read_json(cell_folder(name) / "metrics.json") for name in (*STUDY_METHODS, *STUDY_VARIANTS)}
+    recipes = {
+        name: [read_json(FOLDER / f"{name}-{seed}" / "metrics.json") for seed in RECIPE_SEEDS] for name in RECIPES
+    }
     curve, along, solvers = (read_json(FOLDER / name / "metrics.json") for name in ("curve", "along", "solvers"))
     kinds = [kind for kind in KINDS if kind in curve["self"]]
-    return Explorations(params, cells, curve, along, solvers, kinds)
+    return Explorations(params, cells, recipes, curve, along, solvers, kinds)
 
 
 def summary(results: Explorations) -> dict[str, float]:
@@ -70,6 +85,9 @@ def summary(results: Explorations) -> dict[str, float]:
     scores = {}
     for name, cell in results.cells.items():
         scores[f"explore.{name}.frechet"] = cell["distances"][-1]["echo"]["frechet"]
+    for name, seeds in results.recipes.items():
+        distances = [cell["distances"][-1]["echo"]["frechet"] for cell in seeds]
+        scores[f"explore.{name}.frechet"] = sum(distances) / len(distances)
     scores["explore.curve.frechet"] = results.curve["points"][-1]["echo"]
     scores["explore.along.frechet"] = results.along["points"][-1]["echo"]["frechet"]
     for point in results.solvers["points"]:

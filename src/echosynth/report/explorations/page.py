@@ -7,12 +7,26 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.report.drawing import PageFigure, embedded, look, page_figure
 from echosynth.report.explorations import figures, tables
-from echosynth.report.explorations.inputs import FOLDER, SCHEDULES, VARIANCES, Explorations, cell_folder
+from echosynth.report.explorations.inputs import (
+    FOLDER,
+    RECIPE_SEEDS,
+    RECIPES,
+    SCHEDULES,
+    VARIANCES,
+    Explorations,
+    cell_folder,
+)
 from echosynth.report.formatting import count, distance
 from echosynth.report.tables import Json
 from echosynth.report.templates import fill
 
-PREDICTED = {"epsilon": "the noise", "x0": "the clean picture", "v": "v, a mixture of noise and picture"}
+PREDICTED = {
+    "epsilon": "the noise",
+    "x0": "the clean picture",
+    "v": "v, a mixture of noise and picture",
+    "flow": "the velocity from picture to noise",
+    "edm": "what EDM's preconditioning leaves open",
+}
 
 
 @look()
@@ -37,6 +51,8 @@ def render(results: Explorations) -> str:
         reconstructions=tables.reconstructions(results),
         variants=tables.variants(results),
         variant_grids=_variant_grids(),
+        recipes=tables.recipes(results),
+        recipe_grids=_recipe_grids(),
         curve_figures=figures.curve_figures(results),
         curve=tables.curve(results),
         along_figures=figures.along_figures(results),
@@ -80,6 +96,13 @@ def _variant_grids() -> list[PageFigure]:
             words = f"Variance {title}, {schedule} schedule"
             grids.append(_grid(f"{variance}-{schedule}/grid.png", f"Synthetic images: {words}", words))
     return grids
+
+
+def _recipe_grids() -> list[PageFigure]:
+    return [
+        _grid(f"{name}-{RECIPE_SEEDS[0]}/grid.png", f"Synthetic images: {words}", words)
+        for name, words in RECIPES.items()
+    ]
 
 
 def _along_grids(results: Explorations) -> list[PageFigure]:

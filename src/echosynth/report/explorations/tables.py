@@ -4,6 +4,8 @@ from echosynth.report.explorations.inputs import (
     CLASSES,
     KINDS,
     METHODS,
+    RECIPE_SEEDS,
+    RECIPES,
     SCHEDULES,
     STUDY_ALONG,
     STUDY_METHODS,
@@ -103,6 +105,29 @@ def variants(results: Explorations) -> Table:
     header += [f"study, n = {count(n)}" for n in STUDY_COUNTS]
     note = f"Each n against as many real images. {_features(results)} {FLOOR} {OTHER_DATA}"
     return Table("Table 5.2: variance and noise schedule of Improved Diffusion", header, rows, labels=2, note=note)
+
+
+def recipes(results: Explorations) -> Table:
+    """Show the recipes, all seeds beside each other."""
+    rows = []
+    for name, seeds in results.recipes.items():
+        scores = [[cell["distances"][-1][kind] for cell in seeds] for kind in results.kinds]
+        distances = [_with_sd(one) for kind in scores for one in kind]
+        rows.append([RECIPES[name], *distances, *(f"{one['kernel']:.3f}" for kind in scores for one in kind)])
+    last = next(iter(results.recipes.values()))[0]["distances"][-1]
+    header = ["recipe"]
+    for what in ("Fréchet", "kernel"):
+        for kind in results.kinds:
+            header += [f"{what}, {KINDS[kind]}, seed {seed}" for seed in RECIPE_SEEDS]
+    floors = listing(
+        f"{_with_sd(last[kind], 'floor_')} and {last[kind]['floor_kernel']:.3f} on {KINDS[kind]}"
+        for kind in results.kinds
+    )
+    note = (
+        f"{count(last['count'])} images a side, to real {results.params.explore.reference} images; other real images "
+        f"reach {floors}. A difference as large as that between two seeds says nothing. Lower is closer."
+    )
+    return Table("Recipes at equal steps", header, rows, labels=0, note=note)
 
 
 def curve(results: Explorations) -> Table:

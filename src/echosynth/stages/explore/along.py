@@ -28,14 +28,12 @@ def main(params: Params) -> None:
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
-        # No snapshot is guided by an earlier one, so the view must be what they are guided by.
-        options = params.sample.model_copy(update={"autoguidance": 0.0})
-        plan = mixture(card, options, scale.counts(max(params.explore.counts)))
+        plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
         points = []
         for weights in sorted(trained.glob("snapshots/step-*.safetensors")):
             step = int(weights.stem.removeprefix("step-"))
             model = load(trained, pick_device(), f"snapshots/{weights.name}")
-            images, _ = sampled(model, plan, params, options, f"sampling after step {step}")
+            images, _ = sampled(model, plan, params, cell.sampling, f"sampling after step {step}")
             distances = scale.distances(images, np.asarray(plan.views), len(plan))
             run.metrics(flat_distances(distances), step)
             shutil.copyfile(weights.with_suffix(".png"), folder / f"{weights.stem}.png")

@@ -1,4 +1,4 @@
-"""One training of table 5.1 or 5.2, and the distances of what it samples."""
+"""Trainings of table 5.1 or 5.2 or of a recipe, and the distances of what they sample."""
 
 import shutil
 from pathlib import Path
@@ -10,10 +10,9 @@ from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
-from echosynth.diffusion.options import SolverParams
 from echosynth.explorations.compared_sets import flat_distances, mixture, sampled, yardstick
 from echosynth.explorations.measured_training import train_and_measure
-from echosynth.explorations.table_cells import table_cell
+from echosynth.explorations.table_cells import Cell, table_cell
 from echosynth.imagesets.store import encode
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.stages import stage
@@ -23,15 +22,19 @@ SHOWN = 64
 
 
 @stage(several_processes=True)
-def main(params: Params, name: str) -> None:
-    """Train a cell on the explorations' subset, write models/explore/<name> and reports/explore/<name>."""
-    cell = table_cell(name, params)
+def main(params: Params, *names: str) -> None:
+    """Train cells on the explorations' subset, write models/explore/<name> and reports/explore/<name> of each."""
+    for cell in [table_cell(name, params) for name in names]:
+        _train(cell, params)
+
+
+def _train(cell: Cell, params: Params) -> None:
+    """Train and measure one of them."""
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
         scale, card = yardstick(params, cell.views), read_card(trained)
         plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
-        options = SolverParams.plain(params.explore.solver, params.explore.evaluations)
-        images, speed = sampled(load(trained, pick_device()), plan, params, options, f"sampling {name}")
+        images, speed = sampled(load(trained, pick_device()), plan, params, cell.sampling, f"sampling {cell.name}")
         found = [scale.distances(images, np.asarray(plan.views), count) for count in params.explore.counts]
         for distances in found:
             run.metrics(flat_distances(distances), distances["count"])
