@@ -12,7 +12,7 @@ from statistics import median
 import joblib
 import torch
 
-WINDOW = 10
+WINDOW = 5
 SLOWER = 3.0
 WORTH = 1.3
 RETRY_SECONDS = 60.0
