@@ -19,6 +19,7 @@ from echosynth.diffusion.options import DiffusionParams
 
 PLAIN_TARGET = 0.97
 GPU_TARGET = 3.0
+BF16_TARGET = 1.4
 GPU_TASK = "bf16, compile, SDPA, channels_last against plain fp32"
 
 
@@ -115,6 +116,21 @@ def measure_gpu(params: Params, sizes: Sizes) -> list[Result]:
     ]
 
 
+def measure_bf16(params: Params, sizes: Sizes, auto: Precision) -> Result:
+    """A step of the plain loop in bf16 against the same in fp32, where the device gains by bf16."""
+    task = "training step, bf16 against fp32"
+    if auto == "fp32":
+        return Missing(task, "this device does not compute bf16 faster than fp32")
+    if params.diffusion.space != "pixel":
+        return Missing(task, "the plain loop knows pixels alone: set diffusion.space to pixel")
+    settings = params.diffusion.model_copy(update={"batch_size": sizes.batch_size or params.diffusion.batch_size})
+    kinds: tuple[Precision, Precision] = auto, "fp32"
+    ours, theirs = (partial(seconds, PlainTraining(settings, params.ingest.size, kind).step) for kind in kinds)
+    ours(), theirs()  # the first time is no measure: kernels are made
+    setting = f"{words(settings, params.ingest.size)}; threads {torch.get_num_threads()}"
+    return compare(task, BF16_TARGET, ours, theirs, "fp32", setting, sizes.block * sizes.rounds)
+
+
 def measure_presets(sizes: Sizes) -> list[Result]:
     """`efficient` against `improved`: a step of a plain loop, and an evaluation of the network."""
     sides = []
@@ -158,7 +174,7 @@ def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[
     Args:
         params: networks and sizes.
         quick: tiny sizes, to see that it works.
-        auto: for measurements by precision; here everything is in that of params.yaml.
+        auto: what that precision stands for on this machine, against fp32; all else is in that of params.yaml.
     """
     on_gpu = torch.cuda.is_available()
     sizes = QUICK if quick else GPU if on_gpu else Sizes()
@@ -168,6 +184,7 @@ def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[
         partial(measure_training, params, sizes),
         *([partial(measure_training, small, sizes)] if on_gpu else []),
         partial(measure_gpu, small, sizes),
+        partial(measure_bf16, params, sizes, auto),
         partial(measure_solvers, params, sets),
         partial(measure_presets, sizes),
         *(partial(measure_memory, params, batch_size) for batch_size in sizes.own_batches),

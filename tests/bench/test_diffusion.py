@@ -247,8 +247,10 @@ def test_a_quick_run_measures_all_that_can_be_measured(tmp_path: Path) -> None:
     }
     gpu = "bf16, compile, SDPA, channels_last against plain fp32"
     on_gpu = run["machine"]["gpu"] != "none"
+    gains = run["machine"]["auto_precision"] == "bf16"
     assert found - {("rate", "diffusion training, all that the GPU offers")} == expected | {
-        ("comparison" if on_gpu else "missing", gpu)
+        ("comparison" if on_gpu else "missing", gpu),
+        ("comparison" if gains else "missing", "training step, bf16 against fp32"),
     }
     others = [
         result["other"] for result in run["results"] if result["task"] == "diffusion training" and "other" in result

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.compute import device
 from echosynth.compute.device import (
     autocast,
     computes_bf16,
@@ -47,6 +48,21 @@ def test_a_precision_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(EchosynthError, match="precision = bf16, but Old Card does not compute it; use auto, fp16"):
         resolved(GPU, "bf16")
     assert (resolved(GPU, "auto"), resolved(GPU, "fp16")) == ("no", "fp16")
+
+
+def test_a_cpu_decides_by_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in PyTorch, a CPU that emulates bf16 computes in it where it is told to; but it says how slow that is."""
+    device._say_emulated.cache_clear()
+    monkeypatch.setattr(device, "bf16_gain", lambda: 1.2)
+    assert (resolved(CPU, "auto"), resolved(CPU, "bf16")) == ("bf16", "bf16")
+    monkeypatch.setattr(device, "bf16_gain", lambda: 0.25)
+    assert resolved(CPU, "auto") == "no"
+    assert capsys.readouterr().err == ""
+    assert [resolved(CPU, "bf16") for _ in range(2)] == ["bf16", "bf16"]
+    assert capsys.readouterr().err.count("precision = bf16, but this CPU takes 4.0 times as long") == 1
+    device._say_emulated.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def small_data(count: int = 20, side: int = 16) -> Examples:
     return Examples(images, torch.arange(count) % 4, torch.arange(count) % 2)
 
 
+@pytest.fixture(autouse=True)
+def _one_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep trainings whose bits are compared to one number of threads, also beside other work."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+
 @pytest.fixture
 def settings() -> Callable[..., DiffusionParams]:
     """See `small_settings`."""

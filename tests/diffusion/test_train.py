@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.launch import ON_THIS_MACHINE
 from echosynth.common.resume import ResumeState
 from echosynth.compute.device import to_tensor
+from echosynth.compute.threads import ThreadKeeper
 from echosynth.diffusion.batches import Examples
 from echosynth.diffusion.model import PixelSpace, assembled
 from echosynth.diffusion.network import ViewDenoiser
@@ -105,6 +107,27 @@ def test_interrupted_training_ends_with_the_same_bits(
     assert resumed.curve == whole.curve
     assert resumed.snapshots == whole.snapshots
     assert same(resumed.weights, whole.weights)
+
+
+@pytest.mark.parametrize("changes", [{}, LEARNED_TIMES, {"dropout": 0.2}], ids=["plain", "learned times", "dropout"])
+def test_trying_numbers_of_threads_changes_nothing_but_rounding(
+    settings: Settings, data: Examples, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    """A trial does a step's work before the step."""
+    params, tried = settings(**changes), list[bool]()
+
+    def step(keeper: ThreadKeeper, work: Callable[[], object]) -> AbstractContextManager[None]:
+        work()
+        tried.append(keeper.on)
+        return nullcontext()
+
+    expected = run(params, data)
+    state_of(params).clear()
+    monkeypatch.setattr(ThreadKeeper, "step", step)
+    found = run(params, data)
+    assert len(tried) == params.steps
+    assert found.curve == expected.curve
+    assert same(found.weights, expected.weights)
 
 
 RUN_IN_A_PROCESS = """

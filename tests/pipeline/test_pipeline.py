@@ -211,7 +211,7 @@ def test_wrong_parameters_stop_with_their_names_before_any_work_and_a_row_says_w
         "classifier.steps=abc": "classifier.steps = 'abc' is not allowed: input should be a valid integer",
         "sample.per_view=0": "sample.per_view = 0 is not allowed: input should be greater than or equal to 1",
         "diffusion.schedule=square": (
-            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine' or 'sigmoid'"
+            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine', 'sigmoid' or 'flow'"
         ),
         "fidelity.training.steps=0": "fidelity.training.steps = 0 is not allowed",
         "+classifier.stepz=3": "classifier.stepz is no parameter; allowed here: ",

@@ -2,8 +2,10 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -12,27 +14,41 @@ import torch
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Precision as Precision
+from echosynth.compute.bf16 import WORTH, bf16_gain
+from echosynth.compute.threads import limit_threads
 
 
 def pick_device() -> torch.device:
     """Pick the CUDA GPU of this process (the first, unless a launcher started several) when there is one, else the
-    CPU."""
-    return (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
+    CPU, which then computes with no more threads than there are cores for it."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    limit_threads()
+    return torch.device("cpu")
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Tell whether `device` multiplies bf16 matrices in hardware: GPUs since Ampere, CPUs with AMX tiles."""
+    """Tell whether `device` multiplies bf16 in hardware: GPUs since Ampere, and CPUs that were measured to gain by it
+    (AMX, AVX-512 BF16 and the like)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bf16_gain() >= WORTH
+
+
+@cache
+def _say_emulated() -> None:
+    """Say, once, that bf16 was asked for where it is slow."""
+    print(
+        f"precision = bf16, but this CPU takes {1 / bf16_gain():.1f} times as long for it as for fp32 (measured); "
+        "use auto or fp32 unless you want its rounding",
+        file=sys.stderr,
+    )
 
 
 def resolved(device: torch.device, precision: Precision) -> Literal["no", "bf16", "fp16"]:
     """Say what `precision` means on `device`, in Accelerate's words (`no` is fp32).
+
+    A CPU that does not gain by bf16 computes in it all the same, as in PyTorch, and that is said on stderr.
 
     Raises:
         EchosynthError: the device cannot compute so.
@@ -41,7 +57,10 @@ def resolved(device: torch.device, precision: Precision) -> Literal["no", "bf16"
         return "bf16" if computes_bf16(device) else "no"
     if precision == "fp16" and device.type != "cuda":
         raise EchosynthError("precision = fp16 needs a CUDA GPU, and there is none; use auto, bf16 or fp32")
-    if precision == "bf16" and device.type == "cuda" and not computes_bf16(device):
+    if precision == "bf16" and not computes_bf16(device):
+        if device.type != "cuda":
+            _say_emulated()
+            return "bf16"
         name = torch.cuda.get_device_name(device)
         raise EchosynthError(f"precision = bf16, but {name} does not compute it; use auto, fp16 or fp32")
     return "no" if precision == "fp32" else precision

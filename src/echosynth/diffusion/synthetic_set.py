@@ -4,8 +4,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from echosynth.common.options import Precision
 from echosynth.common.progress import progress
 from echosynth.common.resume import ResumeState, code_hash
 from echosynth.compute.device import memory_explained, pick_device, resolved
+from echosynth.compute.threads import ThreadKeeper
 from echosynth.diffusion.model import DiffusionModel, load, read_card
 from echosynth.diffusion.options import SampleParams, SolverParams
 from echosynth.diffusion.sampling import CPU_BATCH, sample_batch
@@ -28,6 +30,7 @@ from echosynth.diffusion.solvers import network_evaluations
 from echosynth.imagesets.store import Images, write_image_stream
 
 IMAGES = "images.npy"  # of a block, (N, S, S) uint8
+TRIAL_EVALUATIONS = 2  # of the network for a block, to see with how many threads they are faster
 
 
 def guiding_snapshot(folder: Path, share: float) -> str:
@@ -162,14 +165,20 @@ def _make_blocks(
     wanted: SyntheticSet, model: DiffusionModel, guide: DiffusionModel | None, blocks: list[range], state: ResumeState
 ) -> Iterator[int]:
     """Make and save blocks, yielding the number of each image."""
-    for block in blocks:
+    options, on_cpu = wanted.options, next(model.network.parameters()).device.type == "cpu"
+    short = options.model_copy(update={"evaluations": min(TRIAL_EVALUATIONS, options.evaluations)})
+
+    def drawn(block: range, options: SampleParams) -> Images:
         views, sources = (tokens[block.start : block.stop] for tokens in (wanted.plan.views, wanted.plan.sources))
-        images = sample_batch(
-            model, views, sources, block, wanted.options.seed, wanted.options, wanted.precision, guide
-        )
-        with state.part(_part(block)) as folder:
-            np.save(folder / IMAGES, images, allow_pickle=False)
-        yield from block
+        return sample_batch(model, views, sources, block, options.seed, options, wanted.precision, guide)
+
+    with closing(ThreadKeeper(on_cpu)) as threads:  # images do not depend on their number
+        for block in blocks:
+            with threads.step(partial(drawn, block, short)):
+                images = drawn(block, options)
+            with state.part(_part(block)) as folder:
+                np.save(folder / IMAGES, images, allow_pickle=False)
+            yield from block
 
 
 def _rows(

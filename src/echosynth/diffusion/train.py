@@ -4,7 +4,9 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +18,8 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.resume import ResumeState
 from echosynth.compute.device import mixed_seed, pick_device, resolved, step_generator, to_tensor
-from echosynth.diffusion.batches import Examples, draw_batch
+from echosynth.compute.threads import ThreadKeeper
+from echosynth.diffusion.batches import Batch, Examples, draw_batch
 from echosynth.diffusion.checkpoint import Checkpoint
 from echosynth.diffusion.ema import EMA
 from echosynth.diffusion.model import Space, assembled
@@ -194,7 +197,7 @@ class Trainer:
         self.now = self.checkpoint.load()
 
     def run(self) -> Trained:
-        """Train to the end, or until snapshots no longer improve.
+        """Train to the end, or until snapshots no longer improve; beside other work with one thread.
 
         Raises:
             EchosynthError: the loss is not finite, or the disk is full.
@@ -208,23 +211,26 @@ class Trainer:
             steps = range(0)
         bar = progress(steps, params.steps, "diffusion training", "steps", first, params.batch_size) if main else steps
         pending: list[torch.Tensor] = []
-        for step in bar:
-            pending.append(self._step(step))
-            now.step = done = step + 1
-            point = done % params.log_every == 0 or done == params.steps
-            save = done % params.checkpoint_every == 0
-            # Reading a loss waits for the GPU, so there it is done now and then only.
-            if point or save or done in due or self.device.type == "cpu":
-                now.losses += _finite(self._mean(pending), done - len(pending), params)
-                pending = []
-            if point:
-                self._point(done)
-            if done in due:
-                self._snapshot(done)
-            if save or done in due:
-                self.checkpoint.save(now)
-            if exhausted(now.snapshots, params.patience):
-                break
+        alone = self.device.type == "cpu" and self.accelerator.num_processes == 1
+        with closing(ThreadKeeper(alone)) as threads:
+            for step in bar:
+                with threads.step(partial(self._backward, step)):
+                    pending.append(self._step(step))
+                now.step = done = step + 1
+                point = done % params.log_every == 0 or done == params.steps
+                save = done % params.checkpoint_every == 0
+                # Reading a loss waits for the GPU, so there it is done now and then only.
+                if point or save or done in due or self.device.type == "cpu":
+                    now.losses += _finite(self._mean(pending), done - len(pending), params)
+                    pending = []
+                if point:
+                    self._point(done)
+                if done in due:
+                    self._snapshot(done)
+                if save or done in due:
+                    self.checkpoint.save(now)
+                if exhausted(now.snapshots, params.patience):
+                    break
         seconds = time.monotonic() - began
         chosen = best(now.snapshots)
         weights = self.snapshots.weights(chosen)
@@ -241,7 +247,21 @@ class Trainer:
     def _step(self, step: int) -> torch.Tensor:
         """Do one optimisation step; returns the loss of this process's share."""
         params, accelerator = self.params, self.accelerator
-        torch.manual_seed(mixed_seed(params.seed, 3, step, accelerator.process_index))  # dropout
+        batch, losses, loss = self._backward(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(params, step)
+        accelerator.clip_grad_norm_(self.network.parameters(), params.gradient_clip)
+        self.stepper.step()
+        for average in self.averages:
+            average.update(self.network)
+        if params.timestep_sampling == "loss-second-moment":  # gathering makes a GPU wait
+            self.times.update(accelerator.gather(batch.t).cpu(), accelerator.gather(losses).cpu())
+        return loss
+
+    def _backward(self, step: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+        """Compute the gradients of a step, and change nothing else; returns its batch, losses (B,) and loss."""
+        params = self.params
+        torch.manual_seed(mixed_seed(params.seed, 3, step, self.accelerator.process_index))  # dropout
         batch = draw_batch(
             params, self.data, self.shape, self.network.null_source, self.times, step, self.rows, self.device
         )
@@ -250,17 +270,9 @@ class Trainer:
         condition = (batch.views, batch.sources, *([batch.amounts] if params.augment_told else []))
         losses = self.process.training_losses(self.model, x0, condition, batch.t, batch.noise)
         loss = (losses * batch.weights).mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(params, step)
         self.stepper.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(self.network.parameters(), params.gradient_clip)
-        self.stepper.step()
-        for average in self.averages:
-            average.update(self.network)
-        if params.timestep_sampling == "loss-second-moment":  # gathering makes a GPU wait
-            self.times.update(accelerator.gather(batch.t).cpu(), accelerator.gather(losses.detach()).cpu())
-        return loss.detach()
+        self.accelerator.backward(loss)
+        return batch, losses.detach(), loss.detach()
 
     def _mean(self, losses: list[torch.Tensor]) -> torch.Tensor:
         """Average losses (N,) of some steps over all processes."""
