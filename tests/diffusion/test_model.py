@@ -27,7 +27,7 @@ def stored(folder: Path, params: DiffusionParams, **changes: object) -> ViewDeno
     network = ViewDenoiser(params, 16, 2).eval()
     card = DiffusionCard(
         sources=("camus", "tmed2"), size=16, diffusion=params, training_images={"A2C": {"tmed2": 3}},
-        training_hash="00", step=8, ema_decay=0.9, frechet=None,
+        training_hash="00", step=8, ema_decay=0.9, kernel=None,
     )  # fmt: skip
     save(folder, network.state_dict(), card.model_copy(update=changes))
     return network

@@ -34,7 +34,7 @@ def card(params):
             training_hash="0" * 16,
             step=1,
             ema_decay=0.9,
-            frechet=None,
+            kernel=None,
         )
 
     return make

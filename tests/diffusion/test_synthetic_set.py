@@ -69,7 +69,7 @@ def store(params, tmp_path):
             training_hash="0" * 16,
             step=1000,
             ema_decay=0.9,
-            frechet=None,
+            kernel=None,
         )
         with torch.random.fork_rng():
             torch.manual_seed(seed)

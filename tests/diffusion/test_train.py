@@ -256,7 +256,7 @@ def test_it_stops_when_snapshots_no_longer_improve(settings: Settings, data: Exa
     params = settings(snapshots=8, snapshot_images=2, patience=2, ema_decays=[0.9])
     trained = run(params, data, Watchers(score=lambda images: next(scores)))
     assert [snapshot.step for snapshot in trained.snapshots] == [1, 2, 3, 4]
-    assert (trained.chosen.step, trained.chosen.frechet) == (2, 3.0)
+    assert (trained.chosen.step, trained.chosen.kernel) == (2, 3.0)
     again = run(params, data, Watchers(score=lambda images: next(scores)))  # nothing more is done
     assert again.chosen == trained.chosen
     assert same(again.weights, trained.weights)

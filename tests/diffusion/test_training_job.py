@@ -69,15 +69,15 @@ def test_a_model_is_written_whole_and_read_back(tmp_path: Path, settings: Settin
     model = train_model(task, Watchers(score=lambda images: next(distances), on_autoencoder=points.append))
     (tmp_path / "model").mkdir()
     metrics = write_model(tmp_path / "model", task, model)
-    assert (metrics["step"], metrics["ema_decay"], metrics["frechet"]) == (8, 0.97, 3.0)
+    assert (metrics["step"], metrics["ema_decay"], metrics["kernel"]) == (8, 0.97, 3.0)
     assert ("reconstruction_psnr" in metrics) == (space == "latent")
     card = read_card(tmp_path / "model")
-    assert (card.step, card.frechet, card.training_images) == (8, 3.0, task.counts)
+    assert (card.step, card.kernel, card.training_images) == (8, 3.0, task.counts)
     stored = load(tmp_path / "model", torch.device("cpu"))
     assert all(torch.equal(stored.network.state_dict()[name], tensor) for name, tensor in model.trained.weights.items())
     load(tmp_path / "model", torch.device("cpu"), "snapshots/step-0000004.safetensors")
     table = pd.read_csv(tmp_path / "model" / "snapshots.csv")
-    assert table["frechet"].tolist() == [5.0, 4.0, 3.0, 6.0]
+    assert table["kernel"].tolist() == [5.0, 4.0, 3.0, 6.0]
     if space == "latent":
         curve = pd.read_csv(tmp_path / "model" / AUTOENCODER_CURVE)
         assert curve["step"].tolist() == [point["step"] for point in points] and len(points) > 1

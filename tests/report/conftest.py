@@ -83,10 +83,10 @@ def _diffusion(rng: np.random.Generator) -> None:
         curve = pd.DataFrame({"step": steps, "loss": loss, "learning_rate": 1e-3, "validation_loss": held})
         facts = {"subset": subset, "images": size, "by_view": dict.fromkeys(VIEWS, size // 4), "steps": 800}
         losses = {"loss": loss[-1], "validation_loss": held[-1], "bits_per_dimension": 4.2}
-        chosen = {"step": 600, "ema_decay": 0.99, "frechet": 48.0}
+        chosen = {"step": 600, "ema_decay": 0.99, "kernel": 0.048}
         write_json(paths.DIFFUSION / subset / "metrics.json", facts | {"parameters": 2_345_678} | losses | chosen)
-        rows = [(step, decay, 48.0 + abs(step - 600) / 5) for step in (200, 400, 600, 800) for decay in (0.97, 0.99)]
-        snapshots = pd.DataFrame(rows, columns=["step", "ema_decay", "frechet"])
+        rows = [(step, decay, 0.048 + abs(step - 600) / 5000) for step in (200, 400, 600, 800) for decay in (0.97, 0.99)]
+        snapshots = pd.DataFrame(rows, columns=["step", "ema_decay", "kernel"])
         snapshots.to_csv(paths.DIFFUSION / subset / "snapshots.csv", index=False)
         curve.to_csv(paths.DIFFUSION / subset / "curve.csv", index=False)
         for place, generator in enumerate(GENERATORS):

@@ -40,7 +40,7 @@ class DiffusionCard(BaseModel):
         training_hash: identifies them.
         step: optimisation steps before these weights.
         ema_decay: of the average that these weights are.
-        frechet: distance of its samples to the validation images on echo features, where snapshots were compared.
+        kernel: kernel distance of its samples to the validation images on echo features, where snapshots were compared.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,7 +54,7 @@ class DiffusionCard(BaseModel):
     training_hash: str
     step: int
     ema_decay: float
-    frechet: float | None
+    kernel: float | None
 
 
 class Space(Protocol):
@@ -146,6 +146,9 @@ def read_card(folder: Path | str) -> DiffusionCard:
         content = read_json(path)
         if isinstance(content, dict) and isinstance(content.get("diffusion"), dict):
             content["diffusion"] = BEFORE_PRECONDITIONING | content["diffusion"]
+            if "frechet" in content:  # by which snapshots were compared before
+                del content["frechet"]
+                content["kernel"] = None
         card = DiffusionCard.model_validate(content)
     except ValidationError as error:
         raise EchosynthError(

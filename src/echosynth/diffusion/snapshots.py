@@ -31,12 +31,12 @@ class Snapshot:
     Attributes:
         step: optimisation steps before it.
         ema_decay: of the average.
-        frechet: distance of its samples to the validation images; None where none was asked for.
+        kernel: kernel distance of its samples to the validation images; None where none was asked for.
     """
 
     step: int
     ema_decay: float
-    frechet: float | None
+    kernel: float | None
 
     @property
     def weights(self) -> str:
@@ -62,9 +62,9 @@ def snapshot_steps(params: DiffusionParams) -> list[int]:
 
 def best(snapshots: Sequence[Snapshot]) -> Snapshot:
     """Choose the one with the smallest distance; where none was measured, the last step's slowest average."""
-    if any(snapshot.frechet is None for snapshot in snapshots):
+    if any(snapshot.kernel is None for snapshot in snapshots):
         return max(snapshots, key=lambda snapshot: (snapshot.step, snapshot.ema_decay))
-    return min(snapshots, key=lambda snapshot: snapshot.frechet or 0.0)
+    return min(snapshots, key=lambda snapshot: snapshot.kernel or 0.0)
 
 
 def exhausted(snapshots: Sequence[Snapshot], patience: int) -> bool:

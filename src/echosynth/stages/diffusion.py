@@ -24,17 +24,18 @@ from echosynth.diffusion.training_job import (
     write_model,
 )
 from echosynth.evaluation.features import echo_features
-from echosynth.evaluation.frechet import frechet_distance
+from echosynth.evaluation.frechet import kernel_distance
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
 from echosynth.stages import stage
 from echosynth.tracking.runs import RunLogger, child_run
 
 
 def echo_score(validation: LabelledImages) -> Score:
-    """Frechet distance of images to the validation images, on echo features."""
+    """Kernel distance of images to the validation images, on echo features: unbiased for few images, and so the same
+    yardstick for any number of them."""
     network, _ = load(paths.FEATURE_NETWORK, pick_device())
     real = echo_features(network, validation.images)
-    return lambda images: frechet_distance(echo_features(network, images), real)
+    return lambda images: kernel_distance(echo_features(network, images), real)
 
 
 def logged(run: RunLogger, score: Score, batch_size: int) -> Watchers:
@@ -52,7 +53,7 @@ def logged(run: RunLogger, score: Score, batch_size: int) -> Watchers:
 
     def on_snapshot(taken: list[Snapshot], grid: Path) -> None:
         nonlocal last
-        scores = {f"frechet_ema_{snapshot.ema_decay}": snapshot.frechet for snapshot in taken}
+        scores = {f"kernel_ema_{snapshot.ema_decay}": snapshot.kernel for snapshot in taken}
         run.metrics({name: value for name, value in scores.items() if value is not None}, taken[0].step)
         run.artifact(grid, "snapshots")
         last = taken[0].step, time.monotonic()
@@ -71,8 +72,8 @@ def log_whole_curves(run: RunLogger, trained: Trained, folder: Path) -> None:
         run.curve({str(name): value for name, value in row.items()} for row in table.to_dict("records"))
     run.curve(trained.curve)
     for snapshot in trained.snapshots:
-        if snapshot.frechet is not None:
-            run.curve([{"step": snapshot.step, f"frechet_ema_{snapshot.ema_decay}": snapshot.frechet}])
+        if snapshot.kernel is not None:
+            run.curve([{"step": snapshot.step, f"kernel_ema_{snapshot.ema_decay}": snapshot.kernel}])
 
 
 @stage(several_processes=True)
@@ -99,7 +100,7 @@ def main(params: Params, size: str) -> None:
             run.save(part, "curve.csv", *grids)
         task.state.clear()  # while it is held: who waits for it must not find half of it
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
-    distance = "" if metrics["frechet"] is None else f", distance {metrics['frechet']:.1f}"
+    distance = "" if metrics["kernel"] is None else f", kernel distance {metrics['kernel']:.3f}"
     print(f"diffusion {size}: {chosen}{distance}, {model.trained.images_per_second:.0f} images/s", file=sys.stderr)
 
 

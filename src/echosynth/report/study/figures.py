@@ -62,12 +62,12 @@ def diffusion_figures(inputs: Inputs) -> list[PageFigure]:
         page_figure(learning_curves(inputs, column, name), f"{name} of the diffusion models by step", caption)
         for column, (name, caption) in curves.items()
     ]
-    if all(model.snapshots["frechet"].notna().all() for model in inputs.diffusion.values()):
+    if all(model.snapshots["kernel"].notna().all() for model in inputs.diffusion.values()):
         caption = (
-            f"{inputs.params.diffusion.snapshot_images} samples a snapshot, so that the level is higher than below; "
+            f"{inputs.params.diffusion.snapshot_images} samples a snapshot, so that it is less certain than below; "
             "the better of the averages counts, and a star marks the snapshot that is used."
         )
-        figures.append(page_figure(along(inputs), "Frechet distance of the models' samples by step", caption))
+        figures.append(page_figure(along(inputs), "Kernel distance of the models' samples by step", caption))
     alt = "Kernel distance of each synthetic set beside that of real test images; numbers in the table below"
     caption = "Lower is closer. Bars: standard deviation over draws. Both sides use the same number of images."
     return [*figures, page_figure(distances(inputs), alt, caption)]
@@ -170,14 +170,13 @@ def learning_curves(inputs: Inputs, column: str, name: str) -> Figure:
 
 
 def along(inputs: Inputs) -> Figure:
-    """Draw the Fréchet distance of a few samples at each snapshot, the chosen one marked."""
-    figure, axes = panel("Fréchet distance along the training", "step", "Fréchet distance, echo features (log scale)")
+    """Draw the kernel distance of a few samples at each snapshot, the chosen one marked."""
+    figure, axes = panel("Kernel distance along the training", "step", "kernel distance, echo features")
     for index, (subset, model) in enumerate(inputs.diffusion.items()):
         options = _subset_options(index, subset)
-        nearest = model.snapshots.groupby("step", as_index=False)["frechet"].min()
-        axes.plot(nearest["step"], nearest["frechet"], marker="o", **options)
-        axes.plot(model.metrics["step"], model.metrics["frechet"], color=options["color"], marker="*", ms=13)
-    log_scale(axes)
+        nearest = model.snapshots.groupby("step", as_index=False)["kernel"].min()
+        axes.plot(nearest["step"], nearest["kernel"], marker="o", **options)
+        axes.plot(model.metrics["step"], model.metrics["kernel"], color=options["color"], marker="*", ms=13)
     axes.legend()
     return figure
 
