@@ -116,7 +116,7 @@ def content(folder):
 
 
 def saved(workspace):
-    return sorted(workspace.glob(".resume/sample-*/*/images.npy"))
+    return sorted(workspace.glob(".resume/sample-*/[0-9]*[0-9]/images.npy"))
 
 
 def test_a_set_is_what_was_planned(wanted, tmp_path, workspace):
