@@ -48,8 +48,10 @@ def test_a_card_from_before_an_option_says_what_was_done_then(tmp_path: Path, se
     card = read_json(tmp_path / "card.json")
     for option in ("preconditioning", "gaussian_directions", "patching", "augment_share", "augment_told"):
         del card["diffusion"][option]
+    card["frechet"] = card.pop("kernel")  # by which snapshots were compared then
     write_json(tmp_path / "card.json", card)
     model = load(tmp_path, CPU)
+    assert read_card(tmp_path).kernel is None
     assert read_card(tmp_path).diffusion.preconditioning == "none" and model.process.gaussian is None
     x, t, tokens = torch.randn(2, 1, 16, 16), torch.tensor([1, 2]), (torch.tensor([0, 3]), torch.tensor([1, 2]))
     assert torch.equal(network(x, t, *tokens), model.network(x, t, *tokens))
