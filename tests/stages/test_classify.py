@@ -13,6 +13,7 @@ import yaml
 
 from echosynth.common import paths
 from echosynth.common.files import workspace
+from echosynth.common.launch import PROCESSES
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.store import write_image_set
@@ -42,7 +43,7 @@ class Recorded:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.kept.append(sorted(path.name for path in workspace().glob(".resume/classify-*/seed-?")))
+        self.kept.append(sorted(path.name for path in workspace().glob(".resume/classify-*/real/seed-?")))
         self.ended += [] if kind else self.opened[-1:]
 
     def dataset(self, *_: object) -> None: ...
@@ -56,7 +57,9 @@ class Recorded:
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]) -> Recorded:
     """A project with sixteen pictures of sixteen patients, a half each for training and validation."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PROCESSES, "1")  # so that what it does is seen here
     settings = {"bootstrap": 20, "seeds": [0, 1, 2], "budget": "steps", "steps": 2, "evaluations": 1, "batch_size": 4}
+    settings["real_arms"] = ["real"]
     write_params(params_with(data={"train_sources": ["tmed2"]}, classifier=settings))
     ids = [f"tmed2-{number:012x}" for number in range(16)]
     facts: dict[str, Any] = {"id": ids, "source": "tmed2", "view": [*VIEWS] * 4, "group": [f"p{name}" for name in ids]}
@@ -157,8 +160,8 @@ def test_a_kill_while_the_state_is_cleared_leaves_no_half_of_a_seed(
     removed = shutil.rmtree
 
     def half(path: Path, **options: Any) -> None:
-        if any(Path(path).glob("seed-*")) and Path(path).is_relative_to(workspace()):
-            next(Path(path).glob("seed-*/*")).unlink()
+        if any(Path(path).glob("*/seed-*")) and Path(path).is_relative_to(workspace()):
+            next(Path(path).glob("*/seed-*/*")).unlink()
             raise Killed
         removed(path, **options)
 
