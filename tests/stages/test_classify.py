@@ -2,6 +2,7 @@
 what was finished stays."""
 
 import errno
+import json
 import os
 import pickle
 import re
@@ -32,6 +33,7 @@ from echosynth.config.parameters import Params, load_params
 from echosynth.imagesets.store import write_image_set
 from echosynth.stages import classify
 from echosynth.tracking import rows, store
+from echosynth.tracking.processes import PROCESS
 
 CELL = paths.cell_folder("real", "60", "resnet18")
 
@@ -270,16 +272,14 @@ class Project:
         environment = os.environ | {PROCESSES: "2"}
         return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
 
-    def runs(self) -> dict[str, Run]:
-        """By name; none before there is a store."""
-        if not store.exists():
-            return {}
-        return {run.info.run_name: run for run in rows.search(store.connect())}
+    def runs(self) -> list[Run]:
+        """The trainings, the latest first."""
+        return [run for run in rows.search(store.connect()) if rows.PARENT in run.data.tags]
 
     def at_work(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
         """The two workers, as soon as each has logged the first numbers of a training."""
         until = time.monotonic() + DEADLINE
-        while len([run for run in self.runs().values() if run.data.metrics.get("training_loss")]) < 2:
+        while len([run for run in self.runs() if run.data.metrics.get("training_loss")]) < 2:
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.2)
         return psutil.Process(process.pid).children()
@@ -304,14 +304,13 @@ def test_a_process_that_is_killed_ends_the_stage_with_a_sentence(project: Projec
     error = said.splitlines()[-1]
     assert re.fullmatch(r"error: resnet18 real 60 seed \d: its process was killed, .*", error), said
     assert "Traceback" not in said
-    by_name = project.runs()
-    row = by_name.pop(next(name for name in by_name if name.startswith("repro")))
+    (parent,) = {run.data.tags[rows.PARENT] for run in project.runs()}
+    row = store.client().get_run(parent)
     assert (row.info.status, row.data.tags["error"]) == ("FAILED", f"classify: {error.removeprefix('error: ')}")
-    assert sorted(run.info.status for run in by_name.values()) == ["FAILED", "KILLED"]
-    assert {run.data.tags["mlflow.parentRunId"] for run in by_name.values()} == {row.info.run_id}
+    assert sorted(run.info.status for run in project.runs()) == ["FAILED", "KILLED"]
 
 
-def test_a_stage_that_is_told_to_go_marks_its_runs_and_goes_on_in_its_row(project: Project) -> None:
+def test_a_stage_that_is_told_to_go_marks_its_runs(project: Project) -> None:
     process = project.start()
     workers = project.at_work(process)
     for each in (process.pid, *(worker.pid for worker in workers)):  # as a scheduler does
@@ -319,14 +318,21 @@ def test_a_stage_that_is_told_to_go_marks_its_runs_and_goes_on_in_its_row(projec
     process.communicate(timeout=DEADLINE)
     wait_dead(workers)
     assert process.returncode == 128 + signal.SIGTERM
-    statuses = sorted(run.info.status for run in project.runs().values())
-    assert statuses == ["FAILED", "KILLED", "KILLED"]
+    assert [run.info.status for run in project.runs()] == ["KILLED", "KILLED"]
+    (parent,) = {run.data.tags[rows.PARENT] for run in project.runs()}
+    row = store.client().get_run(parent)
+    assert (row.info.status, row.data.tags["error"]) == ("FAILED", "classify: Terminated")
     assert not CELL.exists()
 
+
+def test_trainings_side_by_side_are_runs_below_one_row(project: Project) -> None:
     change(steps=2, evaluations=1)
     process = project.start()
     _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, said
-    finished = [run for run in project.runs().values() if run.info.status == "FINISHED"]
-    assert {run.info.run_name for run in finished} == {f"resnet18 real 60 seed {seed}" for seed in (0, 1)}
+    names = {f"resnet18 real 60 seed {seed}" for seed in (0, 1)}
+    assert {(run.info.run_name, run.info.status) for run in project.runs()} == {(name, "FINISHED") for name in names}
+    assert len({run.data.tags[rows.PARENT] for run in project.runs()}) == 1
+    drivers = {run.data.tags[PROCESS] for run in rows.search(store.connect()) if rows.PARENT not in run.data.tags}
+    assert {json.loads(tag)["pid"] for tag in drivers} == {os.getpid()}  # not the process of the stage
     assert len(files()) == 10
