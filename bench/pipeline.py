@@ -83,7 +83,7 @@ QUICK = Sizes(
     },
     large=False,
 )
-# More than 150 stages: all architectures, eight subsets.
+# More than 100 stages: all architectures, eight subsets.
 LARGER: Changes = {
     "split": {"subsets": [250, 500, 1000, 2000, 4000, 8000, 16000, "all"]},
     "classifier": {"architectures": ["vgg16", "densenet121", "resnet18", "inception_v3"]},

@@ -66,7 +66,7 @@ def image_set(cache: Path) -> str:
 
 
 def cell(cache: Path, number: int) -> str:
-    """Put the classifiers of one arm and size into the cache; returns the folder's hash."""
+    """Put the classifiers of one group and size into the cache; returns the folder's hash."""
     rng = np.random.default_rng(number)
     labels = np.arange(IMAGES) % len(VIEWS)
     files: dict[str, str] = {}
@@ -79,9 +79,9 @@ def cell(cache: Path, number: int) -> str:
         curve = ["step,training_loss,validation.macro_auprc,validation.macro_f1,validation.loss", *rows]
         table = [f"image-{index},{','.join(f'{p:.7f}' for p in row)}" for index, row in enumerate(probabilities)]
         files |= {
-            f"seed-{seed}/metrics.json": json.dumps({"facts": facts, "validation": scores}),
-            f"seed-{seed}/validation.csv": "\n".join([f"id,{','.join(VIEWS)}", *table]),
-            f"seed-{seed}/curve.csv": "\n".join(curve),
+            f"real/seed-{seed}/metrics.json": json.dumps({"facts": facts, "validation": scores}),
+            f"real/seed-{seed}/validation.csv": "\n".join([f"id,{','.join(VIEWS)}", *table]),
+            f"real/seed-{seed}/curve.csv": "\n".join(curve),
         }
     return folder_in_cache(cache, files)
 

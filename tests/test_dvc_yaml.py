@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,6 +26,12 @@ UNLISTED = {
     "ingest.resampling": "likewise",
     "ingest.workers": "changes no result",
 }
+
+
+def listed_parameters(stage: dict[str, Any]) -> list[str]:
+    """The parameters that a stage lists, by themselves or as those of params.yaml that other stages list too."""
+    entries = [[entry] if isinstance(entry, str) else entry["params.yaml"] for entry in stage["params"]]
+    return [key for keys in entries for key in keys]
 
 
 def stage_module(stage: dict[str, str]) -> Path:
@@ -65,8 +72,8 @@ def test_a_stage_lists_every_parameter_that_its_module_reads(name: str) -> None:
     stage = STAGES[name]
     read = read_parameters(stage_module(stage).read_text()) - set(UNLISTED)
     # Of a section that is passed on as a whole something must be listed; what, only the modules below know.
-    listed = {key for entry in stage["params"] for key in (entry, entry.partition(".")[0])}
-    missing = [key for key in read if key not in listed and key.partition(".")[0] not in stage["params"]]
+    listed = {key for entry in listed_parameters(stage) for key in (entry, entry.partition(".")[0])}
+    missing = [key for key in read if key not in listed and key.partition(".")[0] not in listed_parameters(stage)]
     assert not missing, f"stage {name} of dvc.yaml lacks parameters"
 
 
@@ -97,7 +104,7 @@ def test_listed_modules_and_parameters_exist_and_every_stage_is_described(name: 
     stage = STAGES[name]
     assert stage["desc"]
     assert all((ROOT / dep).exists() for dep in stage["deps"] if dep.startswith("src/"))
-    for key in stage["params"]:
+    for key in listed_parameters(stage):
         section, _, field = key.partition(".")
         model = Params.model_fields[section].annotation
         assert not field or field in model.model_fields, key  # type: ignore[union-attr]

@@ -35,8 +35,8 @@ def test_the_copy_runs_every_stage_once_and_then_nothing(tmp_path: Path) -> None
         params = read_yaml(project.folder / "params.yaml")
         assert params["split"]["subsets"] == [100] and params["data"]["train_sources"] == ["tmed2"]
         words = set(project.outputs)
-        assert {"phantom", "diffusion 100", "classify mixed 100 resnet18", "report", "screen unity"} <= words
-        assert "classify synthetic 100 resnet18" not in words
+        assert {"phantom", "diffusion 100", "classify synthetic 100 resnet18", "report", "screen unity"} <= words
+        assert "classify gaussian 100 resnet18" not in words
         own, stand_ins = project.first_run()
         assert own > 0 and stand_ins > 0
         files = [path for path in (project.folder / "data/raw/phantom").rglob("*") if path.is_file()]

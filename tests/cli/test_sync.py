@@ -88,7 +88,7 @@ def test_runs_that_wait_for_a_server_are_named_where_none_is_set(
 def test_results_from_before_records_are_rows_without_child_runs_and_one_sentence(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    repository.output("models/classifiers/real-60-resnet18", {"seed-0/metrics.json": {}})
+    repository.output("models/classifiers/real-60-resnet18", {"real/seed-0/metrics.json": {}})
     repository.output("models/diffusion/60", {"metrics.json": {}})
     repository.result()
     assert cli.main(["sync"]) == 0

@@ -99,7 +99,8 @@ def test_the_audit_of_synthetic_images_is_there_and_reproducible(finished: Path,
     # rounding of a CPU moves (0.204 was seen). A limit that is taken from the wrong images is passed by most.
     assert 0 <= privacy["held_out_near_copies"] < 0.5
     arms = {
-        arm: finished / f"models/classifiers/{arm}-60-resnet18/seed-0/metrics.json" for arm in ("real", "synthetic")
+        arm: finished / f"models/classifiers/{arm}-60-resnet18/{arm}/seed-0/metrics.json"
+        for arm in ("real", "synthetic")
     }
     stored = {arm: json.loads(path.read_text()) for arm, path in arms.items()}
     assert stored["synthetic"]["synthetic_hash"] == privacy["synthetic_hash"]

@@ -85,7 +85,7 @@ def _diffusion(rng: np.random.Generator) -> None:
         losses = {"loss": loss[-1], "validation_loss": held[-1], "bits_per_dimension": 4.2}
         chosen = {"step": 600, "ema_decay": 0.99, "kernel": 0.048}
         write_json(paths.DIFFUSION / subset / "metrics.json", facts | {"parameters": 2_345_678} | losses | chosen)
-        rows = [(step, decay, 0.048 + abs(step - 600) / 5000) for step in (200, 400, 600, 800) for decay in (0.97, 0.99)]
+        rows = [(step, decay, 0.05 + abs(step - 600) / 5000) for step in range(200, 801, 200) for decay in (0.97, 0.99)]
         snapshots = pd.DataFrame(rows, columns=["step", "ema_decay", "kernel"])
         snapshots.to_csv(paths.DIFFUSION / subset / "snapshots.csv", index=False)
         curve.to_csv(paths.DIFFUSION / subset / "curve.csv", index=False)

@@ -1,22 +1,39 @@
-"""The stage `classify` on sets of a few pictures: a stage that is killed keeps the seeds that it had finished."""
+"""The stage `classify` on sets of a few pictures: alone and side by side, when a training fails or is killed, and that
+what was finished stays."""
 
 import errno
+import json
+import os
+import pickle
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+import torch
 import yaml
+from mlflow.entities import Run
+from tests.killing import DEADLINE, wait_dead
 
 from echosynth.common import paths
+from echosynth.common.errors import EchosynthError
 from echosynth.common.files import workspace
+from echosynth.common.launch import PROCESSES
 from echosynth.common.views import VIEWS
-from echosynth.config.parameters import Params
+from echosynth.config.parameters import Params, load_params
 from echosynth.imagesets.store import write_image_set
 from echosynth.stages import classify
+from echosynth.tracking import rows, store
+from echosynth.tracking.processes import PROCESS
 
 CELL = paths.cell_folder("real", "60", "resnet18")
 
@@ -42,7 +59,7 @@ class Recorded:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.kept.append(sorted(path.name for path in workspace().glob(".resume/classify-*/seed-?")))
+        self.kept.append(sorted(path.name for path in workspace().glob(".resume/classify-*/real/seed-?")))
         self.ended += [] if kind else self.opened[-1:]
 
     def dataset(self, *_: object) -> None: ...
@@ -56,7 +73,9 @@ class Recorded:
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]) -> Recorded:
     """A project with sixteen pictures of sixteen patients, a half each for training and validation."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PROCESSES, "1")  # so that what it does is seen here
     settings = {"bootstrap": 20, "seeds": [0, 1, 2], "budget": "steps", "steps": 2, "evaluations": 1, "batch_size": 4}
+    settings["real_arms"] = ["real"]
     write_params(params_with(data={"train_sources": ["tmed2"]}, classifier=settings))
     ids = [f"tmed2-{number:012x}" for number in range(16)]
     facts: dict[str, Any] = {"id": ids, "source": "tmed2", "view": [*VIEWS] * 4, "group": [f"p{name}" for name in ids]}
@@ -157,8 +176,8 @@ def test_a_kill_while_the_state_is_cleared_leaves_no_half_of_a_seed(
     removed = shutil.rmtree
 
     def half(path: Path, **options: Any) -> None:
-        if any(Path(path).glob("seed-*")) and Path(path).is_relative_to(workspace()):
-            next(Path(path).glob("seed-*/*")).unlink()
+        if any(Path(path).glob("*/seed-*")) and Path(path).is_relative_to(workspace()):
+            next(Path(path).glob("*/seed-*/*")).unlink()
             raise Killed
         removed(path, **options)
 
@@ -184,3 +203,136 @@ def test_a_full_disk_is_one_sentence(recorded: Recorded, monkeypatch: pytest.Mon
     assert not CELL.exists()
     classify.main()
     assert recorded.ended == ["0", "1", "2"]
+
+
+class Silent(Recorded):
+    """Runs of which nothing is seen here, as other processes open them."""
+
+    def metrics(self, *_: object, **__: object) -> None: ...
+
+
+def test_the_bits_depend_neither_on_the_number_of_processes_nor_on_the_threads_of_this_one(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(real_arms=["oversampled", "real"], seeds=[0, 1])
+    classify.main()
+    alone, threads = files(), torch.get_num_threads()
+    assert {Path(name).parent.as_posix() for name in alone} == {
+        f"{arm}/seed-{seed}" for arm in ("oversampled", "real") for seed in (0, 1)
+    }
+    torch.set_num_threads(3 - threads if threads < 3 else 1)
+    monkeypatch.setenv(PROCESSES, "2")
+    monkeypatch.setattr(classify, "child_run", Silent().child_run)
+    classify.main()
+    torch.set_num_threads(threads)
+    assert files() == alone
+    assert len(recorded.ended) == 4 and not states()
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_training_that_fails_is_one_sentence_and_keeps_the_finished_ones(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: str
+) -> None:
+    def failing(params: Params, facts: dict[str, Any], *rest: Any) -> None:
+        if facts["seed"] == 2:
+            until = time.monotonic() + DEADLINE
+            while len(list(workspace().glob(".resume/classify-*/real/seed-?"))) < 2:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            raise EchosynthError("the classifier's loss is nan at step 1: lower it")
+        done(params, facts, *rest)
+
+    done = classify.train_and_score
+    monkeypatch.setenv(PROCESSES, processes)
+    monkeypatch.setattr(classify, "child_run", Silent().child_run)
+    name = "resnet18 real 60 seed 2: " if processes == "2" else ""
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match=f"^error: {name}the classifier's loss is nan"):
+        patch.setattr(classify, "train_and_score", failing)
+        classify.main()
+    assert not CELL.exists()
+    classify.main()
+    said = capsys.readouterr().err
+    assert [f"resnet18 real 60 seed {seed} was trained before" in said for seed in (0, 1, 2)] == [True, True, False]
+    assert len(files()) == 15 and not states()
+
+
+def test_what_is_sent_to_another_process_holds_no_images(recorded: Recorded, params: Params) -> None:
+    change(seeds=[0])
+    cell = classify.Cell(load_params(), "real", "60", "resnet18")
+    before = len(pickle.dumps(cell))
+    assert len(cell.subset.images) == len(cell.validation.images) == 8
+    assert len(pickle.dumps(cell)) == before
+
+
+class Project:
+    """The stage as a process of its own, in the project of `recorded`, with a store."""
+
+    def start(self) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "echosynth.stages.classify", "real", "60", "resnet18"]
+        environment = os.environ | {PROCESSES: "2"}
+        return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def runs(self) -> list[Run]:
+        """The trainings, the latest first."""
+        return [run for run in rows.search(store.connect()) if rows.PARENT in run.data.tags]
+
+    def at_work(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
+        """The two workers, as soon as each has logged the first numbers of a training."""
+        until = time.monotonic() + DEADLINE
+        while len([run for run in self.runs() if run.data.metrics.get("training_loss")]) < 2:
+            assert process.poll() is None and time.monotonic() < until
+            time.sleep(0.2)
+        return psutil.Process(process.pid).children()
+
+
+@pytest.fixture
+def project(recorded: Recorded, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    shutil.copy(migrated, workspace() / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    change(steps=4000, evaluations=4000, seeds=[0, 1], bootstrap=0)
+    return Project()
+
+
+def test_a_process_that_is_killed_ends_the_stage_with_a_sentence(project: Project) -> None:
+    process = project.start()
+    first, second = project.at_work(process)
+    first.kill()
+    _, said = process.communicate(timeout=DEADLINE)
+    wait_dead([first, second])
+    assert process.returncode == 1
+    error = said.splitlines()[-1]
+    assert re.fullmatch(r"error: resnet18 real 60 seed \d: its process was killed, .*", error), said
+    assert "Traceback" not in said
+    (parent,) = {run.data.tags[rows.PARENT] for run in project.runs()}
+    row = store.client().get_run(parent)
+    assert (row.info.status, row.data.tags["error"]) == ("FAILED", f"classify: {error.removeprefix('error: ')}")
+    assert sorted(run.info.status for run in project.runs()) == ["FAILED", "KILLED"]
+
+
+def test_a_stage_that_is_told_to_go_marks_its_runs(project: Project) -> None:
+    process = project.start()
+    workers = project.at_work(process)
+    for each in (process.pid, *(worker.pid for worker in workers)):  # as a scheduler does
+        os.kill(each, signal.SIGTERM)
+    process.communicate(timeout=DEADLINE)
+    wait_dead(workers)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [run.info.status for run in project.runs()] == ["KILLED", "KILLED"]
+    (parent,) = {run.data.tags[rows.PARENT] for run in project.runs()}
+    row = store.client().get_run(parent)
+    assert (row.info.status, row.data.tags["error"]) == ("FAILED", "classify: Terminated")
+    assert not CELL.exists()
+
+
+def test_trainings_side_by_side_are_runs_below_one_row(project: Project) -> None:
+    change(steps=2, evaluations=1)
+    process = project.start()
+    _, said = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, said
+    names = {f"resnet18 real 60 seed {seed}" for seed in (0, 1)}
+    assert {(run.info.run_name, run.info.status) for run in project.runs()} == {(name, "FINISHED") for name in names}
+    assert len({run.data.tags[rows.PARENT] for run in project.runs()}) == 1
+    drivers = {run.data.tags[PROCESS] for run in rows.search(store.connect()) if rows.PARENT not in run.data.tags}
+    assert {json.loads(tag)["pid"] for tag in drivers} == {os.getpid()}  # not the process of the stage
+    assert len(files()) == 10

@@ -67,7 +67,7 @@ def done(
     pd.DataFrame({"id": ids, "source": "tmed2", "split": "test"}).to_csv(paths.ASSIGNMENT, index=False)
     best = {"arm": "mixed", "subset": "150", "architecture": "resnet18", "seed": 0}
     write_json(paths.COMPARISON / "metrics.json", {"best": best})
-    cell = paths.cell_folder("mixed", "150", "resnet18") / paths.seed_folder(0)
+    cell = paths.cell_folder("synthetic", "150", "resnet18") / paths.seed_folder("mixed", 0)
     shutil.copytree(classifier_folder, cell)
     recorded = Recorded()
 

@@ -169,8 +169,8 @@ def cell(arm: str = "real", **files: str) -> dict[str, bytes | str | dict[str, A
             artifacts=["confusion.png", "metrics.json"],
         )
         found |= {
-            f"seed-{seed}/run.json": record,
-            f"seed-{seed}/metrics.json": {"validation": {}},
-            f"seed-{seed}/confusion.png": f"matrix {seed}".encode(),
+            f"{arm}/seed-{seed}/run.json": record,
+            f"{arm}/seed-{seed}/metrics.json": {"validation": {}},
+            f"{arm}/seed-{seed}/confusion.png": f"matrix {seed}".encode(),
         }
     return found | files

@@ -35,7 +35,7 @@ def test_runs_come_in_the_order_of_the_pipeline_with_their_artifacts(repository:
     assert [run.record.name for run in found().runs] == names
     _, diffusion, first, *_ = found().runs
     assert diffusion.artifacts["snapshots/step-0000010.png"].read_bytes() == b"a picture"
-    assert first.record == Record.parse(cell()["seed-0/run.json"].encode())  # type: ignore[union-attr]
+    assert first.record == Record.parse(cell()["real/seed-0/run.json"].encode())  # type: ignore[union-attr]
     assert first.artifacts["confusion.png"].read_bytes() == b"matrix 0"
     assert (found().missing, found().unrecorded, found().unreadable) == (0, 0, [])
 
@@ -44,7 +44,7 @@ def test_only_what_the_result_before_did_not_hold_was_run(repository: Repository
     repository.output(CELL, cell())
     repository.result()
     before = Path("dvc.lock").read_bytes()
-    repository.output("models/classifiers/mixed-60-resnet18", cell(arm="mixed"))
+    repository.output("models/classifiers/synthetic-60-resnet18", cell(arm="mixed"))
     repository.result(changed(PARAMS, classifier={"steps": 7}))
     assert len(found().runs) == 4
     assert [run.record.name for run in found(before).runs] == [f"resnet18 mixed 60 seed {seed}" for seed in (0, 1)]
@@ -61,6 +61,16 @@ def test_entries_of_dvc_lock_that_nobody_asks_for_are_no_runs(repository: Reposi
     assert found().unrecorded == 0
 
 
+def test_results_of_earlier_versions_have_an_output_for_each_arm(repository: Repository) -> None:
+    for arm in ("real", "mixed", "oversampled"):  # the last one is asked for no more
+        files = {name.removeprefix(f"{arm}/"): content for name, content in cell(arm).items()}
+        repository.output(f"models/classifiers/{arm}-60-resnet18", files)
+    repository.result()
+    names = [f"resnet18 {arm} 60 seed {seed}" for arm in ("mixed", "real") for seed in (0, 1)]
+    assert [run.record.name for run in found().runs] == names
+    assert set(found().runs[0].artifacts) == {"confusion.png", "metrics.json"}
+
+
 def test_what_the_cache_lacks_is_counted(repository: Repository) -> None:
     folder, *files = repository.output(CELL, cell())
     repository.output("data/synthetic/60", {"run.json": recorded("sample 60", "sample")})
@@ -73,7 +83,7 @@ def test_what_the_cache_lacks_is_counted(repository: Repository) -> None:
 
 
 def test_outputs_from_before_records_are_counted_and_are_no_error(repository: Repository) -> None:
-    repository.output(CELL, {"seed-0/metrics.json": {"facts": {}}, "seed-0/curve.csv": "step,loss\n1,2\n"})
+    repository.output(CELL, {"real/seed-0/metrics.json": {"facts": {}}, "real/seed-0/curve.csv": "step,loss\n1,2\n"})
     repository.output("models/diffusion/60", {"run.json": recorded("diffusion 60", "diffusion")})
     repository.result()
     assert [run.record.name for run in found().runs] == ["diffusion 60"]
@@ -93,7 +103,7 @@ def test_outputs_from_before_records_are_counted_and_are_no_error(repository: Re
     ],
 )
 def test_records_that_are_torn_or_of_another_form_are_named(repository: Repository, torn: str) -> None:
-    repository.output(CELL, cell(**{"seed-0/run.json": torn}))
+    repository.output(CELL, cell(**{"real/seed-0/run.json": torn}))
     repository.result()
     assert (found().runs, found().unreadable) == ([], [CELL])
 

@@ -1,11 +1,19 @@
 """Arms: the sets that classifiers are trained on, made from the same few real images and their synthetic set."""
 
+from pathlib import Path
+
 import numpy as np
 
-from echosynth.classifier.options import MIXED, ArmName
+from echosynth.classifier.options import MIXED, ArmName, group_of
+from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.imagesets.dataset import LabelledImages
+
+
+def classifier_folder(arm: ArmName, size: int | str, architecture: str, seed: int) -> Path:
+    """Folder of one trained classifier."""
+    return paths.cell_folder(group_of(arm), size, architecture) / paths.seed_folder(arm, seed)
 
 
 def oversampled(real: LabelledImages, seed: int) -> LabelledImages:

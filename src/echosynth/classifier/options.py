@@ -1,6 +1,6 @@
 """Options of the view classifiers and of their arms."""
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from pydantic import Field
 
@@ -10,12 +10,20 @@ RealArm = Literal["real", "oversampled"]
 SyntheticArm = Literal["synthetic", "mixed"]
 BaselineArm = Literal["gaussian", "mixup", "mixed-gaussian", "mixed-mixup"]
 ArmName = RealArm | SyntheticArm | BaselineArm
+Group = Literal["real", "synthetic"] | BaselineArm  # the arms of real images, those of the diffusion model, each other
 Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
 
 MIXED = "mixed"  # what the names of arms of real and synthetic images begin with
 
 # Smallest side in pixels that an architecture can halve as often as it does.
 SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+
+
+def group_of(arm: ArmName) -> Group:
+    """Name the group of arms that are trained together."""
+    if arm in get_args(RealArm):
+        return "real"
+    return "synthetic" if arm in get_args(SyntheticArm) else cast(BaselineArm, arm)
 
 
 def generator_of(arm: ArmName) -> str | None:
@@ -52,6 +60,10 @@ class ClassifierParams(TrainingParams):
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed
+
+    def arms_of(self, group: Group) -> list[ArmName]:
+        """Name the arms of a group that are trained."""
+        return [arm for arm in self.arms if group_of(arm) == group]
 
     @property
     def arms(self) -> list[ArmName]:

@@ -70,6 +70,7 @@ def train(
     data: LabelledImages,
     evaluate: Callable[[nn.Module, CurvePoint], None] = lambda network, point: None,
     evaluations: int = 1,
+    name: str = "",
 ) -> TrainedClassifier:
     """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
     choice.
@@ -80,6 +81,7 @@ def train(
         seed: of initial weights, order and augmentation.
         data: the training images.
         evaluate: called `evaluations` times on the way, the end included, with the network in eval mode.
+        name: of the training, which its progress shows.
 
     Raises:
         EchosynthError: the loss is not finite.
@@ -98,7 +100,7 @@ def train(
     stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
     pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
     seconds, before, losses = 0.0, 0.0, list[float]()
-    for step in progress(range(steps), steps, f"{architecture} training", "steps"):
+    for step in progress(range(steps), steps, name or f"{architecture} training", "steps"):
         began = time.monotonic()
         torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
         pick = batch_indices(len(pixels), params.batch_size, seed, step)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import torch
-from accelerate import PartialState
 
 from echosynth.common.errors import EchosynthError
 
@@ -21,15 +20,15 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def wanted_processes() -> int:
-    """Return how many processes share the work: `ECHOSYNTH_PROCESSES`, else one for each GPU, else one.
+def wanted_processes(without_gpu: int = 1) -> int:
+    """Return how many processes share the work: `ECHOSYNTH_PROCESSES`, else one for each GPU, else `without_gpu`.
 
     Raises:
         EchosynthError: the variable is no whole number above 0.
     """
     text = os.environ.get(PROCESSES, "")
     if not text:
-        return max(1, torch.cuda.device_count())
+        return torch.cuda.device_count() or without_gpu
     if not text.isdecimal() or int(text) < 1:
         raise EchosynthError(f"{PROCESSES} = {text!r} must be a whole number above 0")
     if torch.cuda.is_available() and int(text) > (cards := torch.cuda.device_count()):
@@ -41,6 +40,8 @@ def join() -> None:
     """Meet the other processes, where there are some, with a time limit that no work reaches: one of them may train an
     autoencoder, wait for another experiment or have more left to do after a kill."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState  # takes a second
+
         PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))
 
 

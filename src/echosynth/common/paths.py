@@ -48,11 +48,11 @@ def fidelity_report(generator: str, size: int | str) -> Path:
     return FIDELITY / str(size) / generator
 
 
-def cell_folder(arm: str, size: int | str, architecture: str) -> Path:
-    """Folder of the classifiers of one arm, subset and architecture."""
-    return CLASSIFIERS / f"{arm}-{size}-{architecture}"
+def cell_folder(group: str, size: int | str, architecture: str) -> Path:
+    """Folder of the classifiers of one group of arms, subset and architecture."""
+    return CLASSIFIERS / f"{group}-{size}-{architecture}"
 
 
-def seed_folder(seed: int) -> str:
-    """Name of the folder of one trained classifier below its `cell_folder`."""
-    return f"seed-{seed}"
+def seed_folder(arm: str, seed: int) -> Path:
+    """Folder of one trained classifier below its `cell_folder`."""
+    return Path(arm, f"seed-{seed}")

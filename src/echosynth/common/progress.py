@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from multiprocessing import parent_process
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -24,7 +25,7 @@ def progress(
         start: how many were done before (a resumed run).
         images_each: images that one item stands for; above 0 their rate is shown too.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and parent_process() is None:  # bars of several processes would be drawn over each other
         with tqdm(items, total=total, initial=start, desc=what, unit=unit, leave=False) as bar:
             for item in bar:
                 yield item

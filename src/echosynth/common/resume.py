@@ -102,7 +102,7 @@ class ResumeState:
         return None
 
     @contextmanager
-    def part(self, name: str) -> Iterator[Path]:
+    def part(self, name: Path | str) -> Iterator[Path]:
         """Yield an empty folder for a part of the work; when the block ends without an error it is `folder / name`,
         whole and on the disk.
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from filelock import Timeout
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.termination import Terminated, termination_as_exception
 from echosynth.config.parameters import Params
 from echosynth.registry import versions as registry
 from echosynth.registry.decisions import Decision, keep, now, reason, summarise, who, withdraw
 from echosynth.registry.versions import CHAMPION, NAME, PREVIOUS
 from echosynth.tracking import store
-from echosynth.tracking.processes import Terminated, termination_as_exception
 from echosynth.tracking.runs import child_run
 
 # A registered model of this name, without a version, is the claim of whoever decides: every store refuses to make it

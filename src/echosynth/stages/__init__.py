@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from functools import partial
 from typing import overload
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.termination import Terminated
 from echosynth.config.parameters import Params, load_params
 
 Work = Callable[..., None]
@@ -53,6 +55,8 @@ def _command(function: Work, several_processes: bool) -> Command:
                 function(params, *sys.argv[1:])
         except EchosynthError as error:
             sys.exit(f"error: {error}")
+        except Terminated:
+            sys.exit(128 + signal.SIGTERM)
 
     command.__doc__ = function.__doc__
     return command

@@ -1,7 +1,9 @@
-"""Train the classifiers of one arm, subset and architecture, one a seed, and score them on real validation images."""
+"""Train the classifiers of one group of arms, subset and architecture, and score them on real validation images."""
 
 import shutil
 import sys
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from torch import nn
 
 from echosynth.classifier.arms import training_set
 from echosynth.classifier.network import ClassifierCard, predict, save
-from echosynth.classifier.options import ArmName, generator_of
+from echosynth.classifier.options import ArmName, Group, generator_of
 from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, write_json
 from echosynth.common.resume import ResumeState, code_hash
-from echosynth.compute.device import Precision, pick_device, resolved
+from echosynth.common.side_by_side import side_by_side
+from echosynth.compute.device import pick_device, resolved
 from echosynth.config.parameters import Params
 from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities
@@ -26,71 +29,117 @@ from echosynth.stages import stage
 from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import Context, RunLogger, child_run
 
-# Parameters on which a single cell does not depend.
+# Parameters on which a single training does not depend.
 ELSEWHERE = {"real_arms", "synthetic_arms", "baseline_arms", "architectures"}
+# What a training imports after its start: for the first optimiser, for the first run.
+LATER = ("torch._dynamo", "mlflow.store.tracking.sqlalchemy_store")
+NAME = "{architecture} {arm} {subset} seed {seed}"  # of a training and of its run
+Training = tuple[ArmName, int]  # arm and seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one instance of the stage works on. Images are read at their first use and are not sent to other processes,
+    which read them from the files, or share them when they were forked."""
+
+    params: Params
+    group: Group
+    size: str
+    architecture: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def subset(self) -> LabelledImages:
+        """The real training images."""
+        return read_subset(self.params.data.train_sources, self.size)
+
+    @cached_property
+    def validation(self) -> LabelledImages:
+        """What is scored."""
+        return read_split(self.params.data.train_sources, "validation")
+
+    @cached_property
+    def synthetic(self) -> LabelledImages | None:
+        """All synthetic images of the group: all are trained on, whatever the arm."""
+        generator = generator_of(self.group)
+        return read_labelled([paths.synthetic_set(generator, self.size)]) if generator else None
+
+    @cached_property
+    def noted(self) -> dict[str, str]:
+        """What `metrics.json` says of the synthetic images."""
+        return {"synthetic_hash": self.synthetic.hash()} if self.synthetic else {}
+
+    @property
+    def inputs(self) -> list[tuple[str, Path, Context]]:
+        """Name, place and use of the data that a run names."""
+        found: list[tuple[str, Path, Context]] = [
+            (f"subset-{self.size}", paths.subset_file(self.size), "training"),
+            ("validation", paths.ASSIGNMENT, "validation"),
+        ]
+        if generator := generator_of(self.group):
+            found.append((*paths.synthetic_output(generator, self.size), "training"))
+        return found
+
+    def facts(self, arm: ArmName, seed: int) -> dict[str, Any]:
+        """What tells a training from others."""
+        return {"arm": arm, "subset": self.size, "architecture": self.architecture, "seed": seed}
 
 
 @stage
-def main(params: Params, arm: ArmName, size: str, architecture: str) -> None:
-    """Read a subset (and its synthetic set), write models/classifiers/<arm>-<size>-<architecture>."""
-    subset = read_subset(params.data.train_sources, size)
-    validation = read_split(params.data.train_sources, "validation")
-    synthetic, noted = None, {}
-    inputs: list[tuple[str, Path, Context]] = [
-        (f"subset-{size}", paths.subset_file(size), "training"),
-        ("validation", paths.ASSIGNMENT, "validation"),
-    ]
-    if generator := generator_of(arm):
-        synthetic = read_labelled([paths.synthetic_set(generator, size)])
-        noted = {"synthetic_hash": synthetic.hash()}  # all of it is trained on, whatever the arm
-        inputs.append((*paths.synthetic_output(generator, size), "training"))
-    tags = {"echosynth.arm": arm, "echosynth.subset": size}
-    known = {"arm": arm, "subset": size, "architecture": architecture}
-    hashes = [subset.hash(), *noted.values(), *(data_hash(path) for _, path, _ in inputs)]
-    state = done_seeds(params.classifier.precision, known, validation, hashes)
-    with state.held(), atomic_folder(paths.cell_folder(arm, size, architecture)) as part:
-        for seed in params.classifier.seeds:
-            done = state.folder / paths.seed_folder(seed)
-            name = f"{architecture} {arm} {size} seed {seed}"
-            if done.is_dir():
+def main(params: Params, group: Group, size: str, architecture: str) -> None:
+    """Read a subset (and its synthetic set), write models/classifiers/<group>-<size>-<architecture>."""
+    cell = Cell(params, group, size, architecture)
+    state = done_trainings(cell)
+    trainings = [(arm, seed) for arm in params.classifier.arms_of(group) for seed in params.classifier.seeds]
+    with state.held(), atomic_folder(paths.cell_folder(group, size, architecture)) as part:
+        left: dict[str, Training] = {}
+        for training in trainings:
+            name = NAME.format_map(cell.facts(*training))
+            if (state.folder / paths.seed_folder(*training)).is_dir():
                 print(f"{name} was trained before the stage was stopped", file=sys.stderr, flush=True)
             else:
-                facts = known | {"seed": seed, "real_images": len(subset.images)}
-                data = training_set(arm, subset, synthetic, seed)
-                settings = {"classifier": params.classifier.model_dump(exclude=ELSEWHERE), **facts}
-                # The run ends before its files count as done: whatever is killed, a finished seed has a finished run.
-                with state.part(done.name) as folder, child_run(name, "classify", settings, tags) as run:
-                    for title, path, context in inputs:
-                        run.dataset(title, path, context)
-                    train_and_score(params, facts, data, subset.hash(), noted, validation, folder, run)
-            (part / done.name).mkdir()
-            for file in done.iterdir():
-                shutil.copyfile(file, part / done.name / file.name)
+                left[name] = training
+        side_by_side(partial(one_training, cell, state), left, LATER)
+        for folder in (paths.seed_folder(*training) for training in trainings):
+            (part / folder).mkdir(parents=True)
+            for file in (state.folder / folder).iterdir():
+                shutil.copyfile(file, part / folder / file.name)
     state.clear()
 
 
-def done_seeds(
-    precision: Precision, known: dict[str, Any], validation: LabelledImages, training: list[str]
-) -> ResumeState:
-    """Where finished seeds wait for the others, so that a killed stage does not train them again. Another execution, in
-    whose row they have no runs, trains its own.
-
-    Args:
-        precision: of the training.
-        known: arm, subset and architecture.
-        validation: what is scored.
-        training: hashes of what is trained on and of what the record names.
-    """
+def done_trainings(cell: Cell) -> ResumeState:
+    """Where finished trainings wait for the others, so that a killed stage does not do them again. Another execution,
+    in whose row they have no runs, does its own."""
     device = pick_device()
+    training = [cell.subset.hash(), *cell.noted.values(), *(data_hash(path) for _, path, _ in cell.inputs)]
     return ResumeState(
         "classify",
         parent_key(),  # all parameters, and DVC's name of the experiment
-        known,
-        [training, validation.hash(), validation.ids.tolist(), validation.groups.tolist()],
+        [cell.group, cell.size, cell.architecture],
+        [training, cell.validation.hash(), cell.validation.ids.tolist(), cell.validation.groups.tolist()],
         "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device),
-        resolved(device, precision),
+        resolved(device, cell.params.classifier.precision),
         code_hash("echosynth.stages.classify"),
     )
+
+
+def one_training(cell: Cell, state: ResumeState, training: Training) -> None:
+    """Train one classifier in a run of its own, and keep its files in `state`."""
+    params, (arm, seed) = cell.params, training
+    facts = cell.facts(arm, seed) | {"real_images": len(cell.subset.images)}
+    settings = {"classifier": params.classifier.model_dump(exclude=ELSEWHERE), **facts}
+    tags = {"echosynth.arm": arm, "echosynth.subset": cell.size}
+    # The run ends before its files count as done: whatever is killed, a finished training has a finished run.
+    with (
+        state.part(paths.seed_folder(arm, seed)) as folder,
+        child_run(NAME.format_map(facts), "classify", settings, tags) as run,
+    ):
+        for title, path, context in cell.inputs:
+            run.dataset(title, path, context)
+        data = training_set(arm, cell.subset, cell.synthetic, seed)
+        train_and_score(params, facts, data, cell.subset.hash(), cell.noted, cell.validation, folder, run)
 
 
 def train_and_score(
@@ -116,7 +165,8 @@ def train_and_score(
         values = {"training_loss": point.loss, **shown, "learning_rate": point.learning_rate}
         run.metrics(values, point.step, speed={"images_per_second": point.images_per_second})
 
-    trained = train(settings, facts["architecture"], facts["seed"], data, on_evaluation, settings.evaluations)
+    architecture, seed, name = facts["architecture"], facts["seed"], NAME.format_map(facts)
+    trained = train(settings, architecture, seed, data, on_evaluation, settings.evaluations, name)
     probabilities = predict(trained.network, validation.images)
     scores = evaluate(probabilities, *truth, settings.bootstrap, settings.bootstrap_seed)
     card = ClassifierCard(
@@ -134,16 +184,16 @@ def train_and_score(
     facts = facts | {"images": len(data.images), "synthetic": data.synthetic, "steps": trained.steps}
     write_json(folder / "metrics.json", {"facts": facts, "validation": scores} | noted)
 
-    name = f"{facts['architecture']}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
+    title = f"{architecture}, {facts['arm']}, {facts['subset']} real images, seed {facts['seed']}"
     final = {name: value for name, value in headline(scores, "validation").items() if name not in curve[-1]}
     run.metrics(final | {"images": len(data.images)}, speed={"train_seconds": trained.seconds})
     pictures = {
-        "confusion.png": confusion_png(scores, f"Validation: {name}"),
-        "precision_recall.png": precision_recall_png(probabilities, validation.labels, f"Validation: {name}"),
+        "confusion.png": confusion_png(scores, f"Validation: {title}"),
+        "precision_recall.png": precision_recall_png(probabilities, validation.labels, f"Validation: {title}"),
     }
     run.save(folder, "metrics.json", pictures=pictures)
     recall = ", ".join(f"{view} {value:.2f}" for view, value in scores["recall"].items() if value is not None)
-    print(f"{name}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)
+    print(f"{title}: macro AUPRC {scores['macro_auprc']:.3f}, recall {recall}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import sys
 from itertools import product
 from typing import Any
 
+from echosynth.classifier.arms import classifier_folder
 from echosynth.classifier.network import load, predict
 from echosynth.common import paths
 from echosynth.common.files import read_json, write_json
@@ -36,8 +37,8 @@ def agreement(params: Params, runs: list[ScoredClassifier], validation: Labelled
     most = max(one.facts["real_images"] for one in own)
     judges = [one for one in own if one.facts["real_images"] == most]
     subset = judges[0].facts["subset"]
-    cell, device = paths.cell_folder("real", subset, architecture), pick_device()
-    networks = [load(cell / paths.seed_folder(one.facts["seed"]), device)[0] for one in judges]
+    folders = [classifier_folder("real", subset, architecture, one.facts["seed"]) for one in judges]
+    networks = [load(folder, pick_device())[0] for folder in folders]
     sets = []
     for size, generator in product(params.split.subsets, ("diffusion", *params.baselines.generators)):
         made = read_labelled([paths.synthetic_set(generator, size)])
@@ -60,7 +61,7 @@ def main(params: Params) -> None:
     for architecture, size, arm, seed in product(
         settings.architectures, params.split.subsets, settings.arms, settings.seeds
     ):
-        folder = paths.cell_folder(arm, size, architecture) / paths.seed_folder(seed)
+        folder = classifier_folder(arm, size, architecture, seed)
         metrics = read_json(folder / "metrics.json")
         probabilities = read_probabilities(folder / "validation.csv", validation.ids)
         runs.append(ScoredClassifier(metrics["facts"], metrics["validation"], probabilities))

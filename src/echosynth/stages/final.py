@@ -3,6 +3,7 @@
 import shutil
 import sys
 
+from echosynth.classifier.arms import classifier_folder
 from echosynth.classifier.network import load, predict
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, file_hash, read_json, write_json
@@ -28,9 +29,8 @@ def real_images(params: Params) -> dict[str, LabelledImages]:
 def main(params: Params) -> None:
     """Read reports/comparison, write models/final and reports/final."""
     best = read_json(paths.COMPARISON / "metrics.json")["best"]
-    cell = paths.cell_folder(best["arm"], best["subset"], best["architecture"])
-    folder = cell / paths.seed_folder(best["seed"])
-    name = f"{cell.name}, seed {best['seed']}"
+    folder = classifier_folder(best["arm"], best["subset"], best["architecture"], best["seed"])
+    name = f"{best['arm']}-{best['subset']}-{best['architecture']}, seed {best['seed']}"
     network, card = load(folder, pick_device())
     stored = read_json(folder / "metrics.json")
     data = {"training": card.training_hash, "split": file_hash(paths.ASSIGNMENT)}

@@ -1,22 +1,15 @@
-"""Which process a run belongs to, whether that process is still there, and how it is asked to go."""
+"""Which process a run belongs to, and whether that process is still there."""
 
 import json
 import platform
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from multiprocessing import parent_process
 from pathlib import Path
-from types import FrameType
 
 import psutil  # type: ignore[import-untyped]
 
 PROCESS = "echosynth.process"  # tag of every run
 SAME_START = 5.0  # seconds; a process that started at another time has been given a number that was free again
-
-
-class Terminated(BaseException):
-    """SIGTERM, raised as an exception so that the run is marked before the process goes."""
 
 
 def mine() -> str:
@@ -26,11 +19,11 @@ def mine() -> str:
 
 def driver() -> str:
     """The process that runs this execution's stages one after another, as text for the tag: the nearest `dvc` above
-    this one, else whatever started this one.
+    this one, else whatever started the stage, which may be above a worker of the stage.
 
     Between two stages no stage's process is there, so an execution cannot be told by theirs.
     """
-    above = psutil.Process().parents()
+    above = psutil.Process().parents()[1 if parent_process() else 0 :]
     for process in [*filter(_is_dvc, above), *above]:
         with suppress(psutil.Error):  # it has gone meanwhile
             return _text(process)
@@ -69,21 +62,3 @@ def gone(tag: str) -> str:
 def _text(process: psutil.Process) -> str:
     facts = {"host": platform.node(), "pid": process.pid, "start": round(process.create_time(), 2)}
     return json.dumps(facts, sort_keys=True)
-
-
-@contextmanager
-def termination_as_exception() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM inside the block, unless somebody handles that signal already."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

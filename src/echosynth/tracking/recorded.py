@@ -91,11 +91,13 @@ def _asked(path: Path, params: Mapping[str, Any]) -> bool:
     sizes, architectures = _list(params, "split", "subsets"), _list(params, "classifier", "architectures")
     keys = ("real_arms", "synthetic_arms", "baseline_arms")
     arms = [arm for key in keys for arm in _list(params, "classifier", key)]
+    # Results of earlier versions have an output for each arm; since then those of real and of synthetic arms are one.
+    groups = [*arms, *(key.removesuffix("_arms") for key in keys if _list(params, "classifier", key))]
     if path.parent == paths.BASELINES and not _list(params, "baselines", "generators"):
         return False  # the outputs are there, and empty
     if path.parent in (paths.DIFFUSION, paths.SYNTHETIC, paths.BASELINES, paths.FIDELITY):
         return not sizes or path.name in map(str, sizes)
-    cells = [paths.cell_folder(*cell) for cell in product(arms, sizes, architectures)]
+    cells = [paths.cell_folder(*cell) for cell in product(groups, sizes, architectures)]
     return path.parent != paths.CLASSIFIERS or not cells or path in cells
 
 

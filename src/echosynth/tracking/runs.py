@@ -9,15 +9,16 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.termination import Terminated, termination_as_exception
 from echosynth.common.yaml12 import read_yaml
 from echosynth.tracking import origin, processes, rows, store
 from echosynth.tracking.closing import close_dead
 from echosynth.tracking.logger import RunLogger
-from echosynth.tracking.processes import Terminated, termination_as_exception
 from echosynth.tracking.record import Context, Record, flat_params
 from echosynth.tracking.rows import PARENT, PIPELINE
 from echosynth.tracking.store import Store
@@ -42,7 +43,8 @@ def child_run(
     An unfinished child of the same name, parameters and work, left by an attempt that failed or was killed, is
     continued; where the work begins anew, the earlier child stays as it is beside the new one. The run ends as
     FINISHED; as FAILED, with the sentence in the tag `error`, when the block raises; as KILLED on Ctrl-C or SIGTERM.
-    The two latter make the parent FAILED. Names must differ among children that run at the same time.
+    The two latter make the parent FAILED; a worker of the stage leaves that to the stage. Names must differ among
+    children that run at the same time.
 
     Args:
         name: name of the run, such as "resnet18 mixed 500 seed 0".
@@ -72,7 +74,7 @@ def child_run(
         killed = isinstance(error, KeyboardInterrupt | Terminated)
         with suppress(EchosynthError):  # the first error is the one to report
             run.end("KILLED" if killed else "FAILED", rows.sentence(error))
-            if not late:
+            if not late and parent_process() is None:  # the row is the stage's, whose worker this may be
                 with store.reported(run.place.uri):
                     rows.end(run.place, run.parent, "FAILED", f"{name}: {rows.sentence(error)}")
         if isinstance(error, Terminated):
@@ -131,6 +133,7 @@ def fail_parent(error: BaseException, stage: str, *, private: bool = False) -> N
         for place in store.existing():
             with store.reported(place.uri), store.lock():
                 marked |= rows.fail_open_parent(place, reason)
+                close_dead(place)  # workers of the stage that were killed
         if not marked and origin.PARAMS.is_file():
             _opened(_parent).end("FAILED", reason)
 
