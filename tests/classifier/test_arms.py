@@ -1,14 +1,17 @@
 """What each arm is trained on."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from echosynth.baselines.options import Baseline
-from echosynth.classifier.arms import training_set
+from echosynth.classifier.arms import classifier_folder, training_set
 from echosynth.classifier.options import BaselineArm, RealArm, SyntheticArm, generator_of
 from echosynth.common.errors import EchosynthError
+from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
 
 
@@ -64,3 +67,25 @@ def test_every_arm_names_whose_images_it_holds() -> None:
 def test_synthetic_arms_need_a_synthetic_set(arm: str) -> None:
     with pytest.raises(EchosynthError, match=arm):
         training_set(arm, real(), None, 0)  # type: ignore[arg-type]
+
+
+def test_arms_are_trained_in_groups(params_with: Callable[..., Params]) -> None:
+    lists = {
+        "real_arms": ["oversampled"],
+        "synthetic_arms": ["mixed", "synthetic"],
+        "baseline_arms": ["mixed-gaussian"],
+    }
+    settings = params_with(classifier=lists).classifier
+    assert settings.arms_of("real") == ["oversampled"]
+    assert settings.arms_of("synthetic") == ["mixed", "synthetic"]
+    assert settings.arms_of("mixed-gaussian") == ["mixed-gaussian"]
+    assert settings.arms_of("gaussian") == []
+    assert {generator_of(arm) for arm in settings.arms_of("synthetic")} == {generator_of("synthetic")}
+    folder = classifier_folder("mixed", 100, "resnet18", 2)
+    assert folder == Path("models/classifiers/synthetic-100-resnet18/mixed/seed-2")
+
+
+def test_no_list_of_arms_of_a_stage_may_be_empty(params_with: Callable[..., Params]) -> None:
+    for name in ("real_arms", "synthetic_arms"):
+        with pytest.raises(EchosynthError, match=rf"classifier\.{name} = \[\] is not allowed: .*at least 1 item"):
+            params_with(classifier={name: []})

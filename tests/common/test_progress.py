@@ -50,3 +50,11 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 def test_short_work_is_silent(capsys):
     assert list(progress([1, 2], 2, "reading")) == [1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_a_worker_draws_no_bar_beside_those_of_others(monkeypatch, clock):
+    screen = Screen()
+    monkeypatch.setattr(module.sys, "stderr", screen)
+    monkeypatch.setattr(module, "parent_process", lambda: object())
+    assert list(progress("abcd", 4, "resnet18 real 100 seed 1"))
+    assert screen.getvalue().splitlines() == ["resnet18 real 100 seed 1: 2 of 4 it, 10 s each, 20 s left"]

@@ -335,4 +335,4 @@ def test_trainings_side_by_side_are_runs_below_one_row(project: Project) -> None
     assert len({run.data.tags[rows.PARENT] for run in project.runs()}) == 1
     drivers = {run.data.tags[PROCESS] for run in rows.search(store.connect()) if rows.PARENT not in run.data.tags}
     assert {json.loads(tag)["pid"] for tag in drivers} == {os.getpid()}  # not the process of the stage
-    assert len(files()) == 10
+    assert len(files()) == 16
