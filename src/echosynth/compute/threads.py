@@ -14,7 +14,7 @@ import torch
 
 WINDOW = 5
 SLOWER = 3.0
-WORTH = 1.3
+WORTH = 1.1
 RETRY_SECONDS = 60.0
 
 
