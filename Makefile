@@ -31,12 +31,11 @@ $(EXTRA): $(READY) requirements-extra.txt
 
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
 # bits depend neither on the number of cores nor on what else runs; classifiers are trained side by side.
-demo: export OMP_NUM_THREADS ?= 1
+demo explore: export OMP_NUM_THREADS ?= 1
 demo: $(READY) ## Run the whole study on the embedded demo data (18 to 24 minutes on 2 cores)
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
 
-explore: export GOMP_SPINCOUNT ?= 200000
 explore: $(READY) ## Run the explorations behind the choices (about half an hour on 2 cores)
 	@echosynth preset explore
 	@dvc repro explore/dvc.yaml
