@@ -165,7 +165,7 @@ def stages_with_fewer_trainings() -> str:
     content = yaml.safe_load((ROOT / "explore/dvc.yaml").read_text())
     for stage, instances in TRAINED.items():
         content["stages"][stage]["matrix"] |= instances
-    return yaml.safe_dump(content)
+    return yaml.safe_dump(content, sort_keys=False)  # instances are named in the order of the matrix
 
 
 def stand_in(scores: Path) -> None:
