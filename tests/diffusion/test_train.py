@@ -55,6 +55,19 @@ def run(params: DiffusionParams, data: Examples, watchers: Watchers = SILENT) ->
     return Trainer(params, data, data, 2, space_of(params, data), state_of(params), watchers).run()
 
 
+_whole: dict[str, Trained] = {}
+
+
+def uninterrupted(params: DiffusionParams, data: Examples) -> Trained:
+    """The same training from its start to its end, of which no state is left; what several tests compare with is
+    computed once."""
+    key = params.model_dump_json()
+    if key not in _whole:
+        _whole[key] = run(params, data)
+        state_of(params).clear()
+    return _whole[key]
+
+
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
@@ -89,10 +102,7 @@ def test_interrupted_training_ends_with_the_same_bits(
     settings: Settings, data: Examples, changes: dict[str, object]
 ) -> None:
     params = settings(**changes)
-    whole = run(params, data)
-    if (counts := saved_counts(params)) is not None:
-        assert counts.min() >= 10
-    state_of(params).clear()
+    whole = uninterrupted(params, data)
 
     def stop(point: dict[str, float]) -> None:
         if point["step"] == params.steps:
@@ -104,6 +114,8 @@ def test_interrupted_training_ends_with_the_same_bits(
     seen: list[float] = []
     resumed = run(params, data, Watchers(on_point=lambda point: seen.append(point["step"])))
     assert seen == [params.steps]  # it went on after the last saved step, not from the start
+    if (counts := saved_counts(params)) is not None:
+        assert counts.min() >= 10
     assert resumed.curve == whole.curve
     assert resumed.snapshots == whole.snapshots
     assert same(resumed.weights, whole.weights)
@@ -121,8 +133,7 @@ def test_trying_numbers_of_threads_changes_nothing_but_rounding(
         tried.append(keeper.on)
         return nullcontext()
 
-    expected = run(params, data)
-    state_of(params).clear()
+    expected = uninterrupted(params, data)
     monkeypatch.setattr(ThreadKeeper, "step", step)
     found = run(params, data)
     assert len(tried) == params.steps
@@ -173,8 +184,7 @@ def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(
     settings: Settings, data: Examples, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     params = settings()
-    whole = run(params, data)
-    state_of(params).clear()
+    whole = uninterrupted(params, data)
     calls = iter(range(100))
     broken = ("echosynth.common.resume.os.fsync", 1) if moment.startswith("while") else ("pathlib.Path.replace", 2)
     kept = Path.replace if broken[1] == 2 else os.fsync

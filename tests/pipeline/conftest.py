@@ -11,20 +11,23 @@ from typing import Any
 import pytest
 import yaml
 from mlflow import MlflowClient
-from tests.pipeline.toy import Temporary
+from tests.pipeline.toy import Experiment
 from tests.preloaded import running
 
 from echosynth.common.yaml12 import read_yaml
 
 ROOT = Path(__file__).parents[2]
+DEMO = read_yaml(ROOT / "params.yaml")
 TINY: dict[str, dict[str, Any]] = {
-    "phantom": {"one_in": 130.0},
+    "data": {"max_bad_share": 0.05},  # of a few files, one is a large share
+    "phantom": {"one_in": 260.0},
     "ingest": {"workers": 1},  # the start of worker processes takes longer than their work
     "split": {"subsets": [60]},
     "diffusion": {
         "channels": [16, 32],
         "attention": [8],
-        "steps": 30,
+        "autoencoder": DEMO["diffusion"]["autoencoder"] | {"channels": [8, 8], "steps": 4},
+        "steps": 10,
         "checkpoint_every": 5,
         "log_every": 5,
         "snapshots": 2,
@@ -33,7 +36,7 @@ TINY: dict[str, dict[str, Any]] = {
     "sample": {"per_view": 8, "evaluations": 2, "batch_size": 16},
     "fidelity": {
         "floor_repeats": 2,
-        "training": read_yaml(ROOT / "params.yaml")["fidelity"]["training"] | {"steps": 6},
+        "training": DEMO["fidelity"]["training"] | {"steps": 6},
     },
     "classifier": {
         "real_arms": ["real"],
@@ -130,16 +133,31 @@ def finished(project: Path, run: Run) -> Path:
     return project
 
 
-def rows_of_executions(project: Path) -> int:
-    """How many executions the project's store holds."""
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+def rows_of_executions(client: MlflowClient) -> int:
+    """How many executions a store holds."""
     experiment = client.get_experiment_by_name("echosynth").experiment_id
     return len(client.search_runs([experiment], "tags.`echosynth.stage` = 'pipeline'"))
 
 
+def experiment(project: Path, run: Run, name: str, *words: str) -> Experiment:
+    """Run an experiment of this name."""
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    before = rows_of_executions(client)
+    printed = run("dvc", "exp", "run", "-n", name, *words).stdout
+    newest = max(int(version.version) for version in client.search_model_versions("name = 'echo-view-classifier'"))
+    return Experiment(name, printed, before, rows_of_executions(client), str(newest))
+
+
 @pytest.fixture(scope="session")
-def stronger(finished: Path, run: Run) -> Temporary:
+def stronger(finished: Path, run: Run) -> Experiment:
     """An experiment with other samples, beside the results of HEAD."""
-    before = rows_of_executions(finished)
-    run("dvc", "exp", "run", "--temp", "-n", "stronger", "-S", "sample.guidance=2.0")
-    return Temporary("stronger", before, rows_of_executions(finished))
+    return experiment(finished, run, "stronger", "--temp", "-S", "sample.guidance=2.0")
+
+
+@pytest.fixture(scope="session")
+def longer(finished: Path, run: Run) -> Experiment:
+    """An experiment with longer trainings of the classifiers in the working tree, which shows HEAD again after it."""
+    found = experiment(finished, run, "longer", "-S", "classifier.steps=8")
+    run("git", "checkout", "-q", ".")
+    run("dvc", "checkout", "-q")
+    return found

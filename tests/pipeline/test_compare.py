@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from tests.pipeline.toy import Temporary
+from tests.pipeline.toy import Experiment
 
 pytestmark = pytest.mark.slow
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -22,7 +22,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def test_parameters_scores_data_and_pictures_of_an_experiment(
-    finished: Path, run: Command, stronger: Temporary, tmp_path: Path
+    finished: Path, run: Command, stronger: Experiment, tmp_path: Path
 ) -> None:
     out = tmp_path / "page"
     run("echosynth", "compare", "HEAD", "--to", stronger.name, "--out", str(out))
@@ -47,7 +47,7 @@ def test_parameters_scores_data_and_pictures_of_an_experiment(
     assert "Research software" in text.splitlines()[-1]
 
 
-def test_the_working_tree_is_compared_on_stdout(finished: Path, run: Command, stronger: Temporary) -> None:
+def test_the_working_tree_is_compared_on_stdout(finished: Path, run: Command, stronger: Experiment) -> None:
     text = run("echosynth", "compare", stronger.name).stdout
     assert "# What changes from experiment stronger to the working tree" in text
     assert rows(text)["sample.guidance"] == ["2.0", "1.0"]
@@ -55,7 +55,7 @@ def test_the_working_tree_is_compared_on_stdout(finished: Path, run: Command, st
 
 
 def test_without_the_cache_it_says_what_to_fetch(
-    finished: Path, run: Command, stronger: Temporary, tmp_path: Path
+    finished: Path, run: Command, stronger: Experiment, tmp_path: Path
 ) -> None:
     cache = finished / ".dvc/cache/files"
     cache.rename(tmp_path / "elsewhere")

@@ -29,7 +29,7 @@ def clone(finished: Path, migrated: Path, tmp_path: Path) -> Path:
 
 def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path, tmp_path: Path) -> None:
     path = clone / "marks/grid.yaml"
-    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [20]}\ntargets: [diffusion]\n")
+    path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [15]}\ntargets: [diffusion]\n")
     (tmp_path / "sitecustomize.py").write_text(WAITING)
     process = start(clone, "sweep", str(path), customized=tmp_path)
     wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
@@ -38,11 +38,11 @@ def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path, tmp_
 
     done = call(clone, "echosynth", "sweep", str(path))
     assert done.returncode == 0, done.stderr
-    name = re.search(r"^seed-71_steps-20-\w+", done.stdout, re.MULTILINE)
+    name = re.search(r"^seed-71_steps-15-\w+", done.stdout, re.MULTILINE)
     assert name
     assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0]).stdout
     assert not list(clone.glob(".resume/diffusion-*/"))
     (parent,), (child,) = runs(clone)  # what the kill left is what was completed
     assert parent.data.tags["dvc.exp_name"] == name[0]
-    assert parent.data.params["diffusion.steps"] == "20"
+    assert parent.data.params["diffusion.steps"] == "15"
     assert (child.info.run_name, child.info.status) == ("diffusion 60", "FINISHED")

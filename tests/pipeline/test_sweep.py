@@ -92,16 +92,17 @@ stages:
 """
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    """A fresh clone: a commit, no database, nothing in the cache."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    shutil.copy(ROOT / ".gitignore", tmp_path)
-    (tmp_path / "src").mkdir()
-    (tmp_path / "marks").mkdir()
-    (tmp_path / "src/train.py").write_text(STAGE)
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    with (tmp_path / ".gitignore").open("a") as stream:
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC repository with one commit, to be copied: to make one takes seconds."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copy(ROOT / "params.yaml", folder)
+    shutil.copy(ROOT / ".gitignore", folder)
+    (folder / "src").mkdir()
+    (folder / "marks").mkdir()
+    (folder / "src/train.py").write_text(STAGE)
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    with (folder / ".gitignore").open("a") as stream:
         stream.write("/marks/\n/models/net\n")
     for command in (
         "git init -q",
@@ -110,8 +111,15 @@ def fresh(tmp_path: Path) -> Path:
         "git add -A",
         "git commit -qm toy",
     ):
-        done = call(tmp_path, *command.split())
+        done = call(folder, *command.split())
         assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def fresh(repository: Path, tmp_path: Path) -> Path:
+    """A fresh clone: a commit, no database, nothing in the cache."""
+    shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tests.pipeline.toy import Experiment
 from tests.tracking.fields import OWN_TAGS, UNWRITTEN, Fields, assert_equal, fields_of
 
 from echosynth.config.parameters import Params
@@ -134,21 +135,20 @@ def test_a_colleague_sees_the_same_rows(finished: Path, tmp_path: Path, environm
 
 
 def test_an_experiment_that_was_pushed_and_pulled_has_the_same_row(
-    finished: Path, run: Command, tmp_path: Path, environment: dict[str, str]
+    finished: Path, longer: Experiment, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    run("dvc", "exp", "run", "--temp", "-q", "-n", "stricter", "-S", "fidelity.privacy_quantile=0.02")
-    live = fields(finished, "stricter")
+    live = fields(finished, longer.name)
     assert len(live) > 1
     origin, clone, settings = tmp_path / "origin.git", tmp_path / "clone", tmp_path / "settings"
     settings.mkdir()
     (settings / "config").write_text(f"[core]\nremote = team\n['remote \"team\"']\nurl = {tmp_path / 'remote'}\n")
     team = environment | {"DVC_GLOBAL_CONFIG_DIR": str(settings)}
     call(finished, team, "git", "clone", "-q", "--bare", str(finished), str(origin))
-    call(finished, team, "dvc", "exp", "push", "-q", str(origin), "stricter")
+    call(finished, team, "dvc", "exp", "push", "-q", str(origin), longer.name)
     call(tmp_path, team, "git", "clone", "-q", str(origin), str(clone))
-    call(clone, team, "dvc", "exp", "pull", "-q", "origin", "stricter")
+    call(clone, team, "dvc", "exp", "pull", "-q", "origin", longer.name)
     assert synced_in(clone, team)["skipped"] == {}
-    assert_equal(live, fields(clone, "stricter"))
+    assert_equal(live, fields(clone, longer.name))
     again = synced_in(clone, team)
     assert {**again, "rows": 0, "children": 0, "corrected": 0} == again
-    assert_equal(live, fields(clone, "stricter"))
+    assert_equal(live, fields(clone, longer.name))

@@ -4,9 +4,19 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Temporary:
-    """An experiment that ran aside, and how many rows of executions there were before and after it."""
+class Experiment:
+    """An experiment that ran, and what it left in the store.
+
+    Attributes:
+        name: as DVC knows it.
+        printed: what `dvc exp run` said.
+        rows_before: how many rows of executions there were before it.
+        rows_after: how many there were after it.
+        newest: the newest version of the classifier after it.
+    """
 
     name: str
+    printed: str
     rows_before: int
     rows_after: int
+    newest: str

@@ -70,9 +70,13 @@ class Recorded:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]) -> Recorded:
-    """A project with sixteen pictures of sixteen patients, a half each for training and validation."""
+def recorded(
+    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]
+) -> Recorded:
+    """A project with sixteen pictures of sixteen patients, a half each for training and validation, and a store, in
+    which a stage that fails makes a row."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(migrated, workspace() / "mlflow.db")
     monkeypatch.setenv(PROCESSES, "1")  # so that what it does is seen here
     settings = {"bootstrap": 20, "seeds": [0, 1, 2], "budget": "steps", "steps": 2, "evaluations": 1, "batch_size": 4}
     settings["real_arms"] = ["real"]
@@ -89,6 +93,8 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Calla
     pd.DataFrame({"id": ids[:8]}).to_csv(paths.subset_file("60"), index=False)
     recorded = Recorded()
     monkeypatch.setattr(classify, "child_run", recorded.child_run)
+    for plot in ("confusion_png", "precision_recall_png"):  # nobody looks at them here
+        monkeypatch.setattr(classify, plot, lambda *_: b"")
     monkeypatch.setattr("sys.argv", ["classify", "real", "60", "resnet18"])
     return recorded
 
@@ -265,7 +271,7 @@ def test_what_is_sent_to_another_process_holds_no_images(recorded: Recorded, par
 
 
 class Project:
-    """The stage as a process of its own, in the project of `recorded`, with a store."""
+    """The stage as a process of its own, in the project of `recorded`."""
 
     def start(self) -> subprocess.Popen[str]:
         words = [sys.executable, "-m", "echosynth.stages.classify", "real", "60", "resnet18"]
@@ -286,14 +292,14 @@ class Project:
 
 
 @pytest.fixture
-def project(recorded: Recorded, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    shutil.copy(migrated, workspace() / "mlflow.db")
+def project(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     change(steps=4000, evaluations=4000, seeds=[0, 1], bootstrap=0)
     return Project()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_stage_with_a_sentence(project: Project) -> None:
     process = project.start()
     first, second = project.at_work(process)
@@ -310,6 +316,7 @@ def test_a_process_that_is_killed_ends_the_stage_with_a_sentence(project: Projec
     assert sorted(run.info.status for run in project.runs()) == ["FAILED", "KILLED"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_told_to_go_marks_its_runs(project: Project) -> None:
     process = project.start()
     workers = project.at_work(process)
@@ -325,6 +332,7 @@ def test_a_stage_that_is_told_to_go_marks_its_runs(project: Project) -> None:
     assert not CELL.exists()
 
 
+@pytest.mark.slow
 def test_trainings_side_by_side_are_runs_below_one_row(project: Project) -> None:
     change(steps=2, evaluations=1)
     process = project.start()
