@@ -32,7 +32,7 @@ $(EXTRA): $(READY) requirements-extra.txt
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
 # bits depend neither on the number of cores nor on what else runs; classifiers are trained side by side.
 demo explore: export OMP_NUM_THREADS ?= 1
-demo: $(READY) ## Run the whole study on the embedded demo data (about 25 minutes on 2 cores)
+demo: $(READY) ## Run the whole study on the embedded demo data (20 to 26 minutes on 2 cores)
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
 

@@ -31,7 +31,7 @@ from echosynth.config.parameters import Params
 from echosynth.config.presets import apply_preset
 from echosynth.tracking.history import stages
 
-DEMO_SECONDS = 18 * 60  # the shortest `make demo` that README.md names, on 2 cores
+DEMO_SECONDS = 20 * 60  # the shortest `make demo` that README.md names, on 2 cores
 NO_OP_LIMIT = 5.0
 NO_OP = {  # the first reads dvc.lock twice; what is left of it looks for changes, stage by stage
     "`dvc repro` with nothing to do": "dvc repro",
