@@ -33,7 +33,7 @@ def model(params, tmp_path):
         training_hash="0" * 16,
         step=10,
         ema_decay=0.9,
-        frechet=None,
+        kernel=None,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)

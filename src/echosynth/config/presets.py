@@ -76,6 +76,8 @@ def _merge(tree: Any, changes: Mapping[str, Any], prefix: str = "") -> dict[str,
             changed[f"{prefix}{key}"] = (deepcopy(tree.get(key)), value)
             if isinstance(value, list) and isinstance(tree.get(key), list):
                 tree[key][:] = value
+                if hasattr(tree[key], "fa"):  # an empty list has forgotten its style when it is filled
+                    tree[key].fa.set_flow_style()
             else:
                 tree[key] = value
     return changed

@@ -37,6 +37,7 @@ REQUIREMENTS = (
     "simpleitk",
     "pydicom",
     "python-gdcm",
+    "joblib",  # knows how many cores a container gives
     "pydantic",
     "tqdm",
 )
