@@ -26,6 +26,7 @@ TASKS = {f"task {number}": number for number in range(5)}
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # which `make test` sets
 
 
 def note(folder: Path, number: int) -> None:
@@ -87,6 +88,18 @@ def test_where_one_process_is_enough_this_one_does_all_with_one_thread(
     assert {(pid, count) for pid, count, _ in noted(tmp_path)} == {(str(os.getpid()), "1")}
     assert torch.get_num_threads() == 2
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("tasks", [{"a": 1}, {"a": 1, "b": 2}])
+def test_the_number_of_threads_that_somebody_asks_for_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: dict[str, int]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # as torch does when it is imported with that variable
+    side_by_side(partial(note, tmp_path), tasks)
+    torch.set_num_threads(threads)
+    assert [count for _, count, _ in noted(tmp_path)] == ["2"] * len(tasks)
 
 
 def test_nothing_to_do_is_done(tmp_path: Path) -> None:

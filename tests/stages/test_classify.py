@@ -220,6 +220,7 @@ class Silent(Recorded):
 def test_the_bits_depend_neither_on_the_number_of_processes_nor_on_the_threads_of_this_one(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     change(real_arms=["oversampled", "real"], seeds=[0, 1])
     classify.main()
     alone, threads = files(), torch.get_num_threads()

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,10 +29,10 @@ def side_by_side(work: Callable[[Task], None], tasks: Mapping[str, Task], import
     """Call `work` on every task, in as many processes as `wanted_processes` says, one for each core where there is no
     GPU; each takes the next task as soon as it is free. Where one process is enough this one does all.
 
-    On a CPU each has one thread of PyTorch, also where there is one process: the bits of a result depend neither on the
-    number of cores nor on what runs beside it. Worker k has the GPU k (`LOCAL_RANK`). What this process holds is shared
-    with workers on a CPU, which are forked from it: nothing may have been computed with PyTorch or written to a
-    database before. Workers end with this process, however it ends.
+    On a CPU each has one thread of PyTorch, also where there is one process, unless `OMP_NUM_THREADS` says otherwise:
+    the bits of a result depend neither on the number of cores nor on what runs beside it. Worker k has the GPU k
+    (`LOCAL_RANK`). What this process holds is shared with workers on a CPU, which are forked from it: nothing may have
+    been computed with PyTorch or written to a database before. Workers end with this process, however it ends.
 
     Args:
         work: what a process can be sent, with the task: a function of a module, or a partial of one.
@@ -45,7 +46,10 @@ def side_by_side(work: Callable[[Task], None], tasks: Mapping[str, Task], import
         RuntimeError: `work` raised something else, whose traceback is on stderr.
     """
     count = min(len(tasks), wanted_processes(joblib.cpu_count()))
-    threads = max(1, joblib.cpu_count() // max(1, count)) if torch.cuda.is_available() else 1
+    if os.environ.get("OMP_NUM_THREADS"):
+        threads = torch.get_num_threads()
+    else:
+        threads = max(1, joblib.cpu_count() // max(1, count)) if torch.cuda.is_available() else 1
     if count > 1:
         with termination_as_exception():
             _share(work, tasks, count, threads, _method(imports))
@@ -80,8 +84,8 @@ def _share(work: Callable[[Task], None], tasks: Mapping[str, Task], count: int, 
         for number in range(count):
             here, there = context.Pipe()
             worker = context.Process(target=_worker, args=(work, number, threads, there))  # type: ignore[attr-defined]
+            workers.append(worker)  # before its start: a signal may come between the two
             worker.start()
-            workers.append(worker)
             there.close()  # so that the end of the worker is the end of the pipe
             hand_out(here)
         while busy:
@@ -111,11 +115,13 @@ def _raise_failure(name: str, link: Connection) -> None:
 
 
 def _end(workers: list[BaseProcess]) -> None:
-    """Ask the workers that are still there to go, and see that they do."""
+    """Ask the workers that are still there to go, and see that they do, all within the same time."""
+    workers = [worker for worker in workers if worker.pid]
     for worker in workers:
         worker.terminate()
+    end = time.monotonic() + GRACE_SECONDS
     for worker in workers:
-        worker.join(GRACE_SECONDS)
+        worker.join(max(0.0, end - time.monotonic()))
         worker.kill()
         worker.join()
 
