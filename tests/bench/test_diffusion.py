@@ -141,13 +141,16 @@ def test_turns_are_taken_block_by_block_and_nothing_is_saved(settings: Diffusion
 
 @pytest.mark.slow
 def test_a_larger_batch_takes_more_memory_and_checkpointing_less(params: Params) -> None:
-    def peak(batch_size: int, checkpointing: bool) -> float:
-        update = {"batch_size": batch_size, "gradient_checkpointing": checkpointing, "precision": "fp32"}
-        return peak_of_training(params.diffusion.model_copy(update=update), 32)
+    deep = {"channels": [32], "blocks": 6, "preconditioning": "none", "loss": "simple", "precision": "fp32"}
 
-    small, large, checkpointed = peak(1, False), peak(192, False), peak(192, True)  # what threads allocate varies
-    assert small + 50 < large
-    assert checkpointed + 20 < large
+    def peak(batch_size: int, checkpointing: bool) -> float:
+        changes = deep | {"batch_size": batch_size, "gradient_checkpointing": checkpointing}
+        return peak_of_training(params.diffusion.model_copy(update=changes), 32)
+
+    # What libraries and threads hold varies by tens of MiB; the activations of 72 images are 400, checkpointed 200.
+    small, large, checkpointed = peak(1, False), peak(72, False), peak(72, True)
+    assert small + 100 < large
+    assert checkpointed + 50 < large
 
 
 def test_a_training_that_fails_is_named(settings: DiffusionParams) -> None:

@@ -144,6 +144,8 @@ def test_missing_and_broken_files_are_named(tmp_path):
             "diffusion.unshuffle = 2 must be 1",
         ),
         ({"diffusion": {"ema_decays": [0.9, 0.9]}}, "names a decay twice"),
+        ({"diffusion": {"snapshot_images": 1}}, "diffusion.snapshot_images = 1 gives no distance"),
+        ({"diffusion": {"augment_told": True}}, "set diffusion.augment and diffusion.augment_share above 0"),
         ({"diffusion": {"patience": 2, "snapshot_images": 0}}, "diffusion.patience needs scores"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,23 @@ def test_statistics_of_the_pixels_lie_in_the_model_s_folder_and_are_taken_up_aga
     monkeypatch.setattr(PixelGaussian, "fit", None)
     again = train_model(prepare_training(params, REAL, HELD_OUT))
     assert all(torch.equal(again.trained.weights[name], tensor) for name, tensor in model.trained.weights.items())
+
+
+def test_what_a_network_adds_to_the_gaussian_is_measured(settings: Settings) -> None:
+    changes: dict[str, Any] = {
+        "preconditioning": "gaussian",
+        "loss": "edm",
+        "augment": 0,
+        "gaussian_directions": 3,
+        "snapshots": 1,
+    }
+    asleep = train_model(prepare_training(settings(**changes, learning_rate=1e-12), REAL, HELD_OUT))
+    awake = train_model(
+        prepare_training(settings(**changes, ema_decays=[0.9], steps=100, learning_rate=0.003), REAL, HELD_OUT)
+    )
+    assert asleep.quality["loss_to_gaussian"] == pytest.approx(1, abs=1e-6)
+    assert awake.quality["loss_to_gaussian"] < 0.97
+    assert "loss_to_gaussian" not in train_model(prepare_training(settings(snapshots=1), REAL, HELD_OUT)).quality
 
 
 def test_without_sources_the_statistics_are_those_of_views(settings: Settings) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from echosynth.common.errors import EchosynthError
-from echosynth.imagesets.prepare import centre_crop, prepare, resize, square_pixels, to_grey
+from echosynth.imagesets.prepare import centre_crop, grey_levels, prepare, resize, square_pixels, to_grey
 
 
 def waves(side: int, periods: float) -> np.ndarray:
@@ -22,6 +22,11 @@ def test_grey_weighs_the_channels_in_the_order_red_green_blue():
 def test_what_is_no_picture_is_refused(frame):
     with pytest.raises(EchosynthError, match="no 8-bit grey or RGB picture"):
         to_grey(frame)
+
+
+def test_grey_levels_are_the_nearest_that_there_are():
+    levels = grey_levels(np.array([[-3.0, 0.49, 0.51], [254.6, 255.4, 300.0]]))
+    assert levels.dtype == np.uint8 and levels.tolist() == [[0, 0, 1], [255, 255, 255]]
 
 
 def test_the_crop_is_centred():

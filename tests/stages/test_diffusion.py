@@ -21,3 +21,9 @@ def test_snapshots_are_compared_by_a_distance_that_few_samples_do_not_bias(monke
     assert min(few) < 0 < max(few)  # as an estimate without bias is, of sets that are alike
     assert abs(np.mean(few)) < 3 * np.std(few) / 20**0.5 and abs(np.mean(many)) < 3 * np.std(many) / 20**0.5 + 1e-3
     assert score(pictures(10, level=160)) > max(few)
+
+
+def test_a_network_that_adds_nothing_to_the_gaussian_is_told_of() -> None:
+    assert "its loss is 99.7% of that of the Gaussian alone" in diffusion.learned_little({"loss_to_gaussian": 0.997})
+    assert not diffusion.learned_little({"loss_to_gaussian": 0.9})
+    assert not diffusion.learned_little({})  # without preconditioning

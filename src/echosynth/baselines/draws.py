@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echosynth.common.arrays import Images
+from echosynth.imagesets.prepare import grey_levels
 
 Numbers = npt.NDArray[np.int64]
 AT_A_TIME = 64  # images
@@ -34,7 +35,7 @@ def pixel_gaussian(group: Images, numbers: Numbers, seed: int) -> Images:
         some = numbers[first : first + AT_A_TIME]
         z = np.stack([np.random.default_rng((seed, n)).standard_normal(len(group)) for n in some])
         drawn = mean + z @ flat / np.sqrt(max(1, len(group) - 1))
-        made[first : first + AT_A_TIME] = _grey(drawn).reshape(len(some), *group.shape[1:])
+        made[first : first + AT_A_TIME] = grey_levels(drawn).reshape(len(some), *group.shape[1:])
     return made
 
 
@@ -56,10 +57,5 @@ def mixtures(group: Images, numbers: Numbers, seed: int, alpha: float) -> Images
         rng = np.random.default_rng((seed, number))
         one, other = rng.choice(len(group), 2, replace=len(group) < 2)
         share = rng.beta(alpha, alpha)
-        made[place] = _grey(share * group[one] + (1 - share) * group[other])
+        made[place] = grey_levels(share * group[one] + (1 - share) * group[other])
     return made
-
-
-def _grey(values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """Round to the nearest grey value from 0 to 255."""
-    return np.rint(values).clip(0, 255).astype(np.uint8)

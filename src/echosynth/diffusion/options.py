@@ -130,6 +130,13 @@ class DiffusionParams(Section):
             raise OptionError(
                 f"diffusion.head_channels = {self.head_channels} does not divide the {odd[0]} of diffusion.channels"
             )
+        if self.augment_told and not (self.augment and self.augment_share):
+            raise OptionError(
+                "diffusion.augment_told = true tells of an augmentation that is not there: set diffusion.augment and "
+                "diffusion.augment_share above 0, or diffusion.augment_told to false"
+            )
+        if self.snapshot_images == 1:
+            raise OptionError("diffusion.snapshot_images = 1 gives no distance: set it to 0 (none) or to 2 or more")
         if self.patience and not self.snapshot_images:
             raise OptionError("diffusion.patience needs scores of the snapshots: set diffusion.snapshot_images above 0")
         return self

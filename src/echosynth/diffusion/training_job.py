@@ -26,10 +26,11 @@ from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
-from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers
+from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss
 from echosynth.imagesets.dataset import LabelledImages
 
 BITS_IMAGES, BITS_TERMS = 48, 16
+LOSS_IMAGES = 512  # training images, for the loss beside the Gaussian's
 AUTOENCODER_CURVE = "autoencoder_curve.csv"
 
 
@@ -63,7 +64,8 @@ class TrainedModel:
     Attributes:
         trained: weights and what happened on the way.
         space: what was diffused.
-        quality: on held-out images: bits per dimension of a pixel model, reconstructions of an autoencoder.
+        quality: bits per dimension of a pixel model and reconstructions of an autoencoder, both of held-out images;
+            with preconditioning the loss on training images as a share of the Gaussian's: 1, nothing was learned.
     """
 
     trained: Trained
@@ -126,22 +128,43 @@ def _train_both(task: TrainingJob, watchers: Watchers) -> TrainedModel:
             f"reconstruction_{name}": value for name, value in reconstruction(space, task.held_out.images).items()
         }
     else:
-        quality = {"bits_per_dimension": _bits(task, trained, space, trainer.device)}
+        network = _network(task, trainer.device)
+        network.load_state_dict(trained.weights)
+        quality = {"bits_per_dimension": _bits(task, network, space)}
+        if space.gaussian:
+            quality["loss_to_gaussian"] = _loss_to_gaussian(task, network, space)
     return TrainedModel(trained, space, quality)
 
 
-def _bits(task: TrainingJob, trained: Trained, space: Space, device: torch.device) -> float:
+def _network(task: TrainingJob, device: torch.device) -> ViewDenoiser:
+    """Make the network with initial weights."""
+    return ViewDenoiser(task.params, task.data.images.shape[-1], len(task.sources)).eval().to(device)
+
+
+def _loss_to_gaussian(task: TrainingJob, network: ViewDenoiser, space: Space) -> float:
+    """Divide the mean loss on training images by that of a network whose answer is 0, which is the Gaussian. With few
+    images held-out ones would not do: there a network may be worse than the Gaussian, and its samples of more use."""
+    some = torch.randperm(len(task.data), generator=step_generator(task.params.seed, 5))[:LOSS_IMAGES]
+    data = Examples(task.data.images[some.numpy()], task.data.views[some], task.data.sources[some])
+    device, process = next(network.parameters()).device, Process(task.params, space.gaussian)
+    shape = (1, *task.data.images.shape[1:])
+    # The last layer of a new network is 0.
+    trained, zero = (
+        held_out_loss(one, process, task.params, space, data, shape)["validation_loss"]
+        for one in (network, _network(task, device))
+    )
+    return trained / zero
+
+
+def _bits(task: TrainingJob, network: ViewDenoiser, space: Space) -> float:
     """Bound the bits per dimension of some held-out images, estimated from some steps."""
-    network = ViewDenoiser(task.params, task.data.images.shape[-1], len(task.sources)).eval().to(device)
-    network.load_state_dict(trained.weights)
     held = task.held_out
     rows = torch.randperm(len(held), generator=step_generator(task.params.seed, 4))[:BITS_IMAGES]
     condition = held.views[rows], held.sources[rows]
     x0 = to_tensor(held.images[rows.numpy()])
     terms = min(BITS_TERMS, task.params.timesteps)
-    bits = bits_per_dimension(
-        Process(task.params, space.gaussian), network, x0, condition, task.params.seed, terms=terms, device=device
-    )
+    process, device = Process(task.params, space.gaussian), next(network.parameters()).device
+    bits = bits_per_dimension(process, network, x0, condition, task.params.seed, terms=terms, device=device)
     return float(bits.total.mean())
 
 

@@ -14,6 +14,7 @@ from echosynth.evaluation.agreement import view_agreement
 from echosynth.evaluation.fidelity import Ints, fidelity, matched_counts
 from echosynth.evaluation.frechet import Features
 from echosynth.imagesets.dataset import LabelledImages
+from echosynth.imagesets.prepare import grey_levels
 
 Pictures = tuple[Images, Ints]  # images (N, S, S) uint8 and the views (N,) that they are said to show
 EXCHANGED = {"A2C": "A4C", "A4C": "A2C", "PLAX": "PSAX", "PSAX": "PLAX"}
@@ -46,13 +47,13 @@ def known_pictures(held_out: LabelledImages, training: LabelledImages, seed: int
         own = training.images[members]
         trained_on.append(members[: mine.sum()])
         copies[mine] = np.resize(own[:COPIED], (mine.sum(), *real.shape[1:]))
-        means[mine] = np.rint(own.mean(0)).astype(np.uint8)
+        means[mine] = grey_levels(own.mean(0))
     return {
         "other real images": (real, labels),
         "training images": (training.images[np.concatenate(trained_on)], training.labels[np.concatenate(trained_on)]),
         "blurred, a deviation of 1 pixel": (np.stack([cv2.GaussianBlur(one, (0, 0), 1.0) for one in real]), labels),
-        f"noise of {LEVELS} grey levels": (_grey(real + LEVELS * rng.standard_normal(real.shape)), labels),
-        f"chequers of {LEVELS} grey levels": (_grey(real.astype(float) + chequers), labels),
+        f"noise of {LEVELS} grey levels": (grey_levels(real + LEVELS * rng.standard_normal(real.shape)), labels),
+        f"chequers of {LEVELS} grey levels": (grey_levels(real.astype(float) + chequers), labels),
         "mirrored": (np.ascontiguousarray(real[:, :, ::-1]), labels),
         "A2C and A4C, PLAX and PSAX exchanged": (real, exchanged[labels]),
         f"{COPIED} training images of each view, copied": (copies, labels),
@@ -90,8 +91,3 @@ def measured(
             {"name": name, "view_agreement": agreement} | {key: distances[key] for key in ("kernel", "frechet")}
         )
     return found
-
-
-def _grey(values: npt.NDArray[np.float64]) -> Images:
-    """Round to the nearest grey value from 0 to 255."""
-    return np.rint(values).clip(0, 255).astype(np.uint8)

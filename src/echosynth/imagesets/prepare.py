@@ -1,7 +1,10 @@
 """From a decoded frame of any size to the small square grey picture that every network of the project sees."""
 
+from typing import Any
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
@@ -23,6 +26,11 @@ def to_grey(frame: Image) -> Image:
         if frame.ndim == 3 and frame.shape[2] == 3:
             return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
     raise EchosynthError(f"a frame of shape {frame.shape} and type {frame.dtype} is no 8-bit grey or RGB picture")
+
+
+def grey_levels(values: npt.NDArray[np.floating[Any]]) -> Image:
+    """Round numbers (any shape) to the nearest grey level from 0 to 255, uint8."""
+    return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
 def square_pixels(frame: Image, spacing: tuple[float, float] | None) -> Image:

@@ -18,8 +18,8 @@ from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, write_json
 from echosynth.common.resume import ResumeState, code_hash
-from echosynth.common.side_by_side import side_by_side
 from echosynth.compute.device import pick_device, resolved
+from echosynth.compute.side_by_side import side_by_side
 from echosynth.config.parameters import Params
 from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities

@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,6 +30,8 @@ from echosynth.evaluation.frechet import kernel_distance
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
 from echosynth.stages import stage
 from echosynth.tracking.runs import RunLogger, child_run
+
+LITTLE = 0.98  # a share of the Gaussian's loss
 
 
 def echo_score(validation: LabelledImages) -> Score:
@@ -76,6 +80,17 @@ def log_whole_curves(run: RunLogger, trained: Trained, folder: Path) -> None:
             run.curve([{"step": snapshot.step, f"kernel_ema_{snapshot.ema_decay}": snapshot.kernel}])
 
 
+def learned_little(metrics: Mapping[str, Any]) -> str:
+    """Say so where a preconditioned network adds next to nothing to the Gaussian, which its samples do not show: they
+    are as good as the Gaussian's. Empty where all is well."""
+    if (share := metrics.get("loss_to_gaussian", 0.0)) <= LITTLE:
+        return ""
+    return (
+        f"the network learned next to nothing; on training images its loss is {share:.1%} of that of the Gaussian "
+        "alone. Try fewer diffusion.channels, a lower diffusion.learning_rate or more diffusion.steps"
+    )
+
+
 @stage(several_processes=True)
 def main(params: Params, size: str) -> None:
     """Read a subset, write models/diffusion/<size>."""
@@ -99,6 +114,8 @@ def main(params: Params, size: str) -> None:
             grids = sorted(path.relative_to(part).as_posix() for path in part.glob("snapshots/*.png"))
             run.save(part, "curve.csv", *grids)
         task.state.clear()  # while it is held: who waits for it must not find half of it
+    if advice := learned_little(metrics):
+        print(f"diffusion {size}: {advice}", file=sys.stderr)
     chosen = f"step {metrics['step']}, EMA {metrics['ema_decay']}"
     distance = "" if metrics["kernel"] is None else f", kernel distance {metrics['kernel']:.3f}"
     print(f"diffusion {size}: {chosen}{distance}, {model.trained.images_per_second:.0f} images/s", file=sys.stderr)

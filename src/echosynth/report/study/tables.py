@@ -127,13 +127,16 @@ def models(inputs: Inputs) -> Table:
         facts = model.metrics
         sizes = [count(facts[key]) for key in ("images", "parameters", "steps", "step")]
         losses = [decimal(facts["loss"], 4), decimal(facts["validation_loss"], 4)]
-        rows.append([subset, *sizes, f"{facts['ema_decay']:g}", *losses, decimal(facts.get("bits_per_dimension"), 2)])
+        beside = [decimal(facts.get(key), 2) for key in ("loss_to_gaussian", "bits_per_dimension")]
+        rows.append([subset, *sizes, f"{facts['ema_decay']:g}", *losses, *beside])
     header = ["subset", "images", "weights", "steps", "chosen step", "EMA"]
-    header += ["training loss", "validation loss", "bits/dim"]
+    header += ["training loss", "validation loss", "to the Gaussian's", "bits/dim"]
     note = (
-        "Losses are those at the end. The chosen step and average are those whose samples came nearest to the "
-        "validation images, which makes the distances below a little optimistic. Bits per dimension: variational bound "
-        f"on real validation images, comparable only among models of one variance ({inputs.params.diffusion.variance})."
+        "Losses are those at the end. To the Gaussian's: the loss of the chosen weights on training images, divided by "
+        "that of the Gaussian alone; at 1 the network has learned nothing. The chosen step and average are those whose "
+        "samples came nearest to the validation images, which makes the distances below a little optimistic. Bits per "
+        "dimension: variational bound on real validation images, comparable only among models of one variance "
+        f"({inputs.params.diffusion.variance})."
     )
     return Table("Diffusion models", header, rows, note=note)
 

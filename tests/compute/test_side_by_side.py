@@ -14,11 +14,11 @@ import pytest
 import torch
 from tests.killing import DEADLINE, kill, wait_dead
 
-from echosynth.common import side_by_side as module
 from echosynth.common.errors import EchosynthError
 from echosynth.common.launch import PROCESSES
-from echosynth.common.side_by_side import side_by_side
+from echosynth.compute import side_by_side as module
 from echosynth.compute.device import pick_device
+from echosynth.compute.side_by_side import side_by_side
 
 TASKS = {f"task {number}": number for number in range(5)}
 
@@ -61,8 +61,8 @@ def fail(folder: Path, how: str, number: int) -> None:
     if number == 0:
         stand(folder, number)
     wait_for([folder / "0"])
-    if how == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if how in ("killed", "told to go"):
+        os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGTERM)
     raise EchosynthError("too hot; cool it") if how == "sentence" else ZeroDivisionError("by nought")
 
 
@@ -139,6 +139,7 @@ def test_modules_are_imported_once_for_all(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("sentence", EchosynthError, "task 1: too hot; cool it$"),
         ("killed", EchosynthError, f"task 1: its process was killed, .* memory .* {PROCESSES}=1 "),
+        ("told to go", EchosynthError, r"task 1: its process was told to go \(exit status 143\); run again: what"),
         ("otherwise", RuntimeError, "ZeroDivisionError: by nought"),
     ],
 )
@@ -159,7 +160,7 @@ def test_no_process_is_left_when_the_first_one_is_told_to_go(tmp_path: Path, num
     code = (
         "import sys, joblib; from functools import partial; from pathlib import Path\n"
         "joblib.cpu_count = lambda: 2\n"
-        "from tests.common.test_side_by_side import TASKS, side_by_side, stand\n"
+        "from tests.compute.test_side_by_side import TASKS, side_by_side, stand\n"
         f"side_by_side(partial(stand, Path({str(tmp_path)!r})), TASKS)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

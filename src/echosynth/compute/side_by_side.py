@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -20,6 +20,7 @@ import torch
 from echosynth.common.errors import EchosynthError
 from echosynth.common.launch import PROCESSES, wanted_processes
 from echosynth.common.termination import Terminated, termination_as_exception
+from echosynth.compute.threads import chosen_by_user, with_threads
 
 Task = TypeVar("Task")
 GRACE_SECONDS = 60.0  # a worker that is asked to go tells MLflow, whose server may be slow
@@ -46,7 +47,7 @@ def side_by_side(work: Callable[[Task], None], tasks: Mapping[str, Task], import
         RuntimeError: `work` raised something else, whose traceback is on stderr.
     """
     count = min(len(tasks), wanted_processes(joblib.cpu_count()))
-    if os.environ.get("OMP_NUM_THREADS"):
+    if chosen_by_user():
         threads = torch.get_num_threads()
     else:
         threads = max(1, joblib.cpu_count() // max(1, count)) if torch.cuda.is_available() else 1
@@ -54,7 +55,7 @@ def side_by_side(work: Callable[[Task], None], tasks: Mapping[str, Task], import
         with termination_as_exception():
             _share(work, tasks, count, threads, _method(imports))
     else:
-        with _threads(threads):
+        with with_threads(threads):
             for task in tasks.values():
                 work(task)
 
@@ -71,14 +72,14 @@ def _method(imports: Sequence[str]) -> Literal["fork", "spawn"]:
 def _share(work: Callable[[Task], None], tasks: Mapping[str, Task], count: int, threads: int, method: str) -> None:
     context, left = get_context(method), iter(tasks.items())
     workers: list[BaseProcess] = []
-    busy: dict[Connection, str] = {}
+    busy: dict[Connection, tuple[str, BaseProcess]] = {}
 
-    def hand_out(link: Connection) -> None:
+    def hand_out(link: Connection, worker: BaseProcess) -> None:
         name, task = next(left, ("", None))
         with suppress(OSError):  # it is dead, which shows when it is waited for
             link.send(task)
         if name:
-            busy[link] = name
+            busy[link] = name, worker
 
     try:
         for number in range(count):
@@ -87,27 +88,32 @@ def _share(work: Callable[[Task], None], tasks: Mapping[str, Task], count: int, 
             workers.append(worker)  # before its start: a signal may come between the two
             worker.start()
             there.close()  # so that the end of the worker is the end of the pipe
-            hand_out(here)
+            hand_out(here, worker)
         while busy:
             for link in connection.wait(list(busy)):
                 assert isinstance(link, Connection)
-                _raise_failure(busy.pop(link), link)
-                hand_out(link)
+                name, worker = busy.pop(link)
+                _raise_failure(name, worker, link)
+                hand_out(link, worker)
         for worker in workers:
             worker.join()
     finally:
         _end(workers)
 
 
-def _raise_failure(name: str, link: Connection) -> None:
+def _raise_failure(name: str, worker: BaseProcess, link: Connection) -> None:
     """Raise what went wrong with the task of this name, if anything did."""
     try:
         error = link.recv()
     except (EOFError, OSError):
-        raise EchosynthError(
-            f"{name}: its process was killed, most often because memory ran out; run again, maybe with {PROCESSES}=1 "
-            "in the environment: what was finished is kept"
-        ) from None
+        worker.join(GRACE_SECONDS)
+        killed = worker.exitcode == -signal.SIGKILL
+        reason, help_ = (
+            ("killed, most often because memory ran out", f", maybe with {PROCESSES}=1 in the environment")
+            if killed
+            else (f"told to go (exit status {worker.exitcode})", "")
+        )
+        raise EchosynthError(f"{name}: its process was {reason}; run again{help_}: what was finished is kept") from None
     if isinstance(error, EchosynthError):
         raise EchosynthError(f"{name}: {error}")
     if error:
@@ -159,14 +165,3 @@ def _end_with_parent() -> None:
     assert parent
     parent.join()
     os._exit(1)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
