@@ -32,29 +32,52 @@ $(EXTRA): $(READY) requirements-extra.txt
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
 # bits depend neither on the number of cores nor on what else runs; classifiers are trained side by side.
 demo explore: export OMP_NUM_THREADS ?= 1
-demo: $(READY) ## Run the whole study on the embedded demo data (14 minutes on 2 cores)
-	@dvc repro feature-network
-	@$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())')) apart
+SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())'))
+demo: $(READY) ## Run the whole study on the embedded demo data (about 15 minutes on 2 cores)
+	@dvc repro split
+	$(SIDE_BY_SIDE) rows
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
 
-# DVC runs one stage after another, and the demo's trainings leave all cores but one idle. None of these waits for
-# another, and what they need is there: one a core, JOBS=1 for one at a time. `dvc repro` alone makes the same.
-ifneq ($(filter apart,$(MAKECMDGOALS)),)
-APART := $(shell dvc stage list --name-only | grep -E '^(diffusion|classify-real)@')
-endif
-.PHONY: apart $(APART)
-apart $(APART): export ECHOSYNTH_PROCESSES := 1
-apart: $(APART)
-$(filter diffusion@%,$(APART)): diffusion@%:
-	@dvc --wait-for-lock repro --single-item $@ sample@$* baseline@$* fidelity@$*
-$(filter classify-real@%,$(APART)): classify-real@%:
-	@dvc --wait-for-lock repro --single-item $@
-
-explore: $(READY) ## Run the explorations behind the choices (about half an hour on 2 cores)
+explore: $(READY) ## Run the explorations behind the choices (about 20 minutes on 2 cores)
 	@echosynth preset explore
+	@dvc repro feature-network
+	$(SIDE_BY_SIDE) cells
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
+
+# DVC runs one stage after another, and most stages of the demo keep one core busy. So those between the split and the
+# comparison run as rows of stages that do not wait for each other, one row a core (JOBS=1: one after another): what
+# generators make of a subset and what is learned from that, what is learned from real images, and what remains. DVC
+# keeps what they read and write apart, as it does for `dvc repro` in several terminals; it finds all done afterwards.
+ifneq ($(filter rows,$(MAKECMDGOALS)),)
+STAGES := $(shell $(BIN)/dvc stage list --name-only)
+endif
+SUBSETS := $(patsubst diffusion@%,%,$(filter diffusion@%,$(STAGES)))
+ROWS := $(SUBSETS:%=generated-%) $(SUBSETS:%=real-%) remaining
+# The stages of a subset whose names begin with one of some words, in the order of dvc.yaml.
+of = $(shell printf '%s\n' $(STAGES) | grep -E '^($(1))@(.*-)?$(2)(-.*)?$$')
+row = @set -o pipefail; dvc --wait-for-lock repro --single-item $(1) 2>&1 | cat
+rows: $(ROWS)
+feature-network:
+	$(call row,$@)
+$(SUBSETS:%=generated-%): generated-%: feature-network
+	$(call row,$(call of,diffusion|sample|baseline|fidelity|classify-synthetic|classify-baseline,$*))
+$(SUBSETS:%=real-%): real-%:
+	$(call row,$(call of,classify-real,$*))
+remaining: feature-network
+	$(call row,known-pictures $(filter screen-shift@% ingest-shift@%,$(STAGES)))
+
+# The same for the explorations that train a model each.
+ifneq ($(filter cells,$(MAKECMDGOALS)),)
+CELLS := $(shell $(BIN)/dvc stage list --name-only explore/dvc.yaml | sed -nE 's/.*:((method|variance|recipe)@)/\1/p')
+endif
+cells: $(CELLS)
+$(CELLS):
+	$(call row,explore/dvc.yaml:$@)
+
+.PHONY: rows cells feature-network $(ROWS) $(CELLS)
+rows cells $(ROWS) $(CELLS): export ECHOSYNTH_PROCESSES := 1
 
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
 	@echosynth sweep $(GRID) --workers $(WORKERS)

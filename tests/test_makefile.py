@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -52,3 +53,40 @@ def test_a_gpu_is_tried_with_the_packages_of_a_folder(tmp_path: Path) -> None:
     (alone,) = said()
     assert alone.startswith("-m bench.gpu_check | src:")
     assert not (tmp_path / ".venv").exists()
+
+
+def rows(folder: Path, stages: list[str], target: str = "rows") -> list[list[str]]:
+    """What the demo (or the target `cells`: the explorations) runs side by side where these are the stages."""
+    shutil.copy(ROOT / "Makefile", folder)
+    dvc = folder / ".venv/bin/dvc"
+    dvc.parent.mkdir(parents=True)
+    dvc.write_text("#!/bin/sh\n" + "".join(f"echo {stage}\n" for stage in stages))
+    dvc.chmod(0o755)
+    command = ["make", "--no-print-directory", "--dry-run", target]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.count(" | cat\n") == len(done.stdout.splitlines())
+    return [line.split(" --single-item ")[1].split(" 2>")[0].split() for line in done.stdout.splitlines()]
+
+
+def test_the_demo_s_rows_of_stages_hold_those_of_one_subset_in_order(tmp_path: Path) -> None:
+    generated = ["diffusion@{}", "sample@{}", "baseline@{}", "fidelity@{}", "classify-synthetic@{}-vgg16"]
+    generated += ["classify-baseline@gaussian-{}-vgg16", "classify-baseline@mixed-mixup-{}-vgg16"]
+    real, sizes = ["classify-real@{}-resnet18", "classify-real@{}-vgg16"], ["10", "100"]
+    stages = [stage.format(size) for stage in generated + real for size in sizes]
+    found = rows(tmp_path, ["split", *stages, "feature-network", "known-pictures", "compare"])
+    expected = [["feature-network"], ["known-pictures"]]
+    expected += [[stage.format(size) for stage in row] for row in (generated, real) for size in sizes]
+    assert sorted(found) == sorted(expected)
+
+
+def test_every_stage_between_the_split_and_the_comparison_is_in_one_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
+    stages = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    before, after = ("screen@", "ingest@", "split"), {"compare", "final", "card", "report"}
+    between = [stage for stage in stages if not stage.startswith(before) and stage not in after]
+    assert sorted(stage for row in rows(tmp_path, stages) for stage in row) == sorted(between)
+
+
+def test_explorations_that_train_a_model_are_rows_of_their_own(tmp_path: Path) -> None:
+    stages = [f"explore/dvc.yaml:{name}@all-{name}" for name in ("method", "variance", "recipe", "curve", "page")]
+    assert rows(tmp_path, stages, "cells") == [[stage] for stage in stages[:3]]

@@ -155,6 +155,7 @@ class Trainer:
         space: what is diffused in place of pixels.
         state: where the run is saved and found again; the caller clears it once the result is written.
         watchers: who is told.
+        name: what its progress is shown under.
 
     Raises:
         EchosynthError: the precision is not to be had, the batch cannot be shared among the processes, or the images
@@ -170,7 +171,9 @@ class Trainer:
         space: Space,
         state: ResumeState,
         watchers: Watchers = SILENT,
+        name: str = "diffusion",
     ) -> None:
+        self.name = name
         self.params, self.data, self.held_out, self.space, self.watchers = params, data, held_out, space, watchers
         self.accelerator = _accelerator(params)
         self.device, size = self.accelerator.device, int(data.images.shape[-1])
@@ -204,12 +207,13 @@ class Trainer:
         """
         params, now, main = self.params, self.now, self.accelerator.is_main_process
         if now.step and main:
-            print(f"training goes on at step {now.step} of {params.steps}", file=sys.stderr)
+            print(f"{self.name}: training goes on at step {now.step} of {params.steps}", file=sys.stderr)
         first, began, due = now.step, time.monotonic(), snapshot_steps(params)
         steps = range(first, params.steps)
         if exhausted(now.snapshots, params.patience):
             steps = range(0)
-        bar = progress(steps, params.steps, "diffusion training", "steps", first, params.batch_size) if main else steps
+        what = f"{self.name} training"
+        bar = progress(steps, params.steps, what, "steps", first, params.batch_size) if main else steps
         pending: list[torch.Tensor] = []
         alone = self.device.type == "cpu" and self.accelerator.num_processes == 1
         with closing(ThreadKeeper(alone)) as threads:

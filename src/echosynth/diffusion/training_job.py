@@ -46,6 +46,7 @@ class TrainingJob:
         counts: training images by view and source.
         data_hash: identifies the training images.
         state: where it is saved and found again.
+        name: what its progress is shown under.
     """
 
     params: DiffusionParams
@@ -55,6 +56,7 @@ class TrainingJob:
     counts: dict[str, dict[str, int]]
     data_hash: str
     state: ResumeState
+    name: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class TrainedModel:
 
 
 def prepare_training(
-    params: DiffusionParams, real: LabelledImages, held_out: LabelledImages, scorer: str = ""
+    params: DiffusionParams, real: LabelledImages, held_out: LabelledImages, scorer: str = "", name: str = "diffusion"
 ) -> TrainingJob:
     """Prepare a training.
 
@@ -83,6 +85,7 @@ def prepare_training(
         real: the training images.
         held_out: held-out images; those of views and sources that the training images lack are left out.
         scorer: identifies what snapshots are compared by.
+        name: what its progress is shown under.
 
     Raises:
         EchosynthError: nothing of the held-out images is left.
@@ -105,7 +108,7 @@ def prepare_training(
     precision = resolved(pick_device(), params.precision)
     hashes = real.hash(), held_out.hash(), scorer
     state = ResumeState("diffusion", params.model_dump(), code, precision, origins, *hashes)
-    return TrainingJob(params, sources, data, held, counts, real.hash(), state)
+    return TrainingJob(params, sources, data, held, counts, real.hash(), state, name)
 
 
 def train_model(task: TrainingJob, watchers: Watchers = SILENT) -> TrainedModel:
@@ -121,7 +124,8 @@ def train_model(task: TrainingJob, watchers: Watchers = SILENT) -> TrainedModel:
 def _train_both(task: TrainingJob, watchers: Watchers) -> TrainedModel:
     """Do what `train_model` says."""
     space: Space = _latent_space(task, watchers) if task.params.space == "latent" else _pixel_space(task)
-    trainer = Trainer(task.params, task.data, task.held_out, len(task.sources), space, task.state, watchers)
+    sources = len(task.sources)
+    trainer = Trainer(task.params, task.data, task.held_out, sources, space, task.state, watchers, task.name)
     trained = trainer.run()
     if isinstance(space, LatentSpace):
         quality = {

@@ -46,7 +46,7 @@ def train_and_measure(cell: Cell, params: Params, measure: Measure) -> None:
     """
     real = training_images(params, cell.views)
     held_out = read_split(params.data.train_sources, "validation")
-    task = prepare_training(cell.params, real, held_out)
+    task = prepare_training(cell.params, real, held_out, name=cell.name)
     if not is_main_process():
         train_model(task)
         return

@@ -97,7 +97,8 @@ def main(params: Params, size: str) -> None:
     settings = params.diffusion
     real = read_subset(params.data.train_sources, size)
     held_out = read_split(params.data.train_sources, "validation")
-    task = prepare_training(settings, real, held_out, file_hash(paths.FEATURE_NETWORK / "model.safetensors"))
+    scorer = file_hash(paths.FEATURE_NETWORK / "model.safetensors")
+    task = prepare_training(settings, real, held_out, scorer, f"diffusion {size}")
     if not is_main_process():
         train_model(task)
         return
