@@ -43,9 +43,9 @@ def test_cells_are_means_over_seeds_and_the_best_run_is_named() -> None:
     assert real["macro_auprc_sd"] == pytest.approx(np.std(single, ddof=1))
     assert real["interval"]["macro_auprc"][0] < real["macro_auprc"] < real["interval"]["macro_auprc"][1]
     assert np.array(real["confusion"]).sum() == 2 * 160
-    assert real["versus_real"] is None
-    assert synthetic["versus_real"]["macro_auprc"] == pytest.approx(synthetic["macro_auprc"] - real["macro_auprc"])
-    assert synthetic["versus_real"]["macro_auprc_interval"][0] > 0
+    assert real["versus"]["synthetic"]["macro_auprc"] == -synthetic["versus"]["real"]["macro_auprc"]
+    assert synthetic["versus"]["real"]["macro_auprc"] == pytest.approx(synthetic["macro_auprc"] - real["macro_auprc"])
+    assert synthetic["versus"]["real"]["macro_auprc_interval"][0] > 0
     assert result["best"]["arm"] == "synthetic"
     assert result["best"]["macro_auprc"] == max(item["macro_auprc"] for item in result["runs"])
 
@@ -60,14 +60,18 @@ def test_a_baseline_is_compared_with_and_never_the_best() -> None:
 def test_pairing_makes_the_interval_of_a_difference_narrower_than_the_scores_own() -> None:
     members, labels, groups = runs({("real", 0): 1.0, ("synthetic", 0): 1.0})
     real, synthetic = compare(members, labels, groups, 400, 0)["cells"]
-    low, high = synthetic["versus_real"]["macro_auprc_interval"]
-    assert low < 0 < high or abs(synthetic["versus_real"]["macro_auprc"]) < 0.05
+    low, high = synthetic["versus"]["real"]["macro_auprc_interval"]
+    assert low < 0 < high or abs(synthetic["versus"]["real"]["macro_auprc"]) < 0.05
     assert high - low < 0.6 * (real["interval"]["macro_auprc"][1] - real["interval"]["macro_auprc"][0])
 
 
 def test_without_draws_there_are_no_intervals() -> None:
     members, labels, groups = runs(SKILL)
-    assert "interval" not in compare(members, labels, groups, 0, 0)["cells"][0]
+    first, second = compare(members, labels, groups, 0, 0)["cells"]
+    assert "interval" not in first
+    versus = second["versus"]["real"]
+    assert versus["macro_auprc"] == pytest.approx(second["macro_auprc"] - first["macro_auprc"])
+    assert versus["macro_auprc_interval"] == [None, None]
 
 
 def test_tmed2_alone_is_scored_where_it_is_there() -> None:

@@ -1,5 +1,6 @@
 """Which arm is better: runs put together by arm and subset, with differences paired by patient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from echosynth.classifier.options import generator_of
 from echosynth.common.views import RARE_VIEWS, VIEW_INDEX, VIEWS
 from echosynth.evaluation.scores import Floats, Ints, confusion, interval, macro_auprc, macro_f1, recalls, resample
 
+Key = tuple[str, str, str]  # architecture, subset, arm
 RARE = [VIEW_INDEX[view] for view in RARE_VIEWS]
 
 
@@ -65,14 +67,19 @@ def _by_source(runs: list[ScoredClassifier]) -> dict[str, Any]:
     return result
 
 
-def _difference(
-    mine: dict[str, Floats], real: dict[str, Floats], point: dict[str, Floats], real_point: dict[str, Floats]
+def _differences(
+    key: Key, points: Mapping[Key, dict[str, Floats]], samples: Mapping[Key, dict[str, Floats]]
 ) -> dict[str, Any]:
-    """Difference to the real arm: the draws are of the same patients, so that they are subtracted pair by pair."""
+    """Differences to all other arms of the same subset and architecture: the draws are of the same patients, so that
+    they are subtracted pair by pair."""
     result: dict[str, Any] = {}
-    for key in ("macro_auprc", "rare_recall"):
-        result[key] = float(point[key][0] - real_point[key][0])
-        result[f"{key}_interval"] = interval(mine[key] - real[key])
+    for other in points:
+        if other[:2] == key[:2] and other != key:
+            result[other[2]] = versus = dict[str, Any]()
+            for name in ("macro_auprc", "rare_recall"):
+                versus[name] = float(points[key][name][0] - points[other][name][0])
+                draws = interval(samples[key][name] - samples[other][name]) if samples else [None, None]
+                versus[f"{name}_interval"] = draws
     return result
 
 
@@ -89,11 +96,11 @@ def compare(
         seed: of the bootstrap.
 
     Returns:
-        `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and the difference to the real
-        arm of the same subset; `best`: the row with the largest macro AUPRC, those of baselines left out,
-        which are there to be compared with.
+        `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and `versus`, the difference
+        to each other arm of the same subset; `best`: the row with the largest macro AUPRC, those
+        of baselines left out, which are there to be compared with.
     """
-    cells: dict[tuple[str, str, str], list[ScoredClassifier]] = {}
+    cells: dict[Key, list[ScoredClassifier]] = {}
     for run in runs:
         cells.setdefault((run.facts["architecture"], run.facts["subset"], run.facts["arm"]), []).append(run)
     ones = np.ones((1, len(labels)))
@@ -123,15 +130,12 @@ def compare(
         }
         cell |= {"confusion": counts.tolist(), "by_source": _by_source(members)}
         cell["confusion_normalised"] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).round(6).tolist()
-        real = (key[0], key[1], "real")
-        cell["versus_real"] = None
+        cell["versus"] = _differences(key, points, samples)
         if draws:
             by_view = dict(zip(VIEWS, map(interval, samples[key]["recall"].T), strict=True))
             cell["interval"] = {name: interval(samples[key][name]) for name in ("macro_auprc", "macro_f1")} | {
                 "recall": by_view
             }
-            if key != real and real in cells:
-                cell["versus_real"] = _difference(samples[key], samples[real], points[key], points[real])
         result.append(cell)
     table = [row(run) for run in runs]
     candidates = [item for item in table if generator_of(item["arm"]) in (None, "diffusion")]

@@ -35,7 +35,7 @@ def test_yardstick(inputs: Inputs, comparison: dict[str, Any]) -> None:
         ("500", "diffusion"),
     ]
     cell = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))
-    versus = cell["versus_real"]
+    versus = cell["versus"]["real"]
     low, high = versus["macro_auprc_interval"]
     use = [f"{cell['macro_auprc']:.3f}", f"+{versus['macro_auprc']:.3f}", f"+{low:.3f} to +{high:.3f}"]
     assert list(table.rows[0][2:]) == ["0.031", "−0.000", "0.810", "0.850", *use, "2.3 %", "1.0 %", "41.2"]
@@ -69,10 +69,10 @@ def test_comparison(inputs: Inputs, comparison: dict[str, Any]) -> None:
 
 def test_differences(inputs: Inputs, comparison: dict[str, Any]) -> None:
     row = tables.differences(inputs).rows[1]
-    versus = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))["versus_real"]
+    versus = next(c for c in comparison["cells"] if (c["arm"], c["subset"]) == ("synthetic", "150"))["versus"]["real"]
     low, high = versus["rare_recall_interval"]
-    assert list(row[:2]) == ["150", "synthetic"]
-    assert list(row[3:6]) == [f"+{versus['rare_recall']:.3f}", f"+{low:.3f} to +{high:.3f}", "higher than real"]
+    assert list(row[:3]) == ["150", "synthetic", "real"]
+    assert list(row[4:7]) == [f"+{versus['rare_recall']:.3f}", f"+{low:.3f} to +{high:.3f}", "higher"]
 
 
 def test_several_architectures_get_a_column(tree: Path, params: Params, comparison: dict[str, Any]) -> None:

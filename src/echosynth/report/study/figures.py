@@ -35,7 +35,7 @@ def classifier_figures(inputs: Inputs) -> list[PageFigure]:
 
 def difference_figures(inputs: Inputs) -> list[PageFigure]:
     """Draw differences to real in recall of the rare views and in AUPRC; none where nothing was compared with real."""
-    if not any(cell["versus_real"] for cell in inputs.comparison["cells"]):
+    if not any(cell["versus"].get("real") for cell in inputs.comparison["cells"]):
         return []
     names = {"rare_recall": f"recall of {' and '.join(RARE_VIEWS)}", "macro_auprc": "macro AUPRC"}
     caption = "Bar: 95 % interval over patients. Where it crosses 0, the direction is open."
@@ -132,14 +132,14 @@ def differences(inputs: Inputs, key: str, name: str) -> Figure:
         key: "rare_recall" or "macro_auprc".
         name: the score in words.
     """
-    cells = [cell for subset in inputs.sizes for cell in inputs.cells(subset) if cell["versus_real"]]
+    cells = [cell for subset in inputs.sizes for cell in inputs.cells(subset) if cell["versus"].get("real")]
     height = 1.7 + 0.3 * len(cells)
     figure, axes = panel(f"Difference to real:\n{name}", "difference (right of 0: higher than real)", "", height)
     axes.axvline(0, color="#57606a", linewidth=1.2)
     places, y, before = [], 0.0, ""
     for cell in cells:
         y += 1.6 if before and cell["subset"] != before else 1.0
-        before, style, versus = cell["subset"], STYLES[cell["arm"]], cell["versus_real"]
+        before, style, versus = cell["subset"], STYLES[cell["arm"]], cell["versus"].get("real")
         bounds = versus[f"{key}_interval"]
         if bounds[0] is not None:
             axes.hlines(y, bounds[0], bounds[1], colors=style.colour, linewidth=2)

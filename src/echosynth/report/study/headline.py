@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from echosynth.classifier.options import MIXED
 from echosynth.common.views import RARE_VIEWS
 from echosynth.report.formatting import Score, count, decimal, listing, plural, signed, signed_interval
 from echosynth.report.study.inputs import Inputs
 from echosynth.report.tables import Json
 
-HIGHER, LOWER, OPEN = "higher than real", "lower than real", "interval holds 0"
+HIGHER, LOWER, OPEN = "higher", "lower", "interval holds 0"
 RARE = " / ".join(RARE_VIEWS)
 
 
@@ -20,7 +21,7 @@ def rare_recall(cell: Json) -> Score:
 
 
 def verdict(bounds: Sequence[Score] | None) -> str:
-    """Say in words what an interval of differences to real says by itself."""
+    """Say in words what an interval of differences says by itself."""
     if not bounds or bounds[0] is None or bounds[1] is None:
         return "no interval"
     if bounds[0] > 0:
@@ -35,25 +36,21 @@ class Headline:
     Attributes:
         answer: one sentence on the smallest subset: which arms are higher, lower or undecided in recall of rare views.
         recalls: one sentence with the recall of each rare view in each arm.
-        differences: one sentence for each other arm at the smallest subset: its difference to real.
+        differences: one sentence for each arm and rival at the smallest subset: the difference.
         sizes: the answer for every larger subset.
-        copies: the arms with synthetic images against copies of the real ones, or empty.
-        baselines: the diffusion model's arms against the same arms of the baselines, or empty.
     """
 
     answer: str
     recalls: str
     differences: list[str]
     sizes: list[str]
-    copies: str
-    baselines: str
 
 
 def _answer(inputs: Inputs, subset: str) -> str:
     """Say which arms differ from real in mean recall of the rare views."""
     readings: dict[str, list[str]] = {HIGHER: [], LOWER: [], OPEN: [], "no interval": []}
     for cell in inputs.cells(subset):
-        if versus := cell["versus_real"]:
+        if versus := cell["versus"].get("real"):
             reading = verdict(versus["rare_recall_interval"])
             readings[reading].append(f"{cell['arm']} ({signed(versus['rare_recall'])})")
     openings = {
@@ -80,51 +77,30 @@ def _recalls(inputs: Inputs, subset: str) -> str:
     return f"{opening} {', '.join(parts)} ({basis})."
 
 
-def _difference(cell: Json) -> str:
-    """Hold one arm against real: both scores, with intervals and what these say."""
-    versus, parts = cell["versus_real"], []
+def _told(versus: Json) -> str:
+    """Say a difference in both scores, with intervals and what these say."""
+    parts = []
     for key, name in (("rare_recall", f"mean recall of {RARE}"), ("macro_auprc", "macro AUPRC")):
         bounds = versus[f"{key}_interval"]
         said = {HIGHER: "higher", LOWER: "worse", OPEN: "the interval holds 0"}.get(verdict(bounds), "no interval")
         known = f" (95 % interval over patients {signed_interval(bounds)})" if said != "no interval" else ""
         parts.append(f"{name} {signed(versus[key])}{known}: {said}")
-    return f"{cell['arm'].capitalize()} against real: {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
-def _copies(inputs: Inputs, subset: str) -> str:
-    """Balance alone, which copies give too, is no merit of synthetic images: name the difference to oversampled."""
-    copies = inputs.cell(subset, "oversampled")
-    cells = [cell for cell in inputs.cells(subset) if cell["synthetic"]]
-    if not copies or not cells:
-        return ""
-    base = rare_recall(copies)
-    parts = []
-    for cell in cells:
-        value = rare_recall(cell)
-        gap = None if value is None or base is None else value - base
-        auprc = signed(cell["macro_auprc"] - copies["macro_auprc"])
-        parts.append(f"{cell['arm']} {signed(gap)} in mean recall of {RARE} and {auprc} in macro AUPRC")
-    return (
-        "Against oversampled, where copies of real images give balance without any synthetic image: "
-        f"{'; '.join(parts)} (differences of means, no interval computed)."
-    )
+def rivals(arm: str, generators: Sequence[str]) -> list[str]:
+    """Name the arms that one is held against: real; where images of the diffusion model are in it also copies of real
+    images, which give balance alone, and the same arm of generators that need no training."""
+    if arm == "real":
+        return []
+    start = {"synthetic": "", MIXED: f"{MIXED}-"}.get(arm)
+    return ["real"] if start is None else ["real", "oversampled", *(start + generator for generator in generators)]
 
 
-def _baselines(inputs: Inputs, subset: str) -> str:
-    """What a generator without any training reaches too is no merit of the diffusion model: name the differences."""
-    parts = []
-    for arm, start in (("synthetic", ""), ("mixed", "mixed-")):
-        for generator in inputs.params.baselines.generators:
-            own, other = inputs.cell(subset, arm), inputs.cell(subset, start + generator)
-            if own and other:
-                auprc = signed(own["macro_auprc"] - other["macro_auprc"])
-                mine, its = rare_recall(own), rare_recall(other)
-                gap = None if mine is None or its is None else mine - its
-                said = f"{signed(gap)} in mean recall of {RARE} and {auprc} in macro AUPRC"
-                parts.append(f"{arm} {said} against {other['arm']}")
-    if not parts:
-        return ""
-    return f"Against generators that need no training: {'; '.join(parts)} (differences of means, no interval computed)."
+def against(inputs: Inputs, cell: Json) -> list[tuple[str, Json]]:
+    """Give the rivals of an arm that there are, each with the difference of the arm to it."""
+    names = rivals(cell["arm"], inputs.params.baselines.generators)
+    return [(name, cell["versus"][name]) for name in names if name in cell["versus"]]
 
 
 def headline(inputs: Inputs) -> Headline:
@@ -133,8 +109,10 @@ def headline(inputs: Inputs) -> Headline:
     return Headline(
         answer=_answer(inputs, smallest),
         recalls=_recalls(inputs, smallest),
-        differences=[_difference(cell) for cell in inputs.cells(smallest) if cell["versus_real"]],
+        differences=[
+            f"{cell['arm'].capitalize()} against {other}: {_told(versus)}."
+            for cell in inputs.cells(smallest)
+            for other, versus in against(inputs, cell)
+        ],
         sizes=[_answer(inputs, subset) for subset in larger],
-        copies=_copies(inputs, smallest),
-        baselines=_baselines(inputs, smallest),
     )
