@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from echosynth.classifier.options import MIXED
 from echosynth.common.views import RARE_VIEWS
 from echosynth.report.formatting import Score, count, decimal, listing, plural, signed, signed_interval
 from echosynth.report.study.inputs import Inputs
@@ -93,7 +92,7 @@ def rivals(arm: str, generators: Sequence[str]) -> list[str]:
     images, which give balance alone, and the same arm of generators that need no training."""
     if arm == "real":
         return []
-    start = {"synthetic": "", MIXED: f"{MIXED}-"}.get(arm)
+    start = {"synthetic": "", "mixed": "mixed-"}.get(arm)
     return ["real"] if start is None else ["real", "oversampled", *(start + generator for generator in generators)]
 
 
