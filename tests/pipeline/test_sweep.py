@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mlflow.entities import Run
 from tests.killing import dead, kill, wait_dead
-from tests.pipeline.commands import call, descendants, ended, runs, start, wait_for
+from tests.pipeline.commands import HASTY, call, descendants, ended, runs, start, wait_for
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -68,13 +68,21 @@ from pathlib import Path
 
 if "queue-worker" in sys.orig_argv:
     from dvc.repo.experiments.executor.local import TempDirExecutor
+    from dvc_task.worker import TemporaryWorker
     from kombu.pidbox import Node
 
+    monitor = TemporaryWorker.monitor
+
+    def soon(self, name):
+        self.timeout = 4
+        monitor(self, name)
+
+    TemporaryWorker.monitor = soon
     begin = TempDirExecutor.from_stash_entry.__func__
 
     def slow(*words, **options):
         (Path(__file__).parent / "slow").touch()
-        time.sleep(12)
+        time.sleep(6)
         return begin(*words, **options)
 
     TempDirExecutor.from_stash_entry = classmethod(slow)
@@ -101,6 +109,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "src").mkdir()
     (folder / "marks").mkdir()
     (folder / "src/train.py").write_text(STAGE)
+    (folder / "marks/sitecustomize.py").write_text(HASTY)
     (folder / "dvc.yaml").write_text(PIPELINE)
     with (folder / ".gitignore").open("a") as stream:
         stream.write("/marks/\n/models/net\n")
@@ -250,7 +259,7 @@ def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
 
 
 def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: Path) -> None:
-    (small / "marks/sitecustomize.py").write_text(DEAF)
+    (small / "marks/sitecustomize.py").write_text(HASTY + DEAF)
     with begun(small, "sweep", grid(small, 10), "--workers", "2") as process:
         assert (small / "marks/slow").exists()
         kill_family(process, small)
