@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
-from tests.preloaded import MLFLOW, know_the_last_migration, running
+from tests.preloaded import DVC, EXPERIMENTS, MLFLOW, know_the_last_migration, running
 
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
@@ -151,8 +151,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Python that finds MLflow and PyTorch imported (see tests/preloaded.py), for tests that start several."""
-    with running(tmp_path_factory.mktemp("python"), (*MLFLOW, "torch", "pandas", "sklearn.metrics")) as commands:
+    """A Python that finds MLflow, PyTorch and DVC imported (see tests/preloaded.py), for tests that start several."""
+    libraries = (*MLFLOW, *DVC, *EXPERIMENTS, "torch", "pandas", "sklearn.metrics")
+    with running(tmp_path_factory.mktemp("python"), libraries) as commands:
         yield commands / "python"
 
 

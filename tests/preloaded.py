@@ -42,8 +42,8 @@ EXPERIMENTS = ("dvc.repo.experiments.run", "dvc.repo.experiments.queue.tasks", "
 EXPERIMENTS += ("dvc_task.app", "dvc_task.worker", "dvc.utils.hydra")
 MLFLOW = ("mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
 MLFLOW += ("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_workspace_store")
-MLFLOW += ("mlflow.tracing.export.utils", "mlflow.tracing.processor.otel_metrics_mixin", "opentelemetry.sdk.metrics.export")
-MLFLOW += ("sqlalchemy.dialects.sqlite", "alembic.command")
+MLFLOW += ("mlflow.tracing.export.utils", "mlflow.tracing.processor.otel_metrics_mixin", "sqlalchemy.dialects.sqlite")
+MLFLOW += ("opentelemetry.sdk.metrics.export", "alembic.command")
 SYSTEM = ("mlflow.system_metrics.system_metrics_monitor", "matplotlib.pyplot", "sklearn.metrics")
 # What these libraries import at their first use: the first optimiser, network, image of a plot, checked table.
 LATER = ("torch._dynamo", "torchvision", "diffusers.models", "diffusers.models.unets.unet_2d", "accelerate")
@@ -58,6 +58,7 @@ LATER += (
     "PIL.JpegImagePlugin",
 )
 ROOM = "-" * 2000  # on the server's command line, for those of its processes
+ALL = (OWN, *DVC, *EXPERIMENTS, *MLFLOW, *SYSTEM, *LATER)
 COMMANDS = ("python", "dvc", "echosynth")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What stands for each command: the plain interpreter without its site-packages, which starts in no time.
@@ -87,7 +88,7 @@ sys.exit(status)
 
 
 @contextmanager
-def running(folder: Path, libraries: Sequence[str] = (OWN, *DVC, *EXPERIMENTS, *MLFLOW, *SYSTEM, *LATER)) -> Iterator[Path]:
+def running(folder: Path, libraries: Sequence[str] = ALL) -> Iterator[Path]:
     """A server whose commands stand in `folder`/bin, to be put first in PATH."""
     commands = folder / "bin"
     commands.mkdir()
@@ -229,6 +230,9 @@ def run(words: list[str]) -> None:
     sys.modules["__main__"] = main = types.ModuleType("__main__")
     sys.path[0:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     importlib.invalidate_caches()
+    with suppress(ImportError):
+        sys.modules.pop("sitecustomize", None)
+        import sitecustomize  # noqa: F401
     if name == "dvc":
         sys.argv = [name, *words]
         from dvc.cli import main as dvc
