@@ -1,5 +1,6 @@
 """A small fake pipeline: every file that the report reads, with random but plausible numbers."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -249,22 +250,30 @@ def params() -> Params:
     return _params()
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished fake pipeline, to be copied: to write one takes a second."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _write_all(_params())
+    return folder
+
+
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Path:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> Path:
     """The current folder holds a finished fake pipeline."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    _write_all(params)
     return tmp_path
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(written: Path) -> str:
     """The page of another, equal pipeline."""
-    params = _params()
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        _write_all(params)
-        return render(read_inputs(params))
+        patch.chdir(written)
+        return render(read_inputs(_params()))
 
 
 @pytest.fixture
