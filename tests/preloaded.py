@@ -57,8 +57,8 @@ LATER += (
     "pyarrow.pandas_compat",
     "PIL.JpegImagePlugin",
 )
-ROOM = "-" * 2000  # on the server's command line, for those of its processes
 ALL = (OWN, *DVC, *EXPERIMENTS, *MLFLOW, *SYSTEM, *LATER)
+ROOM = "-" * 2000  # on the server's command line, for those of its processes
 COMMANDS = ("python", "dvc", "echosynth")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What stands for each command: the plain interpreter without its site-packages, which starts in no time.

@@ -14,7 +14,7 @@ from echosynth.common.views import RARE_VIEWS, VIEWS
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.parameters import Params, parse_params
 from echosynth.imagesets.store import write_image_set
-from echosynth.report.study.inputs import read_inputs
+from echosynth.report.study.inputs import Inputs, read_inputs
 from echosynth.report.study.page import render
 from echosynth.sources.registry import find_source
 
@@ -260,6 +260,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def inputs(written: Path) -> Inputs:
+    """What the report reads of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(written)
+        return read_inputs(_params())
+
+
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> Path:
     """The current folder holds a finished fake pipeline."""
@@ -269,11 +277,9 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> Path
 
 
 @pytest.fixture(scope="session")
-def page(written: Path) -> str:
+def page(inputs: Inputs) -> str:
     """The page of another, equal pipeline."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(written)
-        return render(read_inputs(_params()))
+    return render(inputs)
 
 
 @pytest.fixture
