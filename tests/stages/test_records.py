@@ -119,6 +119,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_rebuilt_row_equals_the_live_one_field_by_field(
     project: Repository, migrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
