@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
-from tests.preloaded import MLFLOW, running
+from tests.preloaded import DVC, EXPERIMENTS, MLFLOW, know_the_last_migration, running
 
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
@@ -141,12 +140,10 @@ def write_csv() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in them; to make one takes seconds. Stores that are opened later do
-    not look through all of MLflow's migrations each time to find the last one."""
+    """A database with MLflow's tables and nothing in them; to make one takes seconds."""
     from mlflow import MlflowClient
-    from mlflow.store.db import utils
 
-    utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
+    know_the_last_migration()
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
@@ -154,8 +151,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Python that finds MLflow and PyTorch imported (see tests/preloaded.py), for tests that start several."""
-    with running(tmp_path_factory.mktemp("python"), (*MLFLOW, "torch", "pandas", "sklearn.metrics")) as commands:
+    """A Python that finds MLflow, PyTorch and DVC imported (see tests/preloaded.py), for tests that start several."""
+    libraries = (*MLFLOW, *DVC, *EXPERIMENTS, "torch", "pandas", "sklearn.metrics")
+    with running(tmp_path_factory.mktemp("python"), libraries) as commands:
         yield commands / "python"
 
 

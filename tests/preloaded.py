@@ -28,6 +28,7 @@ import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,14 @@ import psutil
 
 OWN = "echosynth"  # in place of a library: all that this project's modules import
 DVC = ("dvc.cli", "dvc.commands.repro", "dvc.repo.experiments", "dvc.dvcfile", "dvc.stage.cache", "dvc.parsing")
+DVC += ("dvc.cli.parser", "dvc.repo.index", "dvc.repo.graph", "dvc.repo.plots", "dvc.analytics", "dvc.data_cloud")
+DVC += ("dvc_data.hashfile.status", "networkx")
+EXPERIMENTS = ("dvc.repo.experiments.run", "dvc.repo.experiments.queue.tasks", "dvc.repo.experiments.executor.local")
+EXPERIMENTS += ("dvc_task.app", "dvc_task.worker", "dvc.utils.hydra")
 MLFLOW = ("mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
+MLFLOW += ("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_workspace_store")
+MLFLOW += ("mlflow.tracing.export.utils", "mlflow.tracing.processor.otel_metrics_mixin", "sqlalchemy.dialects.sqlite")
+MLFLOW += ("opentelemetry.sdk.metrics.export", "alembic.command")
 SYSTEM = ("mlflow.system_metrics.system_metrics_monitor", "matplotlib.pyplot", "sklearn.metrics")
 # What these libraries import at their first use: the first optimiser, network, image of a plot, checked table.
 LATER = ("torch._dynamo", "torchvision", "diffusers.models", "diffusers.models.unets.unet_2d", "accelerate")
@@ -43,7 +51,13 @@ LATER += (
     "matplotlib.backends.backend_agg",
     "pandera.backends.pandas.register",
     "pandera.backends.pandas.builtin_checks",
+    "pandera.backends.pandas.builtin_hypotheses",
+    "pandera.accessors.pandas_accessor",
+    "pandas.io.formats.csvs",
+    "pyarrow.pandas_compat",
+    "PIL.JpegImagePlugin",
 )
+ALL = (OWN, *DVC, *EXPERIMENTS, *MLFLOW, *SYSTEM, *LATER)
 ROOM = "-" * 2000  # on the server's command line, for those of its processes
 COMMANDS = ("python", "dvc", "echosynth")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -74,7 +88,7 @@ sys.exit(status)
 
 
 @contextmanager
-def running(folder: Path, libraries: Sequence[str] = (OWN, *DVC, *MLFLOW, *SYSTEM, *LATER)) -> Iterator[Path]:
+def running(folder: Path, libraries: Sequence[str] = ALL) -> Iterator[Path]:
     """A server whose commands stand in `folder`/bin, to be put first in PATH."""
     commands = folder / "bin"
     commands.mkdir()
@@ -106,6 +120,16 @@ def load(libraries: Sequence[str]) -> None:
                 sys.modules["echosynth.compute.torchvision_schemas"].make_importable()
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
+    if "mlflow" in libraries:
+        know_the_last_migration()
+
+
+def know_the_last_migration() -> None:
+    """Let MLflow look through all of its migrations once to find the last one, and not at each store that it opens."""
+    from mlflow.store.db import utils
+
+    utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
+    utils._get_latest_schema_revision()
 
 
 def asked_for(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -206,6 +230,9 @@ def run(words: list[str]) -> None:
     sys.modules["__main__"] = main = types.ModuleType("__main__")
     sys.path[0:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     importlib.invalidate_caches()
+    with suppress(ImportError):
+        sys.modules.pop("sitecustomize", None)
+        import sitecustomize  # noqa: F401
     if name == "dvc":
         sys.argv = [name, *words]
         from dvc.cli import main as dvc

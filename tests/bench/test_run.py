@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.run import main
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = {
@@ -71,12 +72,14 @@ def networks(output: tuple[str, Run, Run]) -> Run:
     return output[2]
 
 
+@pytest.mark.slow
 def test_everything_is_measured(data: Run, networks: Run) -> None:
     assert data["quick"] is networks["quick"] is True
     assert {result["task"]: result["unit"] for result in networks["results"]} == NETWORKS
     assert {(result["kind"], result["task"]) for result in data["results"]} == DATA
 
 
+@pytest.mark.slow
 def test_rates_follow_from_the_best_time(data: Run, networks: Run) -> None:
     for result in results(networks, "rate") + results(data, "rate"):
         assert result["items"] >= 1
@@ -84,6 +87,7 @@ def test_rates_follow_from_the_best_time(data: Run, networks: Run) -> None:
         assert result["per_second"] == pytest.approx(result["items"] / min(result["seconds"]), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_comparison_were_timed(data: Run) -> None:
     for result in results(data, "comparison"):
         assert result["times"] == pytest.approx(min(result["other_seconds"]) / min(result["seconds"]), rel=1e-2)
@@ -91,6 +95,7 @@ def test_both_sides_of_a_comparison_were_timed(data: Run) -> None:
         assert ("extrapolated" in result["other"]) == ("Kolmogorov" in result["task"])
 
 
+@pytest.mark.slow
 def test_shares_and_peaks_are_plausible(data: Run) -> None:
     for result in results(data, "share"):
         assert 0 < result["share"] < 1
@@ -100,12 +105,14 @@ def test_shares_and_peaks_are_plausible(data: Run) -> None:
         assert result["worker_mib"] > 20
 
 
+@pytest.mark.slow
 def test_both_precisions_are_measured_where_they_differ(networks: Run) -> None:
     expected = ["fp32"] if networks["machine"]["auto_precision"] == "fp32" else ["fp32", "bf16"]
     settings = [result["setting"] for result in networks["results"] if result["task"] == "classifier training"]
     assert [setting.rsplit(", ", 1)[1] for setting in settings] == expected
 
 
+@pytest.mark.slow
 def test_the_table_shows_what_the_json_holds(output: tuple[str, Run, Run]) -> None:
     text, data, networks = output
     rows = text.splitlines()
@@ -116,6 +123,7 @@ def test_the_table_shows_what_the_json_holds(output: tuple[str, Run, Run]) -> No
         assert any(row.startswith(result["task"]) and f"{result['times']:.4g}" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_the_machine_is_described_and_not_named(output: tuple[str, Run, Run]) -> None:
     text, data, networks = output
     machine = data["machine"]
@@ -128,8 +136,10 @@ def test_the_machine_is_described_and_not_named(output: tuple[str, Run, Run]) ->
     assert machine["cpu"] in text
 
 
-def test_an_unknown_section_is_refused() -> None:
-    command = [sys.executable, "-m", "bench.run", "nonsense"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "there is no section nonsense; choose from data, networks, diffusion, tracking, pipeline" in done.stderr
+def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["nonsense"])
+    assert (
+        "there is no section nonsense; choose from data, networks, diffusion, tracking, pipeline"
+        in capsys.readouterr().err
+    )

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from typing import get_args
 
+import pytest
+
 from echosynth.classifier.options import SMALLEST_SIDE, Architecture
 from echosynth.classifier.timm_networks import FAMILIES
 
@@ -36,6 +38,7 @@ def test_every_architecture_has_a_family() -> None:
     assert list(FAMILIES) == list(SMALLEST_SIDE) == list(get_args(Architecture))
 
 
+@pytest.mark.slow
 def test_a_network_from_its_own_file_is_that_of_the_whole_library() -> None:
     found = subprocess.run([sys.executable, "-c", SAME], capture_output=True, text=True, check=False)
     assert found.stdout == "same\n", found.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from echosynth.tracking.sync import Synced
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
-    """An empty repository in the working directory, which is the workspace too."""
+def repository(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """An empty repository in the working directory, which is the workspace too, with a database that is empty too."""
+    shutil.copy(migrated, tmp_path / "mlflow.db")
     for name in [name for name in os.environ if name.startswith(("DVC_", "MLFLOW_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

@@ -23,10 +23,10 @@ def bare_environment() -> dict[str, str]:
     return kept | identity | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}marks", "COLUMNS": "100"}
 
 
-def call(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def call(project: Path, *words: str, python: Path = Path(sys.executable)) -> subprocess.CompletedProcess[str]:
     """Run a command in a project; `dvc` need not be on the path of the one who calls echosynth."""
     if words[0] in ("echosynth", "dvc"):
-        words = (sys.executable, "-m", {"echosynth": "echosynth.cli", "dvc": "dvc"}[words[0]], *words[1:])
+        words = (str(python), "-m", {"echosynth": "echosynth.cli", "dvc": "dvc"}[words[0]], *words[1:])
     return subprocess.run(
         words, cwd=project, env=bare_environment(), check=False, text=True, capture_output=True, timeout=DEADLINE
     )
@@ -83,6 +83,22 @@ def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+# As sitecustomize.py: who looks every second or two whether something has happened looks eight times as often. Longer
+# waits, such as that of DVC's workers for another experiment, stay what they are.
+HASTY = """
+import sys, time
+sleep = time.sleep
+def hasty(seconds):
+    sleep(seconds / 8 if 0.5 <= seconds <= 2 else seconds)
+for module in [time, *sys.modules.values()]:
+    if vars(module).get("sleep") is sleep and module.__name__ != __name__:
+        module.sleep = hasty
+"""
+# As sitecustomize.py, with a path: whoever starts an interpreter starts this one.
+INTERPRETER = """
+import sys
+sys.executable = {!r}
+"""
 # As sitecustomize.py: a training waits behind its first saved state to be killed.
 WAITING = """
 import time

@@ -1,5 +1,6 @@
 """A sweep of the study itself, in the toy project, that is killed in the middle of a training."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.killing import kill
-from tests.pipeline.commands import WAITING, call, descendants, ended, runs, start, wait_for
+from tests.pipeline.commands import HASTY, INTERPRETER, WAITING, call, descendants, ended, runs, start, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -27,20 +28,24 @@ def clone(finished: Path, migrated: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_killed_sweep_of_the_study_goes_on_with_its_training(clone: Path, tmp_path: Path) -> None:
+def test_a_killed_sweep_of_the_study_goes_on_with_its_training(
+    clone: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     path = clone / "marks/grid.yaml"
     path.write_text("parameters: {diffusion.seed: [71], diffusion.steps: [15]}\ntargets: [diffusion]\n")
-    (tmp_path / "sitecustomize.py").write_text(WAITING)
+    (tmp_path / "sitecustomize.py").write_text(HASTY + WAITING)
     process = start(clone, "sweep", str(path), customized=tmp_path)
     wait_for("a checkpoint", lambda: list(clone.glob(".resume/diffusion-*/state.safetensors")), process, clone)
     kill([*descendants(process), psutil.Process(process.pid)])
     ended(process, clone)
 
-    done = call(clone, "echosynth", "sweep", str(path))
+    python = Path(environment["PATH"].partition(os.pathsep)[0]) / "python"
+    (clone / "marks/sitecustomize.py").write_text(HASTY + INTERPRETER.format(str(python)))
+    done = call(clone, "echosynth", "sweep", str(path), python=python)
     assert done.returncode == 0, done.stderr
     name = re.search(r"^seed-71_steps-15-\w+", done.stdout, re.MULTILINE)
     assert name
-    assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0]).stdout
+    assert "training goes on at step" in call(clone, "dvc", "queue", "logs", name[0], python=python).stdout
     assert not list(clone.glob(".resume/diffusion-*/"))
     (parent,), (child,) = runs(clone)  # what the kill left is what was completed
     assert parent.data.tags["dvc.exp_name"] == name[0]

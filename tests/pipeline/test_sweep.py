@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mlflow.entities import Run
 from tests.killing import dead, kill, wait_dead
-from tests.pipeline.commands import call, descendants, ended, runs, start, wait_for
+from tests.pipeline.commands import HASTY, INTERPRETER, call, descendants, ended, runs, start, wait_for
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -68,13 +68,21 @@ from pathlib import Path
 
 if "queue-worker" in sys.orig_argv:
     from dvc.repo.experiments.executor.local import TempDirExecutor
+    from dvc_task.worker import TemporaryWorker
     from kombu.pidbox import Node
 
+    monitor = TemporaryWorker.monitor
+
+    def soon(self, name):
+        self.timeout = 4
+        monitor(self, name)
+
+    TemporaryWorker.monitor = soon
     begin = TempDirExecutor.from_stash_entry.__func__
 
     def slow(*words, **options):
         (Path(__file__).parent / "slow").touch()
-        time.sleep(12)
+        time.sleep(6)
         return begin(*words, **options)
 
     TempDirExecutor.from_stash_entry = classmethod(slow)
@@ -101,6 +109,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "src").mkdir()
     (folder / "marks").mkdir()
     (folder / "src/train.py").write_text(STAGE)
+    (folder / "marks/sitecustomize.py").write_text(HASTY)
     (folder / "dvc.yaml").write_text(PIPELINE)
     with (folder / ".gitignore").open("a") as stream:
         stream.write("/marks/\n/models/net\n")
@@ -117,20 +126,26 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(repository: Path, tmp_path: Path) -> Path:
-    """A fresh clone: a commit, no database, nothing in the cache."""
+def fresh(repository: Path, tmp_path: Path, python: Path) -> Path:
+    """A fresh clone: a commit, no database, nothing in the cache; its stage finds its libraries imported."""
     shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "dvc.yaml").write_text(PIPELINE.replace("python src", f"{python} src"))
+    done = call(tmp_path, "git", "commit", "-qam", "a stage that starts at once")
+    assert done.returncode == 0, done.stderr
     return tmp_path
 
 
 @pytest.fixture
-def small(fresh: Path, migrated: Path, python: Path) -> Path:
-    """The same with a database, in which nothing is, and a stage that finds its libraries imported."""
+def small(fresh: Path, migrated: Path) -> Path:
+    """The same with a database, in which nothing is."""
     shutil.copy(migrated, fresh / "mlflow.db")
-    (fresh / "dvc.yaml").write_text(PIPELINE.replace("python src", f"{python} src"))
-    done = call(fresh, "git", "commit", "-qam", "a stage that starts at once")
-    assert done.returncode == 0, done.stderr
     return fresh
+
+
+def preload(project: Path, python: Path) -> None:
+    """Let DVC too find its libraries imported, where nothing is killed."""
+    with (project / "marks/sitecustomize.py").open("a") as stream:
+        stream.write(INTERPRETER.format(str(python)))
 
 
 def grid(project: Path, *steps: int) -> str:
@@ -144,9 +159,10 @@ def ranking(printed: str) -> list[str]:
     return re.findall(r"^steps-(\d+)_?\S*", printed, re.MULTILINE)
 
 
-def test_two_workers_lose_no_run_and_no_artifact(fresh: Path) -> None:
+def test_two_workers_lose_no_run_and_no_artifact(fresh: Path, python: Path) -> None:
+    preload(fresh, python)
     (fresh / "src/train.py").write_text(STAGE.replace("/ 100", "/ 1000"))  # uncommitted code is taken along
-    done = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 13, 14), "--workers", "2")
+    done = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 13, 14), "--workers", "2", python=python)
     assert done.returncode == 1, done.stderr
     assert ranking(done.stdout) == ["11", "10", "14"]
     assert max(map(len, done.stdout.partition("\n\n")[0].splitlines())) <= 100
@@ -170,29 +186,30 @@ def test_two_workers_lose_no_run_and_no_artifact(fresh: Path) -> None:
     assert {run.data.tags["dvc.exp_name"] for run in parents if run is not failed} == names
     again = re.search(r"^Again: (.*)$", done.stdout, re.MULTILINE)
     assert again
-    shown = call(fresh, *shlex.split(again[1]), "--no-pager").stdout
+    shown = call(fresh, *shlex.split(again[1]), "--no-pager", python=python).stdout
     assert all(name in shown for name in names)
     best = re.search(r"dvc exp apply (\S+)", done.stdout)
     assert best
-    assert call(fresh, "dvc", "exp", "apply", best[1]).returncode == 0
+    assert call(fresh, "dvc", "exp", "apply", best[1], python=python).returncode == 0
     assert (fresh / "models/net").read_text() == "11 steps"
 
     # Called again with the best one's parameters and results in the working tree: there is nothing to train.
-    second = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 14))
+    second = call(fresh, "echosynth", "sweep", grid(fresh, 10, 11, 14), python=python)
     assert second.returncode == 0, second.stderr
     assert second.stdout == done.stdout
     assert "3 experiments, 3 of them with a result" in second.stderr
     assert len(runs(fresh)[0]) == 4
 
 
-def test_a_combination_that_is_the_baseline_has_a_result_and_says_that_it_has_no_row(small: Path) -> None:
-    assert call(small, "echosynth", "sweep", grid(small, 11)).returncode == 0
+def test_a_combination_that_is_the_baseline_has_a_result_and_says_that_it_has_no_row(small: Path, python: Path) -> None:
+    preload(small, python)
+    assert call(small, "echosynth", "sweep", grid(small, 11), python=python).returncode == 0
     (name,) = (run.data.tags["dvc.exp_name"] for run in runs(small)[0])
-    assert call(small, "dvc", "exp", "apply", name).returncode == 0
+    assert call(small, "dvc", "exp", "apply", name, python=python).returncode == 0
     for command in ("git add -A", "git commit -qm best"):
         done = call(small, *command.split())
         assert done.returncode == 0, done.stderr
-    done = call(small, "echosynth", "sweep", grid(small, 11))
+    done = call(small, "echosynth", "sweep", grid(small, 11), python=python)
     assert done.returncode == 0, done.stderr
     assert ranking(done.stdout) == ["11"] and name not in done.stdout
     assert "DVC took everything from its cache, so there is no new row in MLflow" in done.stderr
@@ -250,7 +267,7 @@ def test_a_killed_worker_costs_nothing_but_time(small: Path) -> None:
 
 
 def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: Path) -> None:
-    (small / "marks/sitecustomize.py").write_text(DEAF)
+    (small / "marks/sitecustomize.py").write_text(HASTY + DEAF)
     with begun(small, "sweep", grid(small, 10), "--workers", "2") as process:
         assert (small / "marks/slow").exists()
         kill_family(process, small)
@@ -309,13 +326,14 @@ def test_a_stopped_sweep_leaves_no_process_behind(small: Path) -> None:
     assert not copies(small)
 
 
-def test_a_search_is_one_row_a_trial_and_goes_on(small: Path) -> None:
+def test_a_search_is_one_row_a_trial_and_goes_on(small: Path, python: Path) -> None:
+    preload(small, python)
     pytest.importorskip("optuna", reason="needs requirements-extra.txt")
     path = small / "marks" / "space.yaml"
     path.write_text("parameters: {classifier.steps: {low: 20, high: 400}}\n")
-    first = call(small, "echosynth", "search", str(path), "--trials", "1")
+    first = call(small, "echosynth", "search", str(path), "--trials", "1", python=python)
     assert first.returncode == 0, first.stderr
-    second = call(small, "echosynth", "search", str(path), "--trials", "2")
+    second = call(small, "echosynth", "search", str(path), "--trials", "2", python=python)
     assert second.returncode == 0, second.stderr
     assert set(ranking(first.stdout)) < set(ranking(second.stdout)) and len(ranking(second.stdout)) == 2
     assert "trial 1: classifier.steps = " in second.stderr and "trial 0" not in second.stderr

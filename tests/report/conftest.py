@@ -1,5 +1,6 @@
 """A small fake pipeline: every file that the report reads, with random but plausible numbers."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from echosynth.common.views import RARE_VIEWS, VIEWS
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.parameters import Params, parse_params
 from echosynth.imagesets.store import write_image_set
-from echosynth.report.study.inputs import read_inputs
+from echosynth.report.study.inputs import Inputs, read_inputs
 from echosynth.report.study.page import render
 from echosynth.sources.registry import find_source
 
@@ -256,22 +257,36 @@ def params() -> Params:
     return _params()
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished fake pipeline, to be copied: to write one takes a second."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _write_all(_params())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def inputs(written: Path) -> Inputs:
+    """What the report reads of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(written)
+        return read_inputs(_params())
+
+
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Path:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Path) -> Path:
     """The current folder holds a finished fake pipeline."""
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    _write_all(params)
     return tmp_path
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(inputs: Inputs) -> str:
     """The page of another, equal pipeline."""
-    params = _params()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        _write_all(params)
-        return render(read_inputs(params))
+    return render(inputs)
 
 
 @pytest.fixture

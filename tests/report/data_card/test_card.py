@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +160,15 @@ def _split(params: Params, manifests: dict[str, pd.DataFrame]) -> None:
     pd.DataFrame(pairs, columns=columns).to_csv(paths.SPLIT / "duplicates.csv", index=False)
 
 
-@pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """The current folder holds what the stages of the data write; the parameters are those of real releases."""
+def _params() -> Params:
+    """The parameters of real releases."""
     content = read_yaml(Path(__file__).parents[3] / "params.yaml")
     content["data"] |= {"root": "data/raw/releases", "salt_file": "data/salt"}
     content["review"]["undecided"] = "proposal"
-    settings = parse_params(content)
-    monkeypatch.chdir(tmp_path)
+    return parse_params(content)
+
+
+def _write_all(settings: Params) -> None:
     rng = np.random.default_rng(0)
     manifests = {}
     for source in [*settings.data.train_sources, *settings.data.shift_sources]:
@@ -178,7 +180,24 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         if source in settings.data.train_sources:
             manifests[source] = manifest
     _split(settings, manifests)
-    return settings
+
+
+@pytest.fixture(scope="module")
+def written_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of what the stages of the data write, to be copied."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _write_all(_params())
+    return folder
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written_data: Path) -> Params:
+    """The current folder holds what the stages of the data write; the parameters are those of real releases."""
+    shutil.copytree(written_data, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return _params()
 
 
 @pytest.fixture

@@ -4,18 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from echosynth.common import paths
 from echosynth.common.files import read_json, write_json
 from echosynth.config.parameters import Params
 from echosynth.report.study import tables
 from echosynth.report.study.inputs import Inputs, read_inputs
-
-
-@pytest.fixture
-def inputs(tree: Path, params: Params) -> Inputs:
-    return read_inputs(params)
 
 
 def test_fidelity(inputs: Inputs) -> None:
@@ -85,7 +79,7 @@ def test_several_architectures_get_a_column(tree: Path, params: Params, comparis
     assert [row[2] for row in table.rows] == ["resnet18"] * 18 + ["vgg16"] * 18
 
 
-def test_final(inputs: Inputs) -> None:
+def test_final(tree: Path, inputs: Inputs) -> None:
     rows = {row[0]: row[1:] for row in tables.final(inputs).rows}
     test = read_json(paths.FINAL_SCORES / "metrics.json")["test"]
     assert rows["images"] == ["194", "194", "460"]

@@ -12,7 +12,7 @@ from echosynth.common.files import read_json
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import read_labelled
-from echosynth.imagesets.store import Images, read_images, read_manifest
+from echosynth.imagesets.store import Images, read_image_set, read_manifest
 from echosynth.report.drawing import STYLES
 from echosynth.report.tables import Json
 
@@ -118,18 +118,19 @@ def _table(path: Path) -> pd.DataFrame:
         raise EchosynthError(f"{path} is missing; run `dvc repro` to make it") from None
 
 
-def _examples(folder: Path, count: int, manifest: pd.DataFrame) -> dict[str, Images]:
+def _examples(folder: Path, count: int) -> dict[str, Images]:
     """Read the first `count` images of each view by id."""
-    rows = manifest.sort_values("id", kind="stable")
-    picks = {view: rows.loc[rows["view"] == view, "id"].head(count).tolist() for view in VIEWS}
-    return {view: read_images(folder, ids) for view, ids in picks.items() if ids}
+    made = read_image_set(folder)
+    rows = made.manifest.sort_values("id", kind="stable")
+    places = {view: rows.index[rows["view"] == view][:count] for view in VIEWS}
+    return {view: made.images[chosen] for view, chosen in places.items() if len(chosen)}
 
 
 def _synthetic_set(generator: str, subset: str) -> SyntheticSet:
     """Read what the report shows of the set of one generator."""
     made = paths.synthetic_set(generator, subset)
     fidelity = read_json(paths.fidelity_report(generator, subset) / "metrics.json")
-    return SyntheticSet(fidelity, _examples(made, PER_SUBSET, read_manifest(made)))
+    return SyntheticSet(fidelity, _examples(made, PER_SUBSET))
 
 
 def _subset_examples(subset: str, manifests: dict[str, pd.DataFrame]) -> dict[str, Images]:
