@@ -34,7 +34,7 @@ $(EXTRA): $(READY) requirements-extra.txt
 demo explore: export OMP_NUM_THREADS ?= 1
 SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())'))
 demo: $(READY) ## Run the whole study on the embedded demo data (about 15 minutes on 2 cores)
-	@dvc repro split
+	@dvc repro split feature-network
 	$(SIDE_BY_SIDE) rows
 	@dvc repro
 	@echo "The report: reports/index.html. Every run: make ui"
@@ -46,10 +46,10 @@ explore: $(READY) ## Run the explorations behind the choices (about 20 minutes o
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
-# DVC runs one stage after another, and most stages of the demo keep one core busy. So those between the split and the
-# comparison run as rows of stages that do not wait for each other, one row a core (JOBS=1: one after another): what
-# generators make of a subset and what is learned from that, what is learned from real images, and what remains. DVC
-# keeps what they read and write apart, as it does for `dvc repro` in several terminals; it finds all done afterwards.
+# DVC runs one stage after another, and most stages of the demo keep one core busy. So those between the feature network
+# and the comparison run as rows of stages that do not wait for each other, the longest first, one row a core (JOBS=1:
+# one after another): what generators make of a subset and what is learned from that, what is learned from real images,
+# and what remains. DVC keeps what they read and write apart, as in several terminals; it finds all done afterwards.
 ifneq ($(filter rows,$(MAKECMDGOALS)),)
 STAGES := $(shell $(BIN)/dvc stage list --name-only)
 endif
@@ -59,13 +59,11 @@ ROWS := $(SUBSETS:%=generated-%) $(SUBSETS:%=real-%) remaining
 of = $(shell printf '%s\n' $(STAGES) | grep -E '^($(1))@(.*-)?$(2)(-.*)?$$')
 row = @set -o pipefail; dvc --wait-for-lock repro --single-item $(1) 2>&1 | cat
 rows: $(ROWS)
-feature-network:
-	$(call row,$@)
-$(SUBSETS:%=generated-%): generated-%: feature-network
+$(SUBSETS:%=generated-%): generated-%:
 	$(call row,$(call of,diffusion|sample|baseline|fidelity|classify-synthetic|classify-baseline,$*))
 $(SUBSETS:%=real-%): real-%:
 	$(call row,$(call of,classify-real,$*))
-remaining: feature-network
+remaining:
 	$(call row,known-pictures $(filter screen-shift@% ingest-shift@%,$(STAGES)))
 
 # The same for the explorations that train a model each.
@@ -76,7 +74,7 @@ cells: $(CELLS)
 $(CELLS):
 	$(call row,explore/dvc.yaml:$@)
 
-.PHONY: rows cells feature-network $(ROWS) $(CELLS)
+.PHONY: rows cells $(ROWS) $(CELLS)
 rows cells $(ROWS) $(CELLS): export ECHOSYNTH_PROCESSES := 1
 
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
