@@ -159,7 +159,8 @@ def test_a_finding_has_its_form(script: Path) -> None:
     assert text.startswith("#!/usr/bin/env bash\n# ") and "set -euo pipefail" in text and "mktemp -d" in text
     installed = re.search(r"pip install [^\n]*check (.*?[^\\])\n", text, re.DOTALL)
     assert installed and all("==" in word for word in installed[1].replace("\\\n", " ").split())
-    assert "echosynth" not in text and "assert " in text
+    assert "echosynth" not in text
+    assert "assert " in text or text.splitlines()[-1].startswith("[ "), "what fails when the surprise is gone?"
     assert f"[{script.name}]({script.name})" in (ROOT / "findings/README.md").read_text(encoding="utf-8")
     assert script.stat().st_mode & 0o111, "chmod +x"
 
