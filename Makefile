@@ -37,6 +37,8 @@ demo: $(READY) ## Run the whole study on the embedded demo data (about 15 minute
 	@dvc repro split feature-network
 	$(SIDE_BY_SIDE) rows
 	@dvc repro
+	@git diff --quiet -- dvc.lock 2>/dev/null || echo "dvc.lock changed: its results are of this machine and these \
+	parameters (another kind of CPU rounds otherwise). Commit it with reports/metrics.json to keep them."
 	@echo "The report: reports/index.html. Every run: make ui"
 
 explore: $(READY) ## Run the explorations behind the choices (about 20 minutes on 2 cores)
