@@ -119,7 +119,7 @@ def test_the_thesis_preset_holds_the_numbers_of_the_study() -> None:
 
 def test_unknown_presets_and_forbidden_results_leave_the_file_alone(project: Path) -> None:
     before = project.read_bytes()
-    with pytest.raises(EchosynthError, match="there is no preset 'huge'; known are cpu-64, efficient, explore, gpu-small"):
+    with pytest.raises(EchosynthError, match="no preset 'huge'; known are cpu-64, efficient, explore, gpu-small"):
         apply_preset("huge", project)
     assert project.read_bytes() == before
     file = project.parent / "params" / "improved.yaml"
