@@ -127,7 +127,7 @@ def recipes(results: Explorations) -> Table:
         f"{count(last['count'])} images a side, to real {results.params.explore.reference} images; other real images "
         f"reach {floors}. A difference as large as that between two seeds says nothing. Lower is closer."
     )
-    return Table("Recipes at equal steps", header, rows, labels=0, note=note)
+    return Table("Recipes at equal steps", header, rows, note=note)
 
 
 def curve(results: Explorations) -> Table:
