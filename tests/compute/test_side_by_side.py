@@ -158,7 +158,8 @@ def test_a_task_that_fails_ends_all_with_a_sentence(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_no_process_is_left_when_the_first_one_is_told_to_go(tmp_path: Path, number: signal.Signals) -> None:
     code = (
-        "import sys, joblib; from functools import partial; from pathlib import Path\n"
+        "import signal, sys, joblib; from functools import partial; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs are started without
         "joblib.cpu_count = lambda: 2\n"
         "from tests.compute.test_side_by_side import TASKS, side_by_side, stand\n"
         f"side_by_side(partial(stand, Path({str(tmp_path)!r})), TASKS)\n"
