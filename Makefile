@@ -33,7 +33,7 @@ $(EXTRA): $(READY) requirements-extra.txt
 # bits depend neither on the number of cores nor on what else runs; classifiers are trained side by side.
 demo explore: export OMP_NUM_THREADS ?= 1
 SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())'))
-demo: $(READY) ## Run the whole study on the embedded demo data (about 15 minutes on 2 cores)
+demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2 cores)
 	@dvc repro split feature-network
 	$(SIDE_BY_SIDE) rows
 	@dvc repro
