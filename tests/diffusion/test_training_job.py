@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from echosynth.common import progress
 from echosynth.common.errors import EchosynthError
 from echosynth.compute.device import to_tensor
 from echosynth.diffusion.model import load, read_card
@@ -131,6 +132,14 @@ def test_what_a_network_adds_to_the_gaussian_is_measured(settings: Settings) -> 
     assert asleep.quality["loss_to_gaussian"] == pytest.approx(1, abs=1e-6)
     assert awake.quality["loss_to_gaussian"] < 0.97
     assert "loss_to_gaussian" not in train_model(prepare_training(settings(snapshots=1), REAL, HELD_OUT)).quality
+
+
+def test_progress_names_the_training(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
+    train_model(prepare_training(settings(snapshots=1), REAL, HELD_OUT, name="diffusion 12"))
+    assert "diffusion 12 training: 1 of 8 steps" in capsys.readouterr().err
 
 
 def test_without_sources_the_statistics_are_those_of_views(settings: Settings) -> None:

@@ -94,3 +94,14 @@ def test_without_bootstrap(tree: Path, comparison: dict[str, Any], params: Param
     first = told(comparison, params)
     assert "no comparison with real images was computed" in first.answer
     assert first.differences == []
+
+
+def test_a_difference_without_an_interval_is_called_so(tree: Path, comparison: dict[str, Any], params: Params) -> None:
+    for item in comparison["cells"]:
+        for versus in item["versus"].values():
+            versus |= {"rare_recall_interval": [None, None], "macro_auprc_interval": [None, None]}
+    cell(comparison, "synthetic")["versus"]["real"] |= {"rare_recall": 0.3, "macro_auprc": 0.1}
+    first = told(comparison, params)
+    assert "no interval known for" in first.answer
+    expected = "mean recall of A2C / PSAX +0.300: no interval; macro AUPRC +0.100: no interval."
+    assert first.differences[1] == f"Synthetic against real: {expected}"
