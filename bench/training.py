@@ -18,7 +18,7 @@ from echosynth.diffusion.model import PixelSpace
 from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.process import Process
-from echosynth.diffusion.train import Trainer, held_out_loss
+from echosynth.diffusion.train import Trainer, evaluation_loss
 
 SOURCES = 3
 Work = Callable[[], None]
@@ -222,7 +222,7 @@ class Timed(Trainer):
             points: of the curve.
         """
         began = clock()
-        held_out_loss(self.model, self.process, self.params, self.space, self.held_out, self.shape)
+        evaluation_loss(self.model, self.process, self.params, self.space, self.held_out, self.shape)
         for step in range(trial):
             self._step(step)
         warm = clock()

@@ -26,7 +26,7 @@ from echosynth.diffusion.options import DiffusionParams, SolverParams
 from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.sampling import sample_images
-from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss, learning_rate
+from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, evaluation_loss, learning_rate
 
 Settings = Callable[..., DiffusionParams]
 # Enough draws that every t has its full history before the last state, so that it is no longer uniform.
@@ -249,14 +249,14 @@ def test_a_torn_state_gives_way_to_the_one_before(
     assert same(again.weights, whole.weights)
 
 
-def test_held_out_loss_by_quarter_is_its_mean(settings: Settings, data: Examples) -> None:
+def test_evaluation_loss_by_quarter_is_its_mean(settings: Settings, data: Examples) -> None:
     params = settings()
     torch.manual_seed(0)
     network = ViewDenoiser(params, 16, 2)
-    losses = held_out_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
-    quarters = [losses[f"validation_loss_q{number}"] for number in (1, 2, 3, 4)]
-    assert sum(quarters) / 4 == pytest.approx(losses["validation_loss"])  # 20 images: five in each quarter
-    assert losses == held_out_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
+    losses = evaluation_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
+    quarters = [losses[f"loss_q{number}"] for number in (1, 2, 3, 4)]
+    assert sum(quarters) / 4 == pytest.approx(losses["loss"])  # 20 images: five in each quarter
+    assert losses == evaluation_loss(network, Process(params), params, PixelSpace(), data, (1, 16, 16))
     assert network.training
 
 

@@ -1,9 +1,11 @@
 """Cells, pairs and the best run."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.scores import evaluate
@@ -63,6 +65,49 @@ def test_pairing_makes_the_interval_of_a_difference_narrower_than_the_scores_own
     low, high = synthetic["versus"]["real"]["macro_auprc_interval"]
     assert low < 0 < high or abs(synthetic["versus"]["real"]["macro_auprc"]) < 0.05
     assert high - low < 0.6 * (real["interval"]["macro_auprc"][1] - real["interval"]["macro_auprc"][0])
+
+
+def test_intervals_hold_the_chance_of_training() -> None:
+    """With a single patient that chance alone is left: Student's t with the pooled deviation over seeds."""
+    skill = {("real", 0): 0.3, ("real", 1): 0.4, ("real", 2): 0.45, ("synthetic", 0): 0.6, ("synthetic", 1): 0.8}
+    members, labels, groups = runs(skill | {("mixed", 0): 0.5})
+    result = compare(members, labels, np.zeros_like(groups), 10_000, 0)
+    scores = np.array([item["macro_auprc"] for item in result["runs"]])
+    variance = (scores[:3].var() * 3 + scores[3:5].var() * 2) / 3
+    quantile = scipy.stats.t.ppf(0.975, df=3) * np.sqrt(variance)
+    real, synthetic, mixed = result["cells"]
+    for cell, error in ((real, 1 / 3), (synthetic, 1 / 2), (mixed, 1.0)):
+        low, high = cell["interval"]["macro_auprc"]
+        assert high - low == pytest.approx(2 * quantile * np.sqrt(error), rel=0.05)
+        assert (high + low) / 2 == pytest.approx(cell["macro_auprc"], abs=0.05 * quantile)
+    low, high = synthetic["versus"]["real"]["macro_auprc_interval"]
+    assert high - low == pytest.approx(2 * quantile * np.sqrt(1 / 3 + 1 / 2), rel=0.05)
+    assert result["intervals_over"] == "patients and trainings"
+
+
+def test_of_one_seed_nothing_is_known_of_training() -> None:
+    members, labels, groups = runs({("real", 0): 0.8, ("synthetic", 0): 1.5})
+    result = compare(members, labels, np.zeros_like(groups), 100, 0)
+    for cell in result["cells"]:
+        assert cell["interval"]["macro_auprc"] == pytest.approx([cell["macro_auprc"]] * 2)
+    assert result["intervals_over"] == "patients"
+
+
+def test_subsets_and_architectures_have_their_own_chance_of_training() -> None:
+    steady, labels, groups = runs({("real", 0): 1.0, ("real", 1): 1.0})
+    shaky, _, _ = runs({("real", 0): 0.5, ("real", 1): 2.0})
+    other = [replace(run, facts=run.facts | {"subset": "400"}) for run in shaky]
+    alone, beside = (compare(found, labels, np.zeros_like(groups), 4_000, 0) for found in (steady, steady + other))
+    widths = [cell["interval"]["macro_auprc"] for cell in (*alone["cells"], *beside["cells"])]
+    assert widths[0] == widths[1]
+    assert np.ptp(widths[2]) > 5 * np.ptp(widths[1])
+
+
+def test_an_interval_of_a_score_ends_at_1() -> None:
+    members, labels, groups = runs({("real", 0): 3.5, ("real", 1): 9.0})
+    (cell,) = compare(members, labels, groups, 200, 0)["cells"]
+    assert cell["interval"]["macro_auprc"][1] == 1.0
+    assert max(bounds[1] for bounds in cell["interval"]["recall"].values()) == 1.0
 
 
 def test_without_draws_there_are_no_intervals() -> None:

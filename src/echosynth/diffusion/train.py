@@ -85,7 +85,7 @@ def learning_rate(params: DiffusionParams, step: int) -> float:
 
 
 @torch.no_grad()
-def held_out_loss(
+def evaluation_loss(
     network: torch.nn.Module,
     process: Process,
     params: DiffusionParams,
@@ -93,8 +93,12 @@ def held_out_loss(
     data: Examples,
     shape: tuple[int, ...],
 ) -> CurvePoint:
-    """Compute the mean loss on held-out images, as a whole and by quarter of t, always with the same noise and steps,
-    so that the points of a curve can be compared."""
+    """Compute the mean loss on some images with the same noise and steps at each call, so that networks and the points
+    of a curve can be compared.
+
+    Returns:
+        `loss`, and `loss_q1` to `loss_q4` by quarter of t, those left out that have no image.
+    """
     device, generator = next(network.parameters()).device, step_generator(params.seed, 2)
     # Evenly over t, so that no quarter is empty.
     t = (torch.arange(len(data)) * process.timesteps // len(data))[torch.randperm(len(data), generator=generator)]
@@ -108,11 +112,11 @@ def held_out_loss(
     network.train()
     losses, quarter = torch.cat(parts), t * QUARTERS // process.timesteps
     quarters = {
-        f"validation_loss_q{number + 1}": losses[quarter == number].mean().item()
+        f"loss_q{number + 1}": losses[quarter == number].mean().item()
         for number in range(QUARTERS)
         if (quarter == number).any()
     }
-    return {"validation_loss": losses.mean().item()} | quarters
+    return {"loss": losses.mean().item()} | quarters
 
 
 def _accelerator(params: DiffusionParams) -> Accelerator:
@@ -292,7 +296,8 @@ class Trainer:
             "learning_rate": learning_rate(params, done - 1),
         }
         if done % (POINTS_A_VALIDATION * params.log_every) == 0 or done == params.steps:
-            point |= held_out_loss(self.model, self.process, params, self.space, self.held_out, self.shape)
+            losses = evaluation_loss(self.model, self.process, params, self.space, self.held_out, self.shape)
+            point |= {f"validation_{name}": value for name, value in losses.items()}
         now.losses = []
         now.curve.append(point)
         self.watchers.on_point(point)

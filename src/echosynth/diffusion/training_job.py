@@ -26,7 +26,7 @@ from echosynth.diffusion.network import ViewDenoiser
 from echosynth.diffusion.options import DiffusionParams
 from echosynth.diffusion.pixel_gaussian import PixelGaussian
 from echosynth.diffusion.process import Process
-from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, held_out_loss
+from echosynth.diffusion.train import SILENT, Trained, Trainer, Watchers, evaluation_loss
 from echosynth.imagesets.dataset import LabelledImages
 
 BITS_IMAGES, BITS_TERMS = 48, 16
@@ -154,7 +154,7 @@ def _loss_to_gaussian(task: TrainingJob, network: ViewDenoiser, space: Space) ->
     shape = (1, *task.data.images.shape[1:])
     # The last layer of a new network is 0.
     trained, zero = (
-        held_out_loss(one, process, task.params, space, data, shape)["validation_loss"]
+        evaluation_loss(one, process, task.params, space, data, shape)["loss"]
         for one in (network, _network(task, device))
     )
     return trained / zero

@@ -1,4 +1,11 @@
-"""Which arm is better: runs put together by arm and subset, with differences paired by patient."""
+"""Which arm is better: runs put together by arm and subset, with differences paired by patient.
+
+What a score would be with other patients and with other trainings are two chances. A bootstrap over patients shows the
+first. The second is how trainings differ by their seed alone (or by the rounding of another kind of CPU). A few seeds
+an arm say little of it, so the variance over seeds is pooled over the arms of a subset, and a Student t term of it is
+added to the draws. (Bouthillier et al. 2021, "Accounting for variance in machine learning benchmarks": without the
+second an interval is too narrow.)
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +57,37 @@ def _draws(runs: list[ScoredClassifier], labels: Ints, weights: Floats) -> dict[
         }
 
 
+def _with_training(
+    singles: Mapping[Key, list[dict[str, Floats]]], samples: Mapping[Key, dict[str, Floats]], seed: int
+) -> dict[Key, dict[str, Floats]]:
+    """Add the chance of training to draws of patients.
+
+    Args:
+        singles: scores (1, ...) of each run of an arm, on the images as they are.
+        samples: draws (R, ...) of the mean of these runs, with other patients.
+        seed: of the terms that are added.
+
+    Returns:
+        `samples`, each with t s / sqrt(n): s^2 is the variance over the n seeds of an arm, pooled over all arms of the
+        subset and architecture, and t has Student's distribution with their degrees of freedom; arms share its
+        denominator, so that a difference of two has it too. Where no arm has a second seed nothing is known of this
+        chance, and nothing is added.
+    """
+    rng = np.random.default_rng((seed, 1))
+    result = {key: dict(draws) for key, draws in samples.items()}
+    for family in dict.fromkeys(key[:2] for key in samples):
+        alike = [key for key in samples if key[:2] == family]
+        freedom = sum(len(singles[key]) - 1 for key in alike)
+        for name in samples[alike[0]] if freedom else ():
+            by_arm = [np.concatenate([run[name] for run in singles[key]]) for key in alike]
+            variance = np.sum([((scores - scores.mean(0)) ** 2).sum(0) for scores in by_arm], axis=0) / freedom
+            shape = samples[alike[0]][name].shape
+            spread = np.sqrt(variance * freedom / rng.chisquare(freedom, shape))
+            for key in alike:
+                result[key][name] = samples[key][name] + spread * rng.normal(size=shape) / np.sqrt(len(singles[key]))
+    return result
+
+
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
@@ -93,12 +131,13 @@ def compare(
         labels: (N,) true views of the validation images.
         groups: (N,) their patients.
         draws: of the bootstrap over patients (0: no intervals).
-        seed: of the bootstrap.
+        seed: of the draws.
 
     Returns:
         `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and `versus`, the difference
-        to each other arm of the same subset; `best`: the row with the largest macro AUPRC, those
-        of baselines left out, which are there to be compared with.
+        to each other arm of the same subset; `intervals_over`: the chances that the intervals hold, "patients and
+        trainings" or, of one seed an arm, "patients"; `best`: the row with the largest macro AUPRC, those of baselines
+        left out, which are there to be compared with.
     """
     cells: dict[Key, list[ScoredClassifier]] = {}
     for run in runs:
@@ -107,6 +146,8 @@ def compare(
     weights = resample(groups, draws, seed) if draws else np.zeros((0, len(labels)))
     points = {key: _draws(members, labels, ones) for key, members in cells.items()}
     samples = {key: _draws(members, labels, weights) for key, members in cells.items()} if draws else {}
+    singles = {key: [_draws([run], labels, ones) for run in members] for key, members in cells.items()}
+    samples = _with_training(singles, samples, seed)
     result = []
     for key, members in cells.items():
         rows = [row(run) for run in members]
@@ -132,11 +173,15 @@ def compare(
         cell["confusion_normalised"] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).round(6).tolist()
         cell["versus"] = _differences(key, points, samples)
         if draws:
-            by_view = dict(zip(VIEWS, map(interval, samples[key]["recall"].T), strict=True))
-            cell["interval"] = {name: interval(samples[key][name]) for name in ("macro_auprc", "macro_f1")} | {
-                "recall": by_view
-            }
+            scores = {name: samples[key][name].clip(0, 1) for name in ("macro_auprc", "macro_f1", "recall")}
+            by_view = dict(zip(VIEWS, map(interval, scores.pop("recall").T), strict=True))
+            cell["interval"] = {name: interval(values) for name, values in scores.items()} | {"recall": by_view}
         result.append(cell)
     table = [row(run) for run in runs]
     candidates = [item for item in table if generator_of(item["arm"]) in (None, "diffusion")]
-    return {"runs": table, "cells": result, "best": max(candidates, key=lambda item: item["macro_auprc"])}
+    return {
+        "runs": table,
+        "cells": result,
+        "intervals_over": "patients and trainings" if len(runs) > len(cells) else "patients",
+        "best": max(candidates, key=lambda item: item["macro_auprc"]),
+    }

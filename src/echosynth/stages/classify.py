@@ -7,6 +7,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import nn
@@ -156,10 +158,12 @@ def train_and_score(
     and log them."""
     settings = params.classifier
     curve: list[dict[str, float]] = []
+    predicted: list[npt.NDArray[np.float32]] = []
     truth = validation.labels, validation.groups, validation.sources
 
     def on_evaluation(network: nn.Module, point: CurvePoint) -> None:
-        scores = evaluate(predict(network, validation.images), *truth)
+        predicted.append(predict(network, validation.images))
+        scores = evaluate(predicted[-1], *truth)
         shown = {f"validation.{name}": scores[name] for name in ("macro_auprc", "macro_f1", "loss")}
         curve.append({"step": point.step, "training_loss": point.loss, **shown})
         values = {"training_loss": point.loss, **shown, "learning_rate": point.learning_rate}
@@ -167,7 +171,7 @@ def train_and_score(
 
     architecture, seed, name = facts["architecture"], facts["seed"], NAME.format_map(facts)
     trained = train(settings, architecture, seed, data, on_evaluation, settings.evaluations, name)
-    probabilities = predict(trained.network, validation.images)
+    probabilities = predicted[-1]
     scores = evaluate(probabilities, *truth, settings.bootstrap, settings.bootstrap_seed)
     card = ClassifierCard(
         size=params.ingest.size,

@@ -9,6 +9,8 @@ from echosynth.common import paths
 from echosynth.common.files import read_json, write_json
 from echosynth.config.parameters import Params
 from echosynth.report.study import tables
+from echosynth.report.study.figures import classifier_figures
+from echosynth.report.study.headline import headline
 from echosynth.report.study.inputs import Inputs, read_inputs
 
 
@@ -67,6 +69,15 @@ def test_differences(inputs: Inputs, comparison: dict[str, Any]) -> None:
     low, high = versus["rare_recall_interval"]
     assert list(row[:3]) == ["150", "synthetic", "real"]
     assert list(row[4:7]) == [f"+{versus['rare_recall']:.3f}", f"+{low:.3f} to +{high:.3f}", "higher"]
+
+
+def test_which_chances_the_intervals_hold_is_said(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
+    assert "the chance of training is in it" in tables.differences(read_inputs(params)).note
+    write_json(paths.COMPARISON / "metrics.json", comparison | {"intervals_over": "patients"})
+    inputs = read_inputs(params)
+    assert "it holds no chance of training" in tables.differences(inputs).note
+    assert "95 % interval over patients;" in str(classifier_figures(inputs)[0].caption)
+    assert "(95 % interval over patients " in headline(inputs).differences[1]
 
 
 def test_several_architectures_get_a_column(tree: Path, params: Params, comparison: dict[str, Any]) -> None:

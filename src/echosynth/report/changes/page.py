@@ -137,7 +137,7 @@ def _scores(old: ProjectState, new: ProjectState) -> list[str]:
     rows = [[name, *_difference(name, old.scores.get(name), new.scores.get(name))] for name in changed]
     block = _block(["score", "old", "new", "difference", "in words"], rows, len(names), "score", numbers=(1, 2, 3))
     if rows:
-        block.append("A difference of two runs may be chance: `reports/index.html` has intervals over patients.")
+        block.append("A difference of two runs may be chance: `reports/index.html` has intervals.")
     return block
 
 

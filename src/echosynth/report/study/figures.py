@@ -18,7 +18,7 @@ SUBSET_LINES = ("-", "--", "-.", ":")
 
 def classifier_figures(inputs: Inputs) -> list[PageFigure]:
     """Draw AUPRC and recall of the rare views, for every architecture."""
-    dots = "Large: mean of the seeds; bar: 95 % interval over patients; small dots: single seeds."
+    dots = f"Large: mean of the seeds; bar: 95 % interval over {inputs.intervals_over}; small dots: single seeds."
     figures = []
     for name in inputs.params.classifier.architectures:
         alt = f"Macro AUPRC of {name} against the number of real images, for each arm; numbers in the table below"
@@ -38,7 +38,7 @@ def difference_figures(inputs: Inputs) -> list[PageFigure]:
     if not any(cell["versus"].get("real") for cell in inputs.comparison["cells"]):
         return []
     names = {"rare_recall": f"recall of {' and '.join(RARE_VIEWS)}", "macro_auprc": "macro AUPRC"}
-    caption = "Bar: 95 % interval over patients. Where it crosses 0, the direction is open."
+    caption = f"Bar: 95 % interval over {inputs.intervals_over}. Where it crosses 0, the direction is open."
     return [
         page_figure(
             differences(inputs, key, name),

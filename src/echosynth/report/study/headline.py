@@ -76,13 +76,13 @@ def _recalls(inputs: Inputs, subset: str) -> str:
     return f"{opening} {', '.join(parts)} ({basis})."
 
 
-def _told(versus: Json) -> str:
-    """Say a difference in both scores, with intervals and what these say."""
+def _told(versus: Json, over: str) -> str:
+    """Say a difference in both scores, with intervals over these chances and what they say."""
     parts = []
     for key, name in (("rare_recall", f"mean recall of {RARE}"), ("macro_auprc", "macro AUPRC")):
         bounds = versus[f"{key}_interval"]
         said = {HIGHER: "higher", LOWER: "worse", OPEN: "the interval holds 0"}.get(verdict(bounds), "no interval")
-        known = f" (95 % interval over patients {signed_interval(bounds)})" if said != "no interval" else ""
+        known = f" (95 % interval over {over} {signed_interval(bounds)})" if said != "no interval" else ""
         parts.append(f"{name} {signed(versus[key])}{known}: {said}")
     return "; ".join(parts)
 
@@ -109,7 +109,7 @@ def headline(inputs: Inputs) -> Headline:
         answer=_answer(inputs, smallest),
         recalls=_recalls(inputs, smallest),
         differences=[
-            f"{cell['arm'].capitalize()} against {other}: {_told(versus)}."
+            f"{cell['arm'].capitalize()} against {other}: {_told(versus, inputs.intervals_over)}."
             for cell in inputs.cells(smallest)
             for other, versus in against(inputs, cell)
         ],

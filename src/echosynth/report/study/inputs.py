@@ -85,6 +85,11 @@ class Inputs:
         return [arm for arm in STYLES if arm in trained]
 
     @property
+    def intervals_over(self) -> str:
+        """The chances that intervals of the comparison hold, in words."""
+        return str(self.comparison["intervals_over"])
+
+    @property
     def architecture(self) -> str:
         """The architecture that the headline is about: the first one of the parameters."""
         return self.params.classifier.architectures[0]

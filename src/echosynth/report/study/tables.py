@@ -157,13 +157,17 @@ def differences(inputs: Inputs) -> Table:
                 scores += [decimal(value), signed(versus[key])]
                 scores += [signed_interval(bounds) if known else "–", verdict(bounds)]
             rows.append([*start, other, *scores])
+    training = (
+        "it holds no chance of training, of which one seed says nothing."
+        if inputs.intervals_over == "patients"
+        else "the chance of training is in it as far as seeds show it, pooled over the arms of as many images."
+    )
     names = ["difference", "95 % interval", "reading"]
     header = [*_cell_header(inputs), "against", "rare recall", *names, "macro AUPRC", *names]
     note = (
         f"Rare recall is the mean recall of {' and '.join(RARE_VIEWS)}. The interval comes from drawing validation "
-        "patients with replacement, the same patients for both arms; it holds the chance in patients, not that in "
-        "seeds, which the small dots of the figures below show. Oversampled has copies of real images in place of "
-        "synthetic ones, gaussian and mixup those of generators without any training."
+        f"patients with replacement, the same patients for both arms; {training} Oversampled has copies of real images "
+        "in place of synthetic ones, gaussian and mixup those of generators without any training."
     )
     return Table("Arms against each other", header, rows, labels=3, note=note)
 
