@@ -30,12 +30,11 @@ $(EXTRA): $(READY) requirements-extra.txt
 	@touch $@
 
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
-# bits depend neither on the number of cores nor on what else runs; classifiers are trained side by side.
+# bits depend neither on the number of cores nor on what else runs.
 demo explore: export OMP_NUM_THREADS ?= 1
 SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())'))
 demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2 cores)
-	@dvc repro split feature-network
-	$(SIDE_BY_SIDE) rows
+	$(SIDE_BY_SIDE) stages
 	@dvc repro
 	@git diff --quiet -- dvc.lock 2>/dev/null || echo "dvc.lock changed: its results are of this machine and these \
 	parameters (another kind of CPU rounds otherwise). Commit it with reports/metrics.json to keep them."
@@ -43,41 +42,26 @@ demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2
 
 explore: $(READY) ## Run the explorations behind the choices (about 20 minutes on 2 cores)
 	@echosynth preset explore
-	@dvc repro feature-network
-	$(SIDE_BY_SIDE) cells
+	$(SIDE_BY_SIDE) stages PIPELINE=explore/dvc.yaml
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
-# DVC runs one stage after another, and most stages of the demo keep one core busy. So those between the feature network
-# and the comparison run as rows of stages that do not wait for each other, the longest first, one row a core (JOBS=1:
-# one after another): what generators make of a subset and what is learned from that, what is learned from real images,
-# and what remains. DVC keeps what they read and write apart, as in several terminals; it finds all done afterwards.
-ifneq ($(filter rows,$(MAKECMDGOALS)),)
-STAGES := $(shell $(BIN)/dvc stage list --name-only)
+# DVC runs one stage after another, and most stages of the demo keep one core busy. So `make` runs each as soon as those
+# before it in `dvc dag` are done, one a core (JOBS=1: one after another), the first of dvc.yaml first. DVC keeps what
+# they read and write apart, as in several terminals, and finds all done afterwards.
+PIPELINE ?= dvc.yaml
+ifneq ($(filter stages,$(MAKECMDGOALS)),)
+# `:`, which ends a target's name, is in the names of stages of other folders: data/raw/dvc.yaml:phantom.
+WANTED := $(shell $(BIN)/dvc stage list --name-only $(PIPELINE) | sed 's/^/stage-/; s/:/+/')
+ORDER := $(shell $(BIN)/dvc dag --dot | sed -nE 's/:/+/g; s/^"(.*)" -> "(.*)";$$/stage-\2:stage-\1/p')
+$(foreach pair,$(ORDER),$(eval $(pair)))
+STAGES := $(sort $(WANTED) $(subst :, ,$(ORDER)))
+$(STAGES): export ECHOSYNTH_PROCESSES := 1
+$(STAGES): stage-%:
+	@set -o pipefail; dvc --wait-for-lock repro --single-item $(subst +,:,$*) 2>&1 | cat
 endif
-SUBSETS := $(patsubst diffusion@%,%,$(filter diffusion@%,$(STAGES)))
-ROWS := $(SUBSETS:%=generated-%) $(SUBSETS:%=real-%) remaining
-# The stages of a subset whose names begin with one of some words, in the order of dvc.yaml.
-of = $(shell printf '%s\n' $(STAGES) | grep -E '^($(1))@(.*-)?$(2)(-.*)?$$')
-row = @set -o pipefail; dvc --wait-for-lock repro --single-item $(1) 2>&1 | cat
-rows: $(ROWS)
-$(SUBSETS:%=generated-%): generated-%:
-	$(call row,$(call of,diffusion|sample|baseline|fidelity|classify-synthetic|classify-baseline,$*))
-$(SUBSETS:%=real-%): real-%:
-	$(call row,$(call of,classify-real,$*))
-remaining:
-	$(call row,known-pictures $(filter screen-shift@% ingest-shift@%,$(STAGES)))
-
-# The same for the explorations that train a model each.
-ifneq ($(filter cells,$(MAKECMDGOALS)),)
-CELLS := $(shell $(BIN)/dvc stage list --name-only explore/dvc.yaml | sed -nE 's/.*:((method|variance|recipe)@)/\1/p')
-endif
-cells: $(CELLS)
-$(CELLS):
-	$(call row,explore/dvc.yaml:$@)
-
-.PHONY: rows cells $(ROWS) $(CELLS)
-rows cells $(ROWS) $(CELLS): export ECHOSYNTH_PROCESSES := 1
+stages: $(WANTED)
+.PHONY: stages $(STAGES)
 
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
 	@echosynth sweep $(GRID) --workers $(WORKERS)

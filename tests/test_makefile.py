@@ -1,6 +1,7 @@
 """What `make` does by itself, without the commands that it calls."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,39 +56,37 @@ def test_a_gpu_is_tried_with_the_packages_of_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-def rows(folder: Path, stages: list[str], target: str = "rows") -> list[list[str]]:
-    """What the demo (or the target `cells`: the explorations) runs side by side where these are the stages."""
+def order(folder: Path, lists: str, dag: str, *words: str) -> list[str]:
+    """The stages that `make stages` runs one after another where dvc says this of them."""
     shutil.copy(ROOT / "Makefile", folder)
     dvc = folder / ".venv/bin/dvc"
-    dvc.parent.mkdir(parents=True)
-    dvc.write_text("#!/bin/sh\n" + "".join(f"echo {stage}\n" for stage in stages))
+    dvc.parent.mkdir(parents=True, exist_ok=True)
+    dvc.write_text(f'#!/bin/sh\n[ "$1" = dag ] && cat <<E || cat <<E\n{dag}\nE\n{lists}\nE\n')
     dvc.chmod(0o755)
-    command = ["make", "--no-print-directory", "--dry-run", target]
+    command = ["make", "--no-print-directory", "--dry-run", "stages", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout.count(" | cat\n") == len(done.stdout.splitlines())
-    return [line.split(" --single-item ")[1].split(" 2>")[0].split() for line in done.stdout.splitlines()]
+    lines = done.stdout.splitlines()
+    assert all(line.endswith(" 2>&1 | cat") and "dvc --wait-for-lock repro --single-item " in line for line in lines)
+    return [line.split(" --single-item ")[1].split()[0] for line in lines]
 
 
-def test_the_demo_s_rows_of_stages_hold_those_of_one_subset_in_order(tmp_path: Path) -> None:
-    generated = ["diffusion@{}", "sample@{}", "baseline@{}", "fidelity@{}", "classify-synthetic@{}-vgg16"]
-    generated += ["classify-baseline@gaussian-{}-vgg16", "classify-baseline@mixed-mixup-{}-vgg16"]
-    real, sizes = ["classify-real@{}-resnet18", "classify-real@{}-vgg16"], ["10", "100"]
-    stages = [stage.format(size) for stage in generated + real for size in sizes]
-    found = rows(tmp_path, ["split", *stages, "feature-network", "known-pictures", "compare"])
-    expected = [["known-pictures"]] + [
-        [stage.format(size) for stage in row] for row in (generated, real) for size in sizes
-    ]
-    assert found == [*expected[1:], expected[0]]  # the longest first
+def test_a_stage_runs_after_those_before_it_and_the_first_of_dvc_yaml_first(tmp_path: Path) -> None:
+    edges = {"data/raw/dvc.yaml:phantom": "ingest@a", "ingest@a": "train@2-b", "far": "explore/dvc.yaml:page@all"}
+    dag = "strict digraph {\n" + "".join(f'"{one}" -> "{two}";\n' for one, two in edges.items()) + '"alone";\n}'
+    lists = "train@2-b\nalone\ningest@a"
+    assert order(tmp_path, lists, dag) == ["data/raw/dvc.yaml:phantom", "ingest@a", "train@2-b", "alone"]
+    page = order(tmp_path, "explore/dvc.yaml:page@all", dag, "PIPELINE=explore/dvc.yaml")
+    assert page == ["far", "explore/dvc.yaml:page@all"]
 
 
-def test_every_stage_between_the_feature_network_and_the_comparison_is_in_one_row(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
-    stages = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    before, after = ("screen@", "ingest@", "split", "feature-network"), {"compare", "final", "card", "report"}
-    between = [stage for stage in stages if not stage.startswith(before) and stage not in after]
-    assert sorted(stage for row in rows(tmp_path, stages) for stage in row) == sorted(between)
+def test_make_runs_every_stage_of_the_pipeline_once(tmp_path: Path) -> None:
+    def dvc(*words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-
-def test_explorations_that_train_a_model_are_rows_of_their_own(tmp_path: Path) -> None:
-    stages = [f"explore/dvc.yaml:{name}@all-{name}" for name in ("method", "variance", "recipe", "curve", "page")]
-    assert rows(tmp_path, stages, "cells") == [[stage] for stage in stages[:3]]
+    names, dag = dvc("stage", "list", "--name-only"), dvc("dag", "--dot")
+    found = order(tmp_path, names.strip(), dag)
+    assert sorted(found) == sorted([*names.split(), "data/raw/dvc.yaml:phantom"])
+    edges = re.findall(r'"(.*)" -> "(.*)";', dag)
+    assert len(edges) > len(found)
+    assert all(found.index(one) < found.index(two) for one, two in edges)

@@ -56,3 +56,28 @@ def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(
 
     alone = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert json.loads(alone.stdout)["pid"] == os.getpid()
+
+
+def test_the_driver_is_the_make_that_runs_a_dvc_for_each_stage(tmp_path: Path) -> None:
+    """The outermost, as `make demo` runs a `make --jobs`; a program between it and dvc is one of its own."""
+    ask = "from echosynth.tracking import processes; print(processes.driver(), flush=True)"
+    (tmp_path / "dvc").write_text(
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {ask!r}], check=True)\n"
+    )
+    (tmp_path / "Makefile").write_text(
+        "demo:\n\t@$(MAKE) --no-print-directory stages\n\t@true && $(PYTHON) dvc repro\n"
+        "stages:\n\t@true && $(PYTHON) dvc repro 2>&1 | cat\n"
+        "sweep:\n\t@$(PYTHON) -c \"import os; os.system('$(PYTHON) dvc exp run')\"\n"
+    )
+
+    def run(target: str) -> tuple[int, list[int]]:
+        command = ["make", "--no-print-directory", target, f"PYTHON={sys.executable}"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            printed, _ = process.communicate()
+        assert process.returncode == 0
+        return process.pid, [json.loads(tag)["pid"] for tag in printed.splitlines()]
+
+    make, drivers = run("demo")
+    assert drivers == [make, make]
+    make, (experiment,) = run("sweep")
+    assert experiment != make

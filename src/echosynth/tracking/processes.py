@@ -3,12 +3,14 @@
 import json
 import platform
 from contextlib import suppress
+from itertools import dropwhile, takewhile
 from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 PROCESS = "echosynth.process"  # tag of every run
+DVC, MAKE, SHELLS = {"dvc", "dvc.exe"}, {"make", "gmake"}, {"sh", "bash", "dash"}
 SAME_START = 5.0  # seconds; a process that started at another time has been given a number that was free again
 
 
@@ -18,22 +20,26 @@ def mine() -> str:
 
 
 def driver() -> str:
-    """The process that runs this execution's stages one after another, as text for the tag: the nearest `dvc` above
-    this one, else whatever started the stage, which may be above a worker of the stage.
+    """The process that runs this execution's stages, as text for the tag: the nearest `dvc` above this one, or the
+    `make` that runs a `dvc` for each; else whatever started the stage, which may be above a worker of the stage.
 
     Between two stages no stage's process is there, so an execution cannot be told by theirs.
     """
     above = psutil.Process().parents()[1 if parent_process() else 0 :]
-    for process in [*filter(_is_dvc, above), *above]:
+    from_dvc = list(dropwhile(lambda process: not _words(process) & DVC, above))
+    recipes = list(takewhile(lambda process: _words(process) & (MAKE | SHELLS), from_dvc[1:]))
+    outermost_make = [process for process in recipes if _words(process) & MAKE][-1:]
+    for process in [*outermost_make, *from_dvc[:1], *above]:
         with suppress(psutil.Error):  # it has gone meanwhile
             return _text(process)
     return mine()
 
 
-def _is_dvc(process: psutil.Process) -> bool:
+def _words(process: psutil.Process) -> set[str]:
+    """The first words of a command, without folders: a program may be the second, after its interpreter."""
     with suppress(psutil.Error):  # another user's, such as the one that logs people in, may not be asked everywhere
-        return any(Path(word).name in ("dvc", "dvc.exe") for word in process.cmdline()[:3])
-    return False
+        return {Path(word).name for word in process.cmdline()[:3]}
+    return set()
 
 
 def gone(tag: str) -> str:
