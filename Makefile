@@ -56,9 +56,11 @@ WANTED := $(shell $(BIN)/dvc stage list --name-only $(PIPELINE) | sed 's/^/stage
 ORDER := $(shell $(BIN)/dvc dag --dot | sed -nE 's/:/+/g; s/^"(.*)" -> "(.*)";$$/stage-\2:stage-\1/p')
 $(foreach pair,$(ORDER),$(eval $(pair)))
 STAGES := $(sort $(WANTED) $(subst :, ,$(ORDER)))
+# What DVC says after every stage.
+HINTS := /^$$|^To (track|enable)|^\t(git add|dvc config)|^Use .dvc push|^Updating lock/d
 $(STAGES): export ECHOSYNTH_PROCESSES := 1
 $(STAGES): stage-%:
-	@set -o pipefail; dvc --wait-for-lock repro --single-item $(subst +,:,$*) 2>&1 | cat
+	@set -o pipefail; dvc --wait-for-lock repro --single-item $(subst +,:,$*) 2>&1 | sed -uE '$(HINTS)'
 endif
 stages: $(WANTED)
 .PHONY: stages $(STAGES)
