@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results" / "calibration.json"
 
 def scores(params: Params, data: LabelledImages, held_out: LabelledImages, seed: int) -> dict[str, Any]:
     """Scores of one classifier trained on real images as they are."""
-    network = train(params.classifier, params.classifier.architectures[0], seed, data).network
+    network = train(params.classifier, params.arms.architectures[0], seed, data).network
     probabilities = predict(network, held_out.images)
     return evaluate(probabilities, held_out.labels, held_out.groups, held_out.sources)
 

@@ -61,7 +61,7 @@ def measure_classifier_training(params: Params, sizes: Sizes, precision: Precisi
             "precision": precision,
         }
     )
-    size, architecture = params.ingest.size, settings.architectures[0]
+    size, architecture = params.ingest.size, params.arms.architectures[0]
     names = np.full(4 * batch_size, "noise")
     data = LabelledImages(noise_images(len(names), size), view_labels(len(names)).numpy(), names, names, names)
     return rate(
@@ -76,7 +76,7 @@ def measure_classifier_training(params: Params, sizes: Sizes, precision: Precisi
 
 def measure_classifier_inference(params: Params, sizes: Sizes) -> Rate:
     """Classify prepared images with the first classifier of params.yaml, in fp32 as everywhere in the project."""
-    size, architecture = params.ingest.size, params.classifier.architectures[0]
+    size, architecture = params.ingest.size, params.arms.architectures[0]
     network = classifiers.build(architecture, size).to(pick_device()).eval()
     images = noise_images(sizes.classified, size)
     return rate(

@@ -78,7 +78,7 @@ QUICK = Sizes(
     1,
     {
         "split": {"subsets": [100]},
-        "classifier": {"real_arms": ["real"], "synthetic_arms": ["mixed"], "baseline_arms": []},
+        "arms": {"real": ["real"], "synthetic": ["mixed"], "baseline": []},
         "data": {"train_sources": ["tmed2"], "shift_sources": ["unity"]},
     },
     large=False,
@@ -86,7 +86,7 @@ QUICK = Sizes(
 # More than 100 stages: all architectures, eight subsets.
 LARGER: Changes = {
     "split": {"subsets": [250, 500, 1000, 2000, 4000, 8000, 16000, "all"]},
-    "classifier": {"architectures": ["vgg16", "densenet121", "resnet18", "inception_v3"]},
+    "arms": {"architectures": ["vgg16", "densenet121", "resnet18", "inception_v3"]},
 }
 
 

@@ -248,7 +248,7 @@ def _one_thread() -> Iterator[None]:
 
 def _network(params: Params, folder: Path) -> Path:
     """An untrained classifier as in params.yaml: its speed does not depend on what it has learned."""
-    size, architecture = params.ingest.size, params.classifier.architectures[0]
+    size, architecture = params.ingest.size, params.arms.architectures[0]
     card = classifiers.ClassifierCard(
         size=size,
         resampling=params.ingest.resampling,

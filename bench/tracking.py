@@ -117,7 +117,7 @@ class Training:
         images = labelled(sizes.images, params.ingest.size)
         self.data, self.data_hash = images, images.hash()
         self.validation = labelled(sizes.validated, params.ingest.size)
-        self.architecture = classifier.architectures[0]
+        self.architecture = params.arms.architectures[0]
         self.subset, self.assignment = folder / "subset.csv", folder / "assignment.csv"
         self.subset.write_text("\n".join(map(str, images.ids)))
         self.assignment.write_text("\n".join([*map(str, images.ids), *map(str, self.validation.ids)]))

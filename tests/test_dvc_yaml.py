@@ -2,7 +2,6 @@
 
 import ast
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,20 +17,17 @@ STAGES = {
 }
 # These rooms start, show, keep and track what is done; what comes out of it is not theirs.
 AROUND = ("common", "config", "tracking", "registry")
-# Parameters that a stage reads and need not list, and why.
+# Parameters that a stage reads and need not list, and why; of one stage alone where its name stands before.
 UNLISTED = {
     "data.root": "is part of the path of a dependency",
+    "data.salt_file": "likewise",
+    "explore.subset": "likewise",
     "data.shift_sources": "of screen-shift and ingest-shift: is in the stage's name",
     "ingest.size": "changes data/sources, on which the stage depends",
     "ingest.resampling": "likewise",
     "ingest.workers": "changes no result",
+    "classify-baseline: arms": "is in the stage's name",
 }
-
-
-def listed_parameters(stage: dict[str, Any]) -> list[str]:
-    """The parameters that a stage lists, by themselves or as those of params.yaml that other stages list too."""
-    entries = [[entry] if isinstance(entry, str) else entry["params.yaml"] for entry in stage["params"]]
-    return [key for keys in entries for key in keys]
 
 
 def stage_module(stage: dict[str, str]) -> Path:
@@ -70,10 +66,10 @@ def read_parameters(source: str) -> set[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_lists_every_parameter_that_its_module_reads(name: str) -> None:
     stage = STAGES[name]
-    read = read_parameters(stage_module(stage).read_text()) - set(UNLISTED)
+    read = read_parameters(stage_module(stage).read_text()) - {key.removeprefix(f"{name}: ") for key in UNLISTED}
     # Of a section that is passed on as a whole something must be listed; what, only the modules below know.
-    listed = {key for entry in listed_parameters(stage) for key in (entry, entry.partition(".")[0])}
-    missing = [key for key in read if key not in listed and key.partition(".")[0] not in listed_parameters(stage)]
+    listed = {key for entry in stage["params"] for key in (entry, entry.partition(".")[0])}
+    missing = [key for key in read if key not in listed and key.partition(".")[0] not in stage["params"]]
     assert not missing, f"stage {name} of dvc.yaml lacks parameters"
 
 
@@ -99,12 +95,19 @@ def test_edits_of_pages_and_of_tracking_train_nothing_again() -> None:
         assert not {f"src/echosynth/{room}" for room in ("report", "cli", "tracking", "registry", "serving")} & rooms
 
 
+@pytest.mark.parametrize(
+    ("group", "lists"), [("real", ["arms.real"]), ("synthetic", ["arms.synthetic"]), ("baseline", [])]
+)
+def test_other_arms_in_one_list_train_those_of_no_other_list_again(group: str, lists: list[str]) -> None:
+    assert [key for key in STAGES[f"classify-{group}"]["params"] if key.startswith("arms")] == lists
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_listed_modules_and_parameters_exist_and_every_stage_is_described(name: str) -> None:
     stage = STAGES[name]
     assert stage["desc"]
     assert all((ROOT / dep).exists() for dep in stage["deps"] if dep.startswith("src/"))
-    for key in listed_parameters(stage):
+    for key in stage["params"]:
         section, _, field = key.partition(".")
         model = Params.model_fields[section].annotation
         assert not field or field in model.model_fields, key  # type: ignore[union-attr]

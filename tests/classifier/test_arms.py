@@ -70,22 +70,18 @@ def test_synthetic_arms_need_a_synthetic_set(arm: str) -> None:
 
 
 def test_arms_are_trained_in_groups(params_with: Callable[..., Params]) -> None:
-    lists = {
-        "real_arms": ["oversampled"],
-        "synthetic_arms": ["mixed", "synthetic"],
-        "baseline_arms": ["mixed-gaussian"],
-    }
-    settings = params_with(classifier=lists).classifier
-    assert settings.arms_of("real") == ["oversampled"]
-    assert settings.arms_of("synthetic") == ["mixed", "synthetic"]
-    assert settings.arms_of("mixed-gaussian") == ["mixed-gaussian"]
-    assert settings.arms_of("gaussian") == []
-    assert {generator_of(arm) for arm in settings.arms_of("synthetic")} == {generator_of("synthetic")}
+    lists = {"real": ["oversampled"], "synthetic": ["mixed", "synthetic"], "baseline": ["mixed-gaussian"]}
+    arms = params_with(arms=lists).arms
+    assert arms.of_group("real") == ["oversampled"]
+    assert arms.of_group("synthetic") == ["mixed", "synthetic"]
+    assert arms.of_group("mixed-gaussian") == ["mixed-gaussian"]
+    assert arms.of_group("gaussian") == []
+    assert {generator_of(arm) for arm in arms.of_group("synthetic")} == {generator_of("synthetic")}
     folder = classifier_folder("mixed", 100, "resnet18", 2)
     assert folder == Path("models/classifiers/synthetic-100-resnet18/mixed/seed-2")
 
 
 def test_no_list_of_arms_of_a_stage_may_be_empty(params_with: Callable[..., Params]) -> None:
-    for name in ("real_arms", "synthetic_arms"):
-        with pytest.raises(EchosynthError, match=rf"classifier\.{name} = \[\] is not allowed: .*at least 1 item"):
-            params_with(classifier={name: []})
+    for name in ("real", "synthetic"):
+        with pytest.raises(EchosynthError, match=rf"arms\.{name} = \[\] is not allowed: .*at least 1 item"):
+            params_with(arms={name: []})

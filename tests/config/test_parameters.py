@@ -55,7 +55,7 @@ def test_what_only_looks_like_a_float_is_not(tmp_path, text):
         ("data", {"train_sources": ["own-../x"]}, r"data\.train_sources\.0: 'own-\.\./x' is no source"),
         ("data", {"train_sources": ["tmed3"]}, r"data\.train_sources\.0: 'tmed3' is no source"),
         ("baselines", {"generators": ["mixup", "mixup"]}, r"baselines\.generators .*once only"),
-        ("baselines", {"generators": ["mixup"]}, "baseline_arms: gaussian needs gaussian among .*, which are mixup"),
+        ("baselines", {"generators": ["mixup"]}, "arms.baseline: gaussian needs gaussian among .*, which are mixup"),
         ("baselines", {"mixup_alpha": 0.0}, r"baselines\.mixup_alpha = 0\.0 .*greater than 0"),
     ],
 )
@@ -88,6 +88,19 @@ def test_what_is_missing_under_its_new_name_alone_is_no_second_error(monkeypatch
     del content["ingest"]["side"]
     with pytest.raises(EchosynthError, match=r"^params.yaml: ingest.size is missing$"):
         parse_params(content)
+
+
+def test_lists_of_arms_of_an_earlier_file_are_named_and_their_missing_section_is_no_second_error():
+    content = changed("classifier", real_arms=["real"], architectures=["resnet18"])
+    del content["arms"]
+    with pytest.raises(EchosynthError) as refused:
+        parse_params(content)
+    assert str(refused.value) == (
+        "params.yaml: classifier.real_arms is called arms.real today; rename it; "
+        "params.yaml: classifier.architectures is called arms.architectures today; rename it"
+    )
+    with pytest.raises(EchosynthError, match=r"^params.yaml: arms is missing$"):
+        parse_params({key: value for key, value in changed("ingest").items() if key != "arms"})
 
 
 def test_every_former_name_has_one_of_today():

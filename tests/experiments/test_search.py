@@ -131,7 +131,7 @@ def test_a_change_of_the_code_meanwhile_ends_it_and_mixes_no_scores(
 def test_a_combination_that_is_not_allowed_is_a_failed_trial(
     base: dict[str, Any], write: Write, fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "parameters:\n  ingest.size: [16, 64]\n  classifier.architectures: [[resnet18], [vgg16]]\n"
+    text = "parameters:\n  ingest.size: [16, 64]\n  arms.architectures: [[resnet18], [vgg16]]\n"
     with pytest.raises(EchosynthError, match=r"needs ingest\.size of at least 32"):
         read_space(write(text), base)  # one that no other choice could make right is refused at once
     text = "parameters:\n  diffusion.view_dropout: [0.0, 0.1]\n  sample.guidance: {low: 1.2, high: 3}\n"

@@ -40,10 +40,8 @@ TINY: dict[str, dict[str, Any]] = {
         "floor_repeats": 2,
         "training": DEMO["fidelity"]["training"] | {"steps": 6},
     },
+    "arms": {"real": ["real"], "synthetic": ["synthetic"], "baseline": ["gaussian"]},
     "classifier": {
-        "real_arms": ["real"],
-        "synthetic_arms": ["synthetic"],
-        "baseline_arms": ["gaussian"],
         "seeds": [0],
         "steps": 6,
         "evaluations": 2,

@@ -79,8 +79,7 @@ def recorded(
     shutil.copy(migrated, workspace() / "mlflow.db")
     monkeypatch.setenv(PROCESSES, "1")  # so that what it does is seen here
     settings = {"bootstrap": 20, "seeds": [0, 1, 2], "budget": "steps", "steps": 2, "evaluations": 1, "batch_size": 4}
-    settings["real_arms"] = ["real"]
-    write_params(params_with(data={"train_sources": ["tmed2"]}, classifier=settings))
+    write_params(params_with(data={"train_sources": ["tmed2"]}, arms={"real": ["real"]}, classifier=settings))
     ids = [f"tmed2-{number:012x}" for number in range(16)]
     facts: dict[str, Any] = {"id": ids, "source": "tmed2", "view": [*VIEWS] * 4, "group": [f"p{name}" for name in ids]}
     facts |= {"group_kind": "patient", "official_split": "", "moment": "", "frame": 0, "frames": 1}
@@ -103,9 +102,9 @@ def write_params(params: Params) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
 
 
-def change(**settings: Any) -> None:
+def change(section: str = "classifier", **settings: Any) -> None:
     content = yaml.safe_load(Path("params.yaml").read_text())
-    content["classifier"] |= settings
+    content[section] |= settings
     Path("params.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -221,7 +220,8 @@ def test_the_bits_depend_neither_on_the_number_of_processes_nor_on_the_threads_o
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    change(real_arms=["oversampled", "real"], seeds=[0, 1])
+    change("arms", real=["oversampled", "real"])
+    change(seeds=[0, 1])
     classify.main()
     alone, threads = files(), torch.get_num_threads()
     assert {Path(name).parent.as_posix() for name in alone} == {

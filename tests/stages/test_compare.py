@@ -40,9 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callab
             write_image_set(paths.synthetic_set(generator, subset), images, table)
     monkeypatch.setattr(compare, "load", lambda folder, device: (folder, None))
     monkeypatch.setattr(compare, "predict", lambda network, images: np.eye(4)[images[:, 0, 0]])
-    return params_with(
-        split={"subsets": [12, "all"]}, baselines={"generators": ["mixup"]}, classifier={"baseline_arms": []}
-    )
+    return params_with(split={"subsets": [12, "all"]}, baselines={"generators": ["mixup"]}, arms={"baseline": []})
 
 
 def test_classifiers_of_the_most_real_images_and_of_nothing_else_judge(project: Params) -> None:

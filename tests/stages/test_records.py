@@ -70,12 +70,10 @@ def project(workspace: Path, monkeypatch: pytest.MonkeyPatch, params_with: Calla
         },
         sample={"per_view": 4, "evaluations": 2, "batch_size": 8},
         fidelity={"floor_repeats": 2},
+        arms={"real": ["real"], "synthetic": ["synthetic"], "baseline": ["mixed-gaussian"]},
         classifier={
             **training,
             "budget": "steps",
-            "real_arms": ["real"],
-            "synthetic_arms": ["synthetic"],
-            "baseline_arms": ["mixed-gaussian"],
             "seeds": [0],
             "evaluations": 2,
             "bootstrap": 20,

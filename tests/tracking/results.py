@@ -16,10 +16,8 @@ PARAMS: dict[str, Any] = {
     "diffusion": {"steps": 20, "learning_rate": 1e-05},
     "sample": {"guidance": 1.0},
     "fidelity": {"count": 8},
+    "arms": {"real": ["real"], "synthetic": ["mixed"], "architectures": ["resnet18"]},
     "classifier": {
-        "real_arms": ["real"],
-        "synthetic_arms": ["mixed"],
-        "architectures": ["resnet18"],
         "seeds": [0, 1],
         "steps": 6,
     },

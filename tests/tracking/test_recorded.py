@@ -61,6 +61,15 @@ def test_entries_of_dvc_lock_that_nobody_asks_for_are_no_runs(repository: Reposi
     assert found().unrecorded == 0
 
 
+def test_results_of_earlier_versions_have_their_arms_in_section_classifier(repository: Repository) -> None:
+    params = changed(PARAMS, classifier={"real_arms": ["real"], "architectures": ["resnet18"]})
+    del params["arms"]
+    for path in (CELL, "models/classifiers/real-60-vgg16", "models/classifiers/synthetic-60-resnet18"):
+        repository.output(path, cell())
+    repository.result(params)
+    assert len(found().runs) == 2
+
+
 def test_results_of_earlier_versions_have_an_output_for_each_arm(repository: Repository) -> None:
     for arm in ("real", "mixed", "oversampled"):  # the last one is asked for no more
         files = {name.removeprefix(f"{arm}/"): content for name, content in cell(arm).items()}

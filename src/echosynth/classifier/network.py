@@ -71,7 +71,7 @@ def build(architecture: str, size: int) -> nn.Module:
     """
     if size < SMALLEST_SIDE[architecture]:
         raise EchosynthError(
-            f"classifier.architectures: {architecture} needs ingest.size of at least "
+            f"arms.architectures: {architecture} needs ingest.size of at least "
             f"{SMALLEST_SIDE[architecture]}, it is {size}"
         )
     return create(architecture, channels=1, classes=len(VIEWS))

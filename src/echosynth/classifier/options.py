@@ -33,6 +33,24 @@ def generator_of(arm: ArmName) -> str | None:
     return "diffusion" if arm in get_args(SyntheticArm) else arm.removeprefix(f"{MIXED}-")
 
 
+class ArmsParams(Section):
+    """The sets that classifiers are trained on, and the architectures of these classifiers."""
+
+    real: list[RealArm] = Field(min_length=1)
+    synthetic: list[SyntheticArm] = Field(min_length=1)
+    baseline: list[BaselineArm]
+    architectures: list[Architecture] = Field(min_length=1)
+
+    @property
+    def names(self) -> list[ArmName]:
+        """All arms that are trained, in the order of the tables."""
+        return [*self.real, *self.synthetic, *self.baseline]
+
+    def of_group(self, group: Group) -> list[ArmName]:
+        """Name the arms of a group that are trained."""
+        return [arm for arm in self.names if group_of(arm) == group]
+
+
 class TrainingParams(Section):
     """How a classifier is trained."""
 
@@ -50,22 +68,9 @@ class TrainingParams(Section):
 
 
 class ClassifierParams(TrainingParams):
-    """The view classifiers and the sets that they are trained on."""
+    """How the view classifiers of all arms are trained and scored."""
 
-    real_arms: list[RealArm] = Field(min_length=1)
-    synthetic_arms: list[SyntheticArm] = Field(min_length=1)
-    baseline_arms: list[BaselineArm]
-    architectures: list[Architecture] = Field(min_length=1)
     seeds: list[Seed] = Field(min_length=1)
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed
-
-    def arms_of(self, group: Group) -> list[ArmName]:
-        """Name the arms of a group that are trained."""
-        return [arm for arm in self.arms if group_of(arm) == group]
-
-    @property
-    def arms(self) -> list[ArmName]:
-        """All arms that are trained, in the order of the tables."""
-        return [*self.real_arms, *self.synthetic_arms, *self.baseline_arms]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from echosynth.baselines.options import BaselineParams
-from echosynth.classifier.options import SMALLEST_SIDE, ClassifierParams, generator_of
+from echosynth.classifier.options import SMALLEST_SIDE, ArmsParams, ClassifierParams, generator_of
 from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Section
 from echosynth.common.yaml12 import read_yaml
@@ -27,7 +27,11 @@ from echosynth.splits.options import SplitParams
 # What was called otherwise once: name or "name = value" -> the same today. A file with a former name is refused, with
 # the new one. It is not read silently: dvc.yaml reads params.yaml too, and would go on with the old word.
 FORMER = {
-    "classifier.real_arms = upsampled": "classifier.real_arms = oversampled",
+    "arms.real = upsampled": "arms.real = oversampled",
+    "classifier.real_arms": "arms.real",
+    "classifier.synthetic_arms": "arms.synthetic",
+    "classifier.baseline_arms": "arms.baseline",
+    "classifier.architectures": "arms.architectures",
 }
 
 
@@ -43,6 +47,7 @@ class Params(Section):
     sample: SampleParams
     baselines: BaselineParams
     fidelity: FidelityParams
+    arms: ArmsParams
     classifier: ClassifierParams
     promotion: PromotionParams
     explore: ExploreParams
@@ -59,14 +64,14 @@ class Params(Section):
     def _sections_fit(self) -> "Params":
         check_levels(self.diffusion, self.ingest.size)
         self._can_be_sampled()
-        for arm in self.classifier.baseline_arms:
+        for arm in self.arms.baseline:
             if (generator := generator_of(arm)) not in self.baselines.generators:
                 raise ValueError(
-                    f"classifier.baseline_arms: {arm} needs {generator} among baselines.generators, which are "
+                    f"arms.baseline: {arm} needs {generator} among baselines.generators, which are "
                     f"{', '.join(self.baselines.generators) or 'none'}"
                 )
         for key, names in (
-            ("classifier.architectures", self.classifier.architectures),
+            ("arms.architectures", self.arms.architectures),
             ("fidelity.architecture", [self.fidelity.architecture]),
         ):
             for name in names:
@@ -109,8 +114,10 @@ def parse_params(content: Any, source: str = "params.yaml") -> Params:
         return Params.model_validate(content)
     except ValidationError as error:
         errors = {".".join(map(str, item["loc"])): dict(item) for item in error.errors()}
-        for name in errors.keys() & FORMER.keys():  # missing under the new name only
-            errors.pop(FORMER[name], None)
+        for name in errors.keys() & FORMER.keys():  # missing under the new name only, or with its section
+            for today in (FORMER[name], FORMER[name].partition(".")[0]):
+                if errors.get(today, {}).get("type") == "missing":
+                    del errors[today]
         sentences = dict.fromkeys(_sentence(item, source) for item in errors.values())
         raise EchosynthError("; ".join(sentences)) from None
 

@@ -15,7 +15,7 @@ from typing import Any
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import fingerprint, read_json
 from echosynth.common.yaml12 import read_yaml
-from echosynth.config.parameters import flat_tree, parse_params
+from echosynth.config.parameters import FORMER, flat_tree, parse_params
 from echosynth.experiments.queue import METRICS, Experiment
 
 SCORE = "best.validation_macro_auprc"
@@ -125,9 +125,11 @@ def known(base: Mapping[str, Any], key: object, path: Path) -> Any:
     """Look up the value of a parameter in params.yaml.
 
     Raises:
-        EchosynthError: there is no such parameter, or it is a section.
+        EchosynthError: there is no such parameter, it is called otherwise today, or it is a section.
     """
     names = flat_tree(base)
+    if key in FORMER:
+        raise EchosynthError(f"{path}: {key} is called {FORMER[str(key)]} today; rename it")
     if not isinstance(key, str) or key not in names:
         near = get_close_matches(str(key), names, n=1)
         meant = f"; did you mean {near[0]}?" if near else "; write it as section.key"

@@ -31,8 +31,6 @@ from echosynth.stages import stage
 from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import Context, RunLogger, child_run
 
-# Parameters on which a single training does not depend.
-ELSEWHERE = {"real_arms", "synthetic_arms", "baseline_arms", "architectures"}
 # What a training imports after its start: for the first optimiser, for the first run.
 LATER = ("torch._dynamo", "mlflow.store.tracking.sqlalchemy_store")
 NAME = "{architecture} {arm} {subset} seed {seed}"  # of a training and of its run
@@ -94,7 +92,7 @@ def main(params: Params, group: Group, size: str, architecture: str) -> None:
     """Read a subset (and its synthetic set), write models/classifiers/<group>-<size>-<architecture>."""
     cell = Cell(params, group, size, architecture)
     state = done_trainings(cell)
-    trainings = [(arm, seed) for arm in params.classifier.arms_of(group) for seed in params.classifier.seeds]
+    trainings = [(arm, seed) for arm in params.arms.of_group(group) for seed in params.classifier.seeds]
     with state.held(), atomic_folder(paths.cell_folder(group, size, architecture)) as part:
         left: dict[str, Training] = {}
         for training in trainings:
@@ -131,7 +129,7 @@ def one_training(cell: Cell, state: ResumeState, training: Training) -> None:
     """Train one classifier in a run of its own, and keep its files in `state`."""
     params, (arm, seed) = cell.params, training
     facts = cell.facts(arm, seed) | {"real_images": len(cell.subset.images)}
-    settings = {"classifier": params.classifier.model_dump(exclude=ELSEWHERE), **facts}
+    settings = {"classifier": params.classifier.model_dump(), **facts}
     tags = {"echosynth.arm": arm, "echosynth.subset": cell.size}
     # The run ends before its files count as done: whatever is killed, a finished training has a finished run.
     with (

@@ -30,7 +30,7 @@ def agreement(params: Params, runs: list[ScoredClassifier], validation: Labelled
         judges: their subset, architecture and number; real: their agreement with the validation images; sets: that with
         each synthetic set, beside its generator and subset. None where arm `real` was not trained.
     """
-    architecture = params.classifier.architectures[0]
+    architecture = params.arms.architectures[0]
     own = [one for one in runs if (one.facts["arm"], one.facts["architecture"]) == ("real", architecture)]
     if not own:
         return None
@@ -59,7 +59,7 @@ def main(params: Params) -> None:
     validation = read_split(params.data.train_sources, "validation")
     runs = []
     for architecture, size, arm, seed in product(
-        settings.architectures, params.split.subsets, settings.arms, settings.seeds
+        params.arms.architectures, params.split.subsets, params.arms.names, settings.seeds
     ):
         folder = classifier_folder(arm, size, architecture, seed)
         metrics = read_json(folder / "metrics.json")

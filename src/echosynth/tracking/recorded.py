@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,12 @@ def _runs(output: Folder) -> Iterator[RecordedRun]:
 
 def _asked(path: Path, params: Mapping[str, Any]) -> bool:
     """Whether the parameters ask for this output: dvc.lock keeps what they asked for at other times."""
-    sizes, architectures = _list(params, "split", "subsets"), _list(params, "classifier", "architectures")
-    keys = ("real_arms", "synthetic_arms", "baseline_arms")
-    arms = [arm for key in keys for arm in _list(params, "classifier", key)]
-    # Results of earlier versions have an output for each arm; since then those of real and of synthetic arms are one.
-    groups = [*arms, *(key.removesuffix("_arms") for key in keys if _list(params, "classifier", key))]
+    # Results of earlier versions have these lists in section classifier.
+    section, ending = ("arms", "") if "arms" in params else ("classifier", "_arms")
+    sizes, architectures = _list(params, "split", "subsets"), _list(params, section, "architectures")
+    arms = {group: _list(params, section, f"{group}{ending}") for group in ("real", "synthetic", "baseline")}
+    # Results of still earlier ones have an output for each arm; since then those of real and of synthetic arms are one.
+    groups = [*chain(*arms.values()), *(group for group, names in arms.items() if names)]
     if path.parent == paths.BASELINES and not _list(params, "baselines", "generators"):
         return False  # the outputs are there, and empty
     if path.parent in (paths.DIFFUSION, paths.SYNTHETIC, paths.BASELINES, paths.FIDELITY):

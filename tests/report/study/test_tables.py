@@ -84,8 +84,8 @@ def test_several_architectures_get_a_column(tree: Path, params: Params, comparis
     for key in ("cells", "runs"):
         comparison[key] += [item | {"architecture": "vgg16"} for item in comparison[key]]
     write_json(paths.COMPARISON / "metrics.json", comparison)
-    both = params.classifier.model_copy(update={"architectures": ["resnet18", "vgg16"]})
-    table = tables.comparison(read_inputs(params.model_copy(update={"classifier": both})))
+    both = params.arms.model_copy(update={"architectures": ["resnet18", "vgg16"]})
+    table = tables.comparison(read_inputs(params.model_copy(update={"arms": both})))
     assert table.header[2] == "architecture"
     assert [row[2] for row in table.rows] == ["resnet18"] * 18 + ["vgg16"] * 18
 

@@ -20,7 +20,7 @@ def classifier_figures(inputs: Inputs) -> list[PageFigure]:
     """Draw AUPRC and recall of the rare views, for every architecture."""
     dots = f"Large: mean of the seeds; bar: 95 % interval over {inputs.intervals_over}; small dots: single seeds."
     figures = []
-    for name in inputs.params.classifier.architectures:
+    for name in inputs.params.arms.architectures:
         alt = f"Macro AUPRC of {name} against the number of real images, for each arm; numbers in the table below"
         figures.append(page_figure(scores_by_size(inputs, name), alt, dots))
         if "tmed2" in inputs.params.data.train_sources:

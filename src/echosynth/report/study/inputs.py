@@ -92,7 +92,7 @@ class Inputs:
     @property
     def architecture(self) -> str:
         """The architecture that the headline is about: the first one of the parameters."""
-        return self.params.classifier.architectures[0]
+        return self.params.arms.architectures[0]
 
     def cell(self, subset: str, arm: str, architecture: str | None = None) -> Json | None:
         """Give the means over seeds of one arm and subset; None when it was not trained."""

@@ -250,7 +250,7 @@ def final_matrices(inputs: Inputs) -> list[Matrix]:
 
 def _cells(inputs: Inputs) -> Iterator[tuple[list[str], Json]]:
     """Yield every cell with the words that begin its row; the architecture is named only where there are several."""
-    architectures = inputs.params.classifier.architectures
+    architectures = inputs.params.arms.architectures
     for architecture in architectures:
         for subset in inputs.sizes:
             for cell in inputs.cells(subset, architecture):
@@ -260,7 +260,7 @@ def _cells(inputs: Inputs) -> Iterator[tuple[list[str], Json]]:
 
 def _cell_header(inputs: Inputs) -> list[str]:
     """Name the columns of these words."""
-    several = len(inputs.params.classifier.architectures) > 1
+    several = len(inputs.params.arms.architectures) > 1
     return ["real images", "arm", *(["architecture"] if several else [])]
 
 
