@@ -46,9 +46,9 @@ explore: $(READY) ## Run the explorations behind the choices (about 20 minutes o
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
-# DVC runs one stage after another, and most stages of the demo keep one core busy. So `make` runs each as soon as those
-# before it in `dvc dag` are done, one a core (JOBS=1: one after another), the first of dvc.yaml first. DVC keeps what
-# they read and write apart, as in several terminals, and finds all done afterwards.
+# DVC runs one stage after another, and most stages of the demo keep one core busy. So `make` runs them, one a core
+# (JOBS=1: one after another), each after those before it in `dvc dag`. DVC keeps what they read and write apart, as in
+# several terminals, and finds all done afterwards.
 PIPELINE ?= dvc.yaml
 ifneq ($(filter stages,$(MAKECMDGOALS)),)
 # `:`, which ends a target's name, is in the names of stages of other folders: data/raw/dvc.yaml:phantom.

@@ -70,7 +70,7 @@ def order(folder: Path, lists: str, dag: str, *words: str) -> list[str]:
     return [line.split(" --single-item ")[1].split()[0] for line in lines]
 
 
-def test_a_stage_runs_after_those_before_it_and_the_first_of_dvc_yaml_first(tmp_path: Path) -> None:
+def test_a_stage_runs_after_those_before_it(tmp_path: Path) -> None:
     edges = {"data/raw/dvc.yaml:phantom": "ingest@a", "ingest@a": "train@2-b", "far": "explore/dvc.yaml:page@all"}
     dag = "strict digraph {\n" + "".join(f'"{one}" -> "{two}";\n' for one, two in edges.items()) + '"alone";\n}'
     lists = "train@2-b\nalone\ningest@a"
