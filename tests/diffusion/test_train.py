@@ -203,9 +203,7 @@ def test_a_kill_inside_a_save_leaves_a_state_to_go_on_from(
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(
-    tmp_path: Path, settings: Settings, data: Examples, python: Path
-) -> None:
+def test_two_processes_give_what_one_gives(tmp_path: Path, settings: Settings, data: Examples, python: Path) -> None:
     """Two gloo processes share every batch. Sums in another order leave float errors, which AdamW enlarges where
     gradients are near 0: measured against how far the training moved the weights."""
     changes = LEARNED_TIMES | {"steps": 20, "checkpoint_every": 20}
