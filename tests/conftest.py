@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,16 @@ def workspace(bare: Path, migrated: Path) -> Path:
     shutil.copy(migrated, bare / "mlflow.db")
     (bare / "params.yaml").write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
     return bare
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of few channels in place of ResNet-18, whose 45 MB are drawn, written and hashed for each training, for
+    tests of what surrounds a training."""
+    from echosynth.classifier import timm_networks
+
+    few = partial(timm_networks._maker("resnet18"), layers=(1, 1, 1, 1), channels=(8, 8, 8, 16))
+    monkeypatch.setattr(timm_networks, "_maker", lambda architecture: few)
 
 
 @pytest.fixture(scope="session")
