@@ -69,13 +69,15 @@ def _workspaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _workspace(_workspaces: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _workspace(_workspaces: Path) -> Iterator[None]:
     """Keep resumable states and packed pictures out of the project's own folder. They are gone with their test, since
-    those of all tests take gigabytes."""
+    those of all tests take gigabytes. With a patch of its own: what a test patches has to be whole again before pytest
+    removes its `tmp_path`."""
     folder = _workspaces / f"{next(NUMBERS)}"
     folder.mkdir()
-    monkeypatch.setenv("DVC_ROOT", str(folder))
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        yield
     shutil.rmtree(folder, ignore_errors=True)
 
 
