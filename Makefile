@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 GRID ?= params/sweeps/guidance.yaml
 WORKERS ?= 1
 
-.PHONY: help demo explore sweep test test-fast check bench gpu-check ui clean
+.PHONY: help demo explore sweep test test-fast check style bench gpu-check ui clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,14 +73,18 @@ NUMBER ?= 2
 test test-fast: export OMP_NUM_THREADS := 1
 # Tests start hundreds of processes; without byte code each would compile the package.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
-test: $(EXTRA) check ## Check style and types, then run all tests
-	@python -m pytest -n $(NUMBER)
+# Types are checked beside the tests: without a cache that takes half a minute of one core.
+test: $(EXTRA) style ## Check style and types, and run all tests
+	@mypy --no-error-summary & types=$$!; python -m pytest -n $(NUMBER); tests=$$?; wait $$types && exit $$tests
 
 test-fast: $(EXTRA) ## Run the tests that take no more than a few seconds
 	@python -m pytest -n $(NUMBER) -m "not slow"
 
-check: $(READY) ## Check style (ruff) and types (mypy)
-	@ruff check --quiet . && ruff format --quiet --check . && mypy --no-error-summary
+check: style ## Check style (ruff) and types (mypy)
+	@mypy --no-error-summary
+
+style: $(READY)
+	@ruff check --quiet . && ruff format --quiet --check .
 
 bench: $(EXTRA) ## Measure ingest, training, sampling and inference on this machine
 	@python -m bench.run

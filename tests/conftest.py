@@ -3,6 +3,8 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
-from tests.preloaded import DVC, EXPERIMENTS, MLFLOW, know_the_last_migration, running
+from tests.preloaded import DVC, EXPERIMENTS, MLFLOW, NETWORKS, know_the_last_migration, running
 
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
@@ -18,6 +20,7 @@ from echosynth.config.parameters import Params, load_params, parse_params
 from echosynth.tracking import store
 
 ROOT = Path(__file__).parents[1]
+NUMBERS = count()
 # A gate says the same twice about the same code; `pytest --hypothesis-profile=explore` looks for new counterexamples.
 # No example may fail because the machine is slow.
 settings.register_profile("gate", derandomize=True, deadline=None)
@@ -60,10 +63,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByPlace(config, log)
 
 
+@pytest.fixture(scope="session")
+def _workspaces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspaces")
+
+
 @pytest.fixture(autouse=True)
-def _workspace(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep resumable states and packed pictures out of the project's own folder."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("workspace")))
+def _workspace(_workspaces: Path) -> Iterator[None]:
+    """Keep resumable states and packed pictures out of the project's own folder. They are gone with their test, since
+    those of all tests take gigabytes. With a patch of its own: what a test patches has to be whole again before pytest
+    removes its `tmp_path`."""
+    folder = _workspaces / f"{next(NUMBERS)}"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +167,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Python that finds MLflow, PyTorch and DVC imported (see tests/preloaded.py), for tests that start several."""
-    libraries = (*MLFLOW, *DVC, *EXPERIMENTS, "torch", "pandas", "sklearn.metrics")
+    libraries = (*MLFLOW, *DVC, *EXPERIMENTS, *NETWORKS, "torch", "pandas", "sklearn.metrics")
     with running(tmp_path_factory.mktemp("python"), libraries) as commands:
         yield commands / "python"
 
@@ -176,6 +191,16 @@ def workspace(bare: Path, migrated: Path) -> Path:
     shutil.copy(migrated, bare / "mlflow.db")
     (bare / "params.yaml").write_text("split:\n  seed: 3\n  subsets: [150, all]\nsample:\n  guidance: 1.0\n")
     return bare
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet of few channels in place of ResNet-18, whose 45 MB are drawn, written and hashed for each training, for
+    tests of what surrounds a training."""
+    from echosynth.classifier import timm_networks
+
+    few = partial(timm_networks._maker("resnet18"), layers=(1, 1, 1, 1), channels=(8, 8, 8, 16))
+    monkeypatch.setattr(timm_networks, "_maker", lambda architecture: few)
 
 
 @pytest.fixture(scope="session")

@@ -46,8 +46,10 @@ MLFLOW += ("mlflow.tracing.export.utils", "mlflow.tracing.processor.otel_metrics
 MLFLOW += ("opentelemetry.sdk.metrics.export", "alembic.command")
 SYSTEM = ("mlflow.system_metrics.system_metrics_monitor", "matplotlib.pyplot", "sklearn.metrics")
 # What these libraries import at their first use: the first optimiser, network, image of a plot, checked table.
-LATER = ("torch._dynamo", "torchvision", "diffusers.models", "diffusers.models.unets.unet_2d", "accelerate")
-LATER += (
+NETWORKS = ("torch._dynamo", "diffusers.models", "diffusers.models.unets.unet_2d", "accelerate")
+LATER = (
+    *NETWORKS,
+    "torchvision",
     "matplotlib.backends.backend_agg",
     "pandera.backends.pandas.register",
     "pandera.backends.pandas.builtin_checks",
@@ -110,6 +112,8 @@ def running(folder: Path, libraries: Sequence[str] = ALL) -> Iterator[Path]:
 
 def load(libraries: Sequence[str]) -> None:
     """Import libraries as far as they are there, and of this project's modules only what they import."""
+    if not {OWN, *NETWORKS}.isdisjoint(libraries):
+        importlib.import_module(f"{OWN}.compute.torchvision_schemas").make_importable()
     for name in libraries:
         with suppress(ImportError):
             package = importlib.import_module(name)
@@ -117,7 +121,6 @@ def load(libraries: Sequence[str]) -> None:
                 for module in pkgutil.walk_packages(package.__path__, f"{OWN}."):
                     with suppress(ImportError):
                         importlib.import_module(module.name)
-                sys.modules["echosynth.compute.torchvision_schemas"].make_importable()
     for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
         del sys.modules[name]
     if "mlflow" in libraries:

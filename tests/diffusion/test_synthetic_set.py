@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -310,9 +309,9 @@ def test_autoguidance_by_a_stored_snapshot(kept, options, tmp_path):
     assert np.array_equal(images["guided"], sample_images(model, plan.views, plan.sources, 3, guided, "fp32", guide))
 
 
-def start(wanted, out, *waits, **environment):
+def start(python, wanted, out, *waits, **environment):
     command = [
-        sys.executable,
+        python,
         "-c",
         SLOW,
         str(wanted.model),
@@ -325,8 +324,8 @@ def start(wanted, out, *waits, **environment):
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_with_the_same_bytes(wanted, tmp_path, workspace, made):
-    killed = start(wanted, tmp_path / "out", 0, 0, 3600)
+def test_a_killed_run_ends_with_the_same_bytes(python, wanted, tmp_path, workspace, made):
+    killed = start(python, wanted, tmp_path / "out", 0, 0, 3600)
     while len(saved(workspace)) < 2 and killed.poll() is None:
         time.sleep(0.02)
     assert killed.poll() is None, killed.communicate()[1].decode()
@@ -342,12 +341,12 @@ def test_a_killed_run_ends_with_the_same_bytes(wanted, tmp_path, workspace, made
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_one_gives(wanted, tmp_path, workspace):
+def test_two_processes_give_what_one_gives(python, wanted, tmp_path, workspace):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     address = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [start(wanted, tmp_path / "out", 0.5, RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
+    both = [start(python, wanted, tmp_path / "out", 0.5, RANK=rank, LOCAL_RANK=rank, **address) for rank in "01"]
     for process in both:
         words = process.communicate()[1].decode()
         assert process.returncode == 0, words

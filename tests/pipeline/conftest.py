@@ -84,6 +84,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
         "git init -q",
         "dvc init -q",
         "dvc config core.analytics false",
+        "dvc config cache.type hardlink,copy",  # a classifier has 45 MB, and there are many
         "git add -A",
         "git commit -qm toy",
     ):

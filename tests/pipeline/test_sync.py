@@ -1,6 +1,7 @@
 """`echosynth sync` in a toy copy of the project: the rows that its pipeline left come back from git and DVC."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -123,7 +124,7 @@ def synced_in(clone: Path, environment: dict[str, str]) -> dict[str, Any]:
 def test_a_colleague_sees_the_same_rows(finished: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     clone, remote = tmp_path / "clone", tmp_path / "remote"
     # A folder remote is laid out like a cache; `dvc push` would send what is checked out, which other tests change.
-    shutil.copytree(finished / ".dvc/cache/files", remote / "files")
+    shutil.copytree(finished / ".dvc/cache/files", remote / "files", copy_function=os.link)
     call(tmp_path, environment, "git", "clone", "-q", str(finished), str(clone))
     bare = synced_in(clone, environment)
     assert bare["rows"] >= 1 and bare["children"] == 0 and bare["missing"] > 1

@@ -71,7 +71,7 @@ class Recorded:
 
 @pytest.fixture
 def recorded(
-    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]
+    tmp_path: Path, migrated: Path, narrow: None, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]
 ) -> Recorded:
     """A project with sixteen pictures of sixteen patients, a half each for training and validation, and a store, in
     which a stage that fails makes a row."""

@@ -51,7 +51,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def project(workspace: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]) -> Repository:
+def project(
+    workspace: Path, narrow: None, monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]
+) -> Repository:
     """A repository with 36 pictures, a third each for training, validation and test, and tiny parameters."""
     training = {"steps": 2, "batch_size": 4}
     tiny = params_with(
