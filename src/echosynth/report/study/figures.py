@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from echosynth.common.views import RARE_VIEWS
 from echosynth.report.drawing import STYLES, PageFigure, log_places, log_scale, page_figure, panel
@@ -147,6 +148,7 @@ def differences(inputs: Inputs, key: str, name: str) -> Figure:
         places.append(y)
     axes.set_yticks(places, [f"{count(cell['real_images'])} real, {cell['arm']}" for cell in cells])
     axes.set_ylim(y + 0.8, 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(6))  # more labels would touch
     axes.grid(axis="y", visible=False)
     return figure
 

@@ -64,7 +64,7 @@ def _answer(inputs: Inputs, subset: str) -> str:
 
 
 def _recalls(inputs: Inputs, subset: str) -> str:
-    """Say the recall of each rare view in each arm of a subset."""
+    """Say the recall of each rare view in each arm of a subset, and what the intervals that follow hold."""
     cells = inputs.cells(subset)
     words = {"real": "with real images alone"}
     parts = [
@@ -73,16 +73,16 @@ def _recalls(inputs: Inputs, subset: str) -> str:
     ]
     basis = f"{inputs.architecture}, mean of {plural(cells[0]['seeds'], 'seed')}"
     opening = f"With {count(inputs.sizes[subset])} real images, recall of the rare views {RARE} is"
-    return f"{opening} {', '.join(parts)} ({basis})."
+    return f"{opening} {', '.join(parts)} ({basis}). Intervals are over {inputs.intervals_over}."
 
 
-def _told(versus: Json, over: str) -> str:
-    """Say a difference in both scores, with intervals over these chances and what they say."""
+def _told(versus: Json) -> str:
+    """Say a difference in both scores, with intervals and what these say."""
     parts = []
     for key, name in (("rare_recall", f"mean recall of {RARE}"), ("macro_auprc", "macro AUPRC")):
         bounds = versus[f"{key}_interval"]
         said = {HIGHER: "higher", LOWER: "worse", OPEN: "the interval holds 0"}.get(verdict(bounds), "no interval")
-        known = f" (95 % interval over {over} {signed_interval(bounds)})" if said != "no interval" else ""
+        known = f" (95 % interval {signed_interval(bounds)})" if said != "no interval" else ""
         parts.append(f"{name} {signed(versus[key])}{known}: {said}")
     return "; ".join(parts)
 
@@ -109,7 +109,7 @@ def headline(inputs: Inputs) -> Headline:
         answer=_answer(inputs, smallest),
         recalls=_recalls(inputs, smallest),
         differences=[
-            f"{cell['arm'].capitalize()} against {other}: {_told(versus, inputs.intervals_over)}."
+            f"{cell['arm'].capitalize()} against {other}: {_told(versus)}."
             for cell in inputs.cells(smallest)
             for other, versus in against(inputs, cell)
         ],
