@@ -47,8 +47,9 @@ explore: $(READY) ## Run the explorations behind the choices (about 20 minutes o
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
 # DVC runs one stage after another, and most stages of the demo keep one core busy. So `make` runs them, one a core
-# (JOBS=1: one after another), each after those before it in `dvc dag`. DVC keeps what they read and write apart, as in
-# several terminals, and finds all done afterwards.
+# (JOBS=1: one after another), each after those before it in `dvc dag`. Classifiers of a stage are trained side by side all
+# the same: at the end, when one stage is left, it has all cores. DVC keeps what stages read and write apart, as in several
+# terminals, and finds all done afterwards.
 PIPELINE ?= dvc.yaml
 ifneq ($(filter stages,$(MAKECMDGOALS)),)
 # `:`, which ends a target's name, is in the names of stages of other folders: data/raw/dvc.yaml:phantom.
@@ -58,7 +59,6 @@ $(foreach pair,$(ORDER),$(eval $(pair)))
 STAGES := $(sort $(WANTED) $(subst :, ,$(ORDER)))
 # What DVC says after every stage.
 HINTS := /^$$|^To (track|enable)|^\t(git add|dvc config)|^Use .dvc push|^Updating lock/d
-$(STAGES): export ECHOSYNTH_PROCESSES := 1
 $(STAGES): stage-%:
 	@set -o pipefail; dvc --wait-for-lock repro --single-item $(subst +,:,$*) 2>&1 | sed -uE '$(HINTS)'
 endif
