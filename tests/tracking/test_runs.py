@@ -119,6 +119,19 @@ def test_interrupt_is_marked_as_killed(workspace: Path) -> None:
     assert runs_of("pipeline")[0].info.status == "FAILED"
 
 
+def test_an_error_that_a_termination_causes_is_marked_as_killed(workspace: Path) -> None:
+    """As of a database that is interrupted in the middle of a transaction."""
+    with pytest.raises(SystemExit) as stopped, child_run("one", "train"):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            raise RuntimeError("the transaction is not complete")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    (run,) = runs_of("train")
+    assert (run.info.status, run.data.tags["error"]) == ("KILLED", "Terminated")
+
+
 def test_termination_is_marked_as_killed(workspace: Path, python: Path) -> None:
     process = script(
         python,
