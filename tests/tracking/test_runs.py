@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import shutil
@@ -119,19 +120,6 @@ def test_interrupt_is_marked_as_killed(workspace: Path) -> None:
     assert runs_of("pipeline")[0].info.status == "FAILED"
 
 
-def test_an_error_that_a_termination_causes_is_marked_as_killed(workspace: Path) -> None:
-    """As of a database that is interrupted in the middle of a transaction."""
-    with pytest.raises(SystemExit) as stopped, child_run("one", "train"):
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
-        finally:
-            raise RuntimeError("the transaction is not complete")
-    assert stopped.value.code == 128 + signal.SIGTERM
-    (run,) = runs_of("train")
-    assert (run.info.status, run.data.tags["error"]) == ("KILLED", "Terminated")
-
-
 def test_termination_is_marked_as_killed(workspace: Path, python: Path) -> None:
     process = script(
         python,
@@ -143,6 +131,19 @@ def test_termination_is_marked_as_killed(workspace: Path, python: Path) -> None:
     process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
     assert runs_of("train")[0].info.status == "KILLED"
+
+
+@pytest.mark.parametrize("wait", [0.02 * (k + 1) for k in range(6)])
+def test_termination_in_the_middle_of_a_write_is_marked_as_killed(workspace: Path, wait: float) -> None:
+    """What it leaves half done must not keep the database locked."""
+    with pytest.raises(SystemExit) as stopped, child_run("a", "train") as run:
+        threading.Timer(wait, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        for step in itertools.count():
+            run.metrics({"loss": 1.0, "lr": 0.1}, step)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    (child,), (parent,) = runs_of("train"), runs_of("pipeline")
+    assert (child.info.status, child.data.tags["error"]) == ("KILLED", "Terminated")
+    assert parent.info.status == "FAILED"
 
 
 def test_killed_child_is_continued_and_its_curve_drawn_once(workspace: Path, python: Path) -> None:

@@ -183,7 +183,7 @@ class RunLogger:
     def _write(self, call: Callable[[], object]) -> None:
         """Do it here, or where the run goes on when nobody answers here."""
         try:
-            with store.reported(self.place.uri):
+            with store.reported(self.place.uri), store.whole(self.place.uri):
                 call()
         except store.Unreachable as error:
             if self._elsewhere is None:
@@ -197,7 +197,7 @@ class RunLogger:
                     rows.log_tags(other.place, other.parent, {SERVER_RUN: self.parent})
             self.id, self.parent, self.place, self._elsewhere = other.id, other.parent, other.place, None
             self._points |= other._points
-            with store.reported(self.place.uri):
+            with store.reported(self.place.uri), store.whole(self.place.uri):
                 call()
 
 

@@ -71,13 +71,13 @@ def child_run(
         with termination_as_exception():
             yield run
     except BaseException as error:
-        asked = _asked_to_go(error)
+        killed = isinstance(error, KeyboardInterrupt | Terminated)
         with suppress(EchosynthError):  # the first error is the one to report
-            run.end("KILLED" if asked else "FAILED", rows.sentence(asked or error))
+            run.end("KILLED" if killed else "FAILED", rows.sentence(error))
             if not late and parent_process() is None:  # the row is the stage's, whose worker this may be
                 with store.reported(run.place.uri):
                     rows.end(run.place, run.parent, "FAILED", f"{name}: {rows.sentence(error)}")
-        if isinstance(asked, Terminated):
+        if isinstance(error, Terminated):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
     run.end("FINISHED")
@@ -142,13 +142,6 @@ def _parent(place: Store) -> RunLogger:
     """The row of this execution, to be written to."""
     with store.reported(place.uri), store.lock():
         return RunLogger(rows.open_parent(place), "", place, _elsewhere=_parent)
-
-
-def _asked_to_go(error: BaseException | None) -> BaseException | None:
-    """Give the Ctrl-C or SIGTERM behind an error: a library that it interrupts may raise one of its own on its way."""
-    while error is not None and not isinstance(error, KeyboardInterrupt | Terminated):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _opened(at: Callable[[Store], RunLogger]) -> RunLogger:

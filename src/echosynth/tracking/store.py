@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import explained, workspace
+from echosynth.common.termination import deferred
 from echosynth.tracking import answers
 
 if TYPE_CHECKING:
@@ -134,6 +135,15 @@ def reported(uri: str = "") -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError) as error:
         kind = Unreachable if answers.is_server(uri) and answers.unanswered(error) else EchosynthError
         raise kind(answers.sentence(uri, error)) from error
+
+
+def whole(uri: str) -> AbstractContextManager[None]:
+    """Let what is written inside the block be written whole, before Ctrl-C or SIGTERM takes effect.
+
+    An exception in the middle of a transaction of MLflow's keeps an SQLite file locked as long as anybody holds the
+    exception: the end of the run could not be written then. A server is left alone at once, as it may not answer.
+    """
+    return nullcontext() if answers.is_server(uri) else deferred()
 
 
 def client() -> "MlflowClient":
