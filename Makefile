@@ -32,9 +32,8 @@ $(EXTRA): $(READY) requirements-extra.txt
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
 # bits depend neither on the number of cores nor on what else runs.
 demo explore: export OMP_NUM_THREADS ?= 1
-SIDE_BY_SIDE = @$(MAKE) --no-print-directory --jobs $(or $(JOBS),$$(python -c 'import joblib; print(joblib.cpu_count())'))
 demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2 cores)
-	$(SIDE_BY_SIDE) stages
+	@$(MAKE) --no-print-directory stages
 	@dvc repro
 	@git diff --quiet -- dvc.lock 2>/dev/null || echo "dvc.lock changed: its results are of this machine and these \
 	parameters (another kind of CPU rounds otherwise). Commit it with reports/metrics.json to keep them."
@@ -42,28 +41,32 @@ demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2
 
 explore: $(READY) ## Run the explorations behind the choices (about 20 minutes on 2 cores)
 	@echosynth preset explore
-	$(SIDE_BY_SIDE) stages PIPELINE=explore/dvc.yaml
+	@$(MAKE) --no-print-directory stages PIPELINE=explore/dvc.yaml
 	@dvc repro explore/dvc.yaml
 	@echo "The explorations: reports/explore.html. Every run: make ui"
 
-# DVC runs one stage after another, and most stages of the demo keep one core busy. So `make` runs them, one a core
-# (JOBS=1: one after another), each after those before it in `dvc dag`. Classifiers of a stage are trained side by side all
-# the same: at the end, when one stage is left, it has all cores. DVC keeps what stages read and write apart, as in several
-# terminals, and finds all done afterwards.
+# DVC runs one stage after another, and most stages of the demo keep one core busy. So ninja runs them, one a core (JOBS=1:
+# one after another), each after those before it in `dvc dag`, the one with the longest way to the end first. Classifiers of
+# a stage are trained side by side all the same: at the end, when one stage is left, it has all cores. DVC keeps what stages
+# read and write apart, as in several terminals, and finds all done afterwards.
 PIPELINE ?= dvc.yaml
-ifneq ($(filter stages,$(MAKECMDGOALS)),)
-# `:`, which ends a target's name, is in the names of stages of other folders: data/raw/dvc.yaml:phantom.
-WANTED := $(shell $(BIN)/dvc stage list --name-only $(PIPELINE) | sed 's/^/stage-/; s/:/+/')
-ORDER := $(shell $(BIN)/dvc dag --dot | sed -nE 's/:/+/g; s/^"(.*)" -> "(.*)";$$/stage-\2:stage-\1/p')
-$(foreach pair,$(ORDER),$(eval $(pair)))
-STAGES := $(sort $(WANTED) $(subst :, ,$(ORDER)))
-# What DVC says after every stage.
-HINTS := /^$$|^To (track|enable)|^\t(git add|dvc config)|^Use .dvc push|^Updating lock/d
-$(STAGES): stage-%:
-	@set -o pipefail; dvc --wait-for-lock repro --single-item $(subst +,:,$*) 2>&1 | sed -uE '$(HINTS)'
-endif
-stages: $(WANTED)
-.PHONY: stages $(STAGES)
+JOBS ?= $(shell $(BIN)/python -c 'import joblib; print(joblib.cpu_count())')
+# A stage without what DVC says after each, and past ninja, which shows nothing of one that has not ended.
+HINTS := /./!d; /^To (track|enable)|^\t(git add|dvc config)|^Use .dvc push|^Updating lock/d
+define STAGE
+builddir = .resume
+rule stage
+  command = bash -o pipefail -c "dvc --wait-for-lock repro --single-item $$out 2>&1 | sed -uE '$(HINTS)' >&3"
+endef
+# Of lines such as `"split" -> "compare";`, and `"split";` too.
+BUILDS := /^"/ {before[$$4] = before[$$4] " " $$2; before[$$2] = before[$$2] ""} \
+	END {delete before[""]; for (stage in before) print "build " stage ": stage" before[stage]}
+stages: export STAGE := $(STAGE)
+stages:
+	@mkdir -p .resume; set -o pipefail; dvc dag --dot | sed 's/:/$$:/g' | awk -F'"' '$(BUILDS)' | \
+		cat <(echo "$$STAGE") - > .resume/stages.ninja
+	@exec 3>&1 && ninja --quiet -f .resume/stages.ninja -j $(JOBS) $$(dvc stage list --name-only $(PIPELINE)) > /dev/null
+.PHONY: stages
 
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
 	@echosynth sweep $(GRID) --workers $(WORKERS)

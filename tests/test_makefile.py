@@ -56,27 +56,56 @@ def test_a_gpu_is_tried_with_the_packages_of_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-def order(folder: Path, lists: str, dag: str, *words: str) -> list[str]:
-    """The stages that `make stages` runs one after another where dvc says this of them."""
+def make_stages(folder: Path, lists: str, dag: str, *words: str, fails: str = "none") -> tuple[int, list[str], str]:
+    """Run `make stages` where dvc says this of the stages: exit status, stages that dvc ran, and what was printed."""
     shutil.copy(ROOT / "Makefile", folder)
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to(sys.executable)
     dvc = folder / ".venv/bin/dvc"
-    dvc.parent.mkdir(parents=True, exist_ok=True)
-    dvc.write_text(f'#!/bin/sh\n[ "$1" = dag ] && cat <<E || cat <<E\n{dag}\nE\n{lists}\nE\n')
+    dvc.write_text(
+        f"#!/bin/sh\ncase $1 in\ndag) cat <<E\n{dag}\nE\n;;\nstage) cat <<E\n{lists}\nE\n;;\n"
+        f'*) echo "$4" >> ran; printf "\\nat work\\nUpdating lock file\\n"; [ "$4" != "{fails}" ] ;;\nesac\n'
+    )
     dvc.chmod(0o755)
-    command = ["make", "--no-print-directory", "--dry-run", "stages", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert all(" 2>&1 | sed " in line and "dvc --wait-for-lock repro --single-item " in line for line in lines)
-    return [line.split(" --single-item ")[1].split()[0] for line in lines]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["make", "--no-print-directory", "stages", "JOBS=1", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, (folder / "ran").read_text().splitlines(), done.stdout
 
 
-def test_a_stage_runs_after_those_before_it(tmp_path: Path) -> None:
-    edges = {"data/raw/dvc.yaml:phantom": "ingest@a", "ingest@a": "train@2-b", "far": "explore/dvc.yaml:page@all"}
-    dag = "strict digraph {\n" + "".join(f'"{one}" -> "{two}";\n' for one, two in edges.items()) + '"alone";\n}'
-    lists = "train@2-b\nalone\ningest@a"
-    assert order(tmp_path, lists, dag) == ["data/raw/dvc.yaml:phantom", "ingest@a", "train@2-b", "alone"]
-    page = order(tmp_path, "explore/dvc.yaml:page@all", dag, "PIPELINE=explore/dvc.yaml")
-    assert page == ["far", "explore/dvc.yaml:page@all"]
+EDGES = [
+    ("data/raw/dvc.yaml:phantom", "ingest@a"),
+    ("ingest@a", "train@2-b"),
+    ("ingest@a", "short"),
+    ("train@2-b", "end"),
+    ("short", "end"),
+    ("train@2-b", "sample"),
+    ("sample", "end"),
+    ("far", "explore/dvc.yaml:page@all"),
+]
+DAG = "strict digraph {\n" + "\n".join(f'"{one}" -> "{two}";' for one, two in EDGES) + '\n"alone";\n"short";\n}'
+
+
+def test_a_stage_runs_after_those_before_it_and_the_longest_way_first(tmp_path: Path) -> None:
+    status, ran, printed = make_stages(tmp_path, "end\nalone\nshort\ntrain@2-b", DAG)
+    assert status == 0
+    way = ["data/raw/dvc.yaml:phantom", "ingest@a", "train@2-b", "sample", "end"]
+    assert [stage for stage in ran if stage not in ("short", "alone")] == way
+    assert len(ran) == len(way) + 2
+    assert ran.index("train@2-b") < ran.index("short") < ran.index("end")
+    assert printed == "at work\n" * len(ran)
+
+
+def test_another_pipeline_runs_with_what_it_needs(tmp_path: Path) -> None:
+    page = make_stages(tmp_path, "explore/dvc.yaml:page@all", DAG, "PIPELINE=explore/dvc.yaml")
+    assert page[:2] == (0, ["far", "explore/dvc.yaml:page@all"])
+
+
+def test_nothing_begins_after_a_stage_that_fails(tmp_path: Path) -> None:
+    status, ran, printed = make_stages(tmp_path, "end", DAG, fails="ingest@a")
+    assert status != 0
+    assert ran == ["data/raw/dvc.yaml:phantom", "ingest@a"]
+    assert printed == "at work\n" * 2
 
 
 def test_make_runs_every_stage_of_the_pipeline_once(tmp_path: Path) -> None:
@@ -85,8 +114,9 @@ def test_make_runs_every_stage_of_the_pipeline_once(tmp_path: Path) -> None:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     names, dag = dvc("stage", "list", "--name-only"), dvc("dag", "--dot")
-    found = order(tmp_path, names.strip(), dag)
-    assert sorted(found) == sorted([*names.split(), "data/raw/dvc.yaml:phantom"])
+    status, ran, _ = make_stages(tmp_path, names.strip(), dag)
+    assert status == 0
+    assert sorted(ran) == sorted([*names.split(), "data/raw/dvc.yaml:phantom"])
     edges = re.findall(r'"(.*)" -> "(.*)";', dag)
-    assert len(edges) > len(found)
-    assert all(found.index(one) < found.index(two) for one, two in edges)
+    assert len(edges) > len(ran)
+    assert all(ran.index(one) < ran.index(two) for one, two in edges)

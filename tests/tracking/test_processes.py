@@ -59,20 +59,25 @@ def test_the_driver_is_the_nearest_dvc_else_what_started_the_process(
 
 
 def test_the_driver_is_the_make_that_runs_a_dvc_for_each_stage(tmp_path: Path) -> None:
-    """The outermost, as `make demo` runs a `make --jobs`; a program between it and dvc is one of its own."""
+    """The outermost, as `make demo` runs `make stages`, which runs ninja; a program in between is one of its own."""
     ask = "from echosynth.tracking import processes; print(processes.driver(), flush=True)"
     (tmp_path / "dvc").write_text(
         f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {ask!r}], check=True)\n"
     )
     (tmp_path / "Makefile").write_text(
         "demo:\n\t@$(MAKE) --no-print-directory stages\n\t@true && $(PYTHON) dvc repro\n"
-        "stages:\n\t@true && $(PYTHON) dvc repro 2>&1 | cat\n"
+        "stages:\n\t@exec 3>&1 && ninja > ninja.log\n"
         "sweep:\n\t@$(PYTHON) -c \"import os; os.system('$(PYTHON) dvc exp run')\"\n"
+    )
+    (tmp_path / "build.ninja").write_text(
+        f"rule stage\n  command = true && {sys.executable} dvc repro | cat >&3\nbuild one: stage\n"
     )
 
     def run(target: str) -> tuple[int, list[int]]:
         command = ["make", "--no-print-directory", target, f"PYTHON={sys.executable}"]
-        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path}
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
             printed, _ = process.communicate()
         assert process.returncode == 0
         return process.pid, [json.loads(tag)["pid"] for tag in printed.splitlines()]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 PROCESS = "echosynth.process"  # tag of every run
-DVC, MAKE, SHELLS = {"dvc", "dvc.exe"}, {"make", "gmake"}, {"sh", "bash", "dash"}
+DVC, MAKE, BELOW_MAKE = {"dvc", "dvc.exe"}, {"make", "gmake"}, {"ninja", "sh", "bash", "dash"}
 SAME_START = 5.0  # seconds; a process that started at another time has been given a number that was free again
 
 
@@ -27,7 +27,7 @@ def driver() -> str:
     """
     above = psutil.Process().parents()[1 if parent_process() else 0 :]
     from_dvc = list(dropwhile(lambda process: not _words(process) & DVC, above))
-    recipes = list(takewhile(lambda process: _words(process) & (MAKE | SHELLS), from_dvc[1:]))
+    recipes = list(takewhile(lambda process: _words(process) & (MAKE | BELOW_MAKE), from_dvc[1:]))
     outermost_make = [process for process in recipes if _words(process) & MAKE][-1:]
     for process in [*outermost_make, *from_dvc[:1], *above]:
         with suppress(psutil.Error):  # it has gone meanwhile
