@@ -233,8 +233,9 @@ def test_only_the_wanted_frames_of_a_plain_cine_are_read(tmp_path, monkeypatch):
     path = write_dicom(tmp_path / "c.dcm", frames[0], NumberOfFrames=6, PixelData=frames.tobytes(), Rows=20, Columns=30)
     assert np.array_equal(read_clip(path).frames, frames)
     whole = pydicom.dcmread
+    monkeypatch.setattr("echosynth.media.dicom.DEFERRED", 1000)  # smaller than this cine
     monkeypatch.setattr(
-        pydicom, "dcmread", lambda *a, **k: whole(*a, **k) if k.get("stop_before_pixels") else pytest.fail("read whole")
+        pydicom, "dcmread", lambda *a, **k: whole(*a, **k) if k.get("defer_size") else pytest.fail("read whole")
     )
     assert np.array_equal(read_frame(path, lambda total: 4).frames[0], frames[4])
 
@@ -260,10 +261,37 @@ def test_palettes_hold_their_values_in_the_upper_or_the_lower_byte(tmp_path, shi
     assert frame[0].tolist() == [[255] * 3, [155] * 3, [0] * 3]
 
 
-def test_without_a_preamble_or_a_picture(tmp_path):
-    path = write_dicom(tmp_path / "x.dcm", np.zeros((4, 4), np.uint8))
-    path.write_bytes(path.read_bytes()[132:])
-    with pytest.raises(EchosynthError, match=r"x\.dcm is no DICOM file"):
-        read_frame(path)
+def test_a_file_without_a_picture():
     with pytest.raises(EchosynthError, match="is a DICOM file without a picture; leave it out"):
         read_frame(real("rtplan.dcm"))
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("name", ["x.dcm", "IM_0001"])
+def test_neither_preamble_nor_meta_header(tmp_path: Path, name: str, implicit: bool) -> None:
+    pixels = np.arange(80, dtype=np.uint8).reshape(2, 5, 8)
+    tags = {"Rows": 5, "Columns": 8, "NumberOfFrames": 2, "PixelData": pixels.tobytes()}
+    header = pydicom.dcmread(write_dicom(tmp_path / "whole.dcm", pixels[0], **tags))
+    bare = pydicom.Dataset(header)
+    bare.save_as(tmp_path / name, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / name).read_bytes()[:2] == b"\x08\x00"
+    assert np.array_equal(read_clip(tmp_path / name).frames, pixels)
+
+
+def test_a_torn_file_without_preamble(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "x.dcm", np.zeros((40, 40), np.uint8))
+    bare = pydicom.Dataset(pydicom.dcmread(path))
+    bare.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    path.write_bytes(path.read_bytes()[:-800])
+    with pytest.raises(EchosynthError, match=r"x\.dcm cannot be decoded as DICOM"):
+        read_frame(path)
+
+
+@pytest.mark.parametrize("name", ["RegionLocationMinX0", "RegionLocationMaxY1"])
+def test_a_region_that_lacks_a_corner_is_ignored(tmp_path: Path, name: str) -> None:
+    pixels = np.arange(2400, dtype=np.uint16).reshape(40, 60).astype(np.uint8)
+    part = region(10, 5, 49, 34)
+    delattr(part, name)
+    clip = read_frame(write_dicom(tmp_path / "r.dcm", pixels, SequenceOfUltrasoundRegions=[part]))
+    assert np.array_equal(clip.frames[0], pixels)
+    assert clip.note == f"ultrasound region ignored: it lacks {name}"

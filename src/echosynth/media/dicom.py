@@ -11,20 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.encaps import get_frame
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
+from echosynth.media.dicom_colour import HALF_CHROMA, RGB, by_sight, of_plain_pixels, of_stream, to_rgb
 from echosynth.media.probe import MAX_VALUES, too_large
 
 Box = tuple[int, int, int, int]
 # Codes of PS3.3 C.8.5.5: spatial format "2D", data type "tissue", unit "cm".
+CORNERS = ("RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1")
 FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
 # Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the
 # picture.
 SLACK = 0.01
+DEFERRED = 1 << 16  # bytes; what is longer, such as pixels, is not read with the header
 
 # Decoders log every failed try with its trace; the errors raised here say which file it was.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -55,8 +60,10 @@ def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | 
     for region in header.get("SequenceOfUltrasoundRegions") or ():
         if region.get("RegionSpatialFormat") != FORMAT_2D or region.get("RegionDataType") != TYPE_TISSUE:
             continue
-        left, top = int(region.RegionLocationMinX0), int(region.RegionLocationMinY0)
-        right, bottom = int(region.RegionLocationMaxX1) + 1, int(region.RegionLocationMaxY1) + 1
+        if missing := [name for name in CORNERS if region.get(name) is None]:
+            return None, None, f"ultrasound region ignored: it lacks {missing[0]}"
+        left, top, last_column, last_row = (int(region[name].value) for name in CORNERS)
+        right, bottom = last_column + 1, last_row + 1
         if left < 0 or top < 0 or right > columns * (1 + SLACK) or bottom > rows * (1 + SLACK):
             return None, None, f"ultrasound region ignored: it is larger than the picture of {columns} x {rows}"
         box = (left, top, min(right, columns), min(bottom, rows))
@@ -132,13 +139,57 @@ def _check_deflated(path: Path) -> None:
         packed = unpack.unconsumed_tail
 
 
+def _open(path: Path) -> Any:
+    """The header, with the pixels left in the file and a transfer syntax in each case.
+
+    Files without preamble and group 2, as older scanners and archives write them, are in one of the two plain little
+    endian forms, which pydicom tells apart.
+    """
+    with path.open("rb") as stream:
+        whole = stream.read(132)[128:] == b"DICM"
+    if whole and read_file_meta_info(path).TransferSyntaxUID.is_deflated:
+        _check_deflated(path)
+    header = pydicom.dcmread(path, defer_size=DEFERRED, force=not whole)
+    if not whole:
+        implicit, _ = header.original_encoding
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return header
+
+
+def _stream(header: Any, number: int) -> bytes:
+    """The compressed frame of that number."""
+    tables = [header.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    return bytes(
+        get_frame(
+            header.PixelData,
+            number,
+            number_of_frames=int(header.get("NumberOfFrames") or 1),
+            extended_offsets=(tables[0], tables[1]) if all(tables) else None,
+        )
+    )
+
+
+def _stored(path: Path, header: Any, numbers: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+    """The frames as they are stored, but RGB where they have three colours."""
+    syntax, label = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
+    if syntax.is_encapsulated:
+        colours = of_stream(_stream(header, numbers[0]), syntax, label) if header.SamplesPerPixel == 3 else label
+    else:
+        colours = of_plain_pixels(header, header.get_item("PixelData", keep_deferred=True).length, path)
+    # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
+    # whether the file is torn before a decoder in C complains on stderr.
+    source = header if syntax.is_encapsulated or syntax.is_deflated or not header.preamble else path
+    # Several frames at once of YBR_FULL_422 are too much for pydicom 3.0.2, which halves their length twice.
+    turns = [[number] for number in numbers] if colours == HALF_CHROMA and source is path else [numbers]
+    for turn in turns:
+        for pixels in iter_pixels(source, indices=turn, raw=True, photometric_interpretation=colours or RGB):
+            colours = colours or by_sight(pixels, path)
+            yield to_rgb(pixels, colours)
+
+
 def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Image]:
     with _explained(path):
-        # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
-        # whether the file is torn before a decoder in C complains on stderr.
-        syntax = header.file_meta.TransferSyntaxUID
-        packed = syntax.is_encapsulated or syntax.is_deflated
-        for pixels in iter_pixels(pydicom.dcmread(path) if packed else path, indices=numbers):
+        for pixels in _stored(path, header, numbers):
             frame = _to_8_bit(pixels, header)
             yield frame if box is None else frame[box[1] : box[3], box[0] : box[2]]
 
@@ -160,9 +211,7 @@ def read_dicom(
         EchosynthError: the file is no DICOM picture or is damaged; the frames raise it, too.
     """
     with _explained(path):
-        if read_file_meta_info(path).TransferSyntaxUID.is_deflated:
-            _check_deflated(path)
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = _open(path)
         if "Rows" not in header or "Columns" not in header:
             raise EchosynthError(f"{path} is a DICOM file without a picture; leave it out")
         if problem := too_large(int(header.Columns), int(header.Rows)):

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
+from echosynth.common.dicom import is_dicom
+
 VIDEO_SUFFIXES = (".avi", ".mp4")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 VOLUME_SUFFIXES = (".mhd", ".mha", ".nii.gz", ".nii")
@@ -46,7 +48,7 @@ _TITLES = {
 
 def kind_of(path: Path) -> str | None:
     """The suffix, one of `SUFFIXES`, that says how `path` is read; None for other files. DICOM files often have no
-    suffix and are known by their preamble.
+    suffix and are known by their first bytes.
 
     Raises:
         OSError: the file cannot be read.
@@ -56,7 +58,7 @@ def kind_of(path: Path) -> str | None:
         if name.endswith(suffix):
             return suffix
     with path.open("rb") as stream:
-        return ".dcm" if stream.read(132)[128:] == b"DICM" else None
+        return ".dcm" if is_dicom(stream.read(132)) else None
 
 
 def too_large(width: int, height: int, frames: int = 1) -> str | None:
@@ -84,7 +86,7 @@ def content_kind(head: bytes) -> str:
         return "AVI"
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
         return "MP4"
-    if head[128:132] == b"DICM":
+    if is_dicom(head):
         return "DICOM"
     if head.startswith(b"\x1f\x8b"):
         return "gzip"

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, get_args
 
+from echosynth.common.dicom import is_dicom
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.sources.base import GroupKind, Listing, Moment, Record, Source
@@ -103,16 +104,16 @@ def view_of(word: str) -> str | None:
 
 
 def _why_not(path: Path) -> str:
-    """Why `path` is no recording by its name, or, where the name says nothing, by the preamble of DICOM; else ""."""
+    """Why `path` is no recording by its name, or, where the name says nothing, by its first bytes; else ""."""
     name, suffix = path.name.lower(), path.suffix.lower()
     if name.endswith(MEDIA):
         return ""
     try:
         with path.open("rb") as stream:
-            preamble = stream.read(132)[128:]
+            head = stream.read(132)
     except OSError:
-        preamble = b""
-    if preamble == b"DICM" and name != "dicomdir":  # a DICOMDIR is a table of contents
+        head = b""
+    if is_dicom(head) and name != "dicomdir":  # a DICOMDIR is a table of contents
         return ""
     # Reports show the reason, and what follows a dot in a name may be part of a patient's.
     return f"kind {suffix}" if suffix in OTHER_KINDS else "kind without a known suffix"
