@@ -262,7 +262,7 @@ def test_palettes_hold_their_values_in_the_upper_or_the_lower_byte(tmp_path, shi
 
 
 def test_a_file_without_a_picture():
-    with pytest.raises(EchosynthError, match="is a DICOM file without a picture; leave it out"):
+    with pytest.raises(EchosynthError, match="is a DICOM object without a picture; leave it out"):
         read_frame(real("rtplan.dcm"))
 
 

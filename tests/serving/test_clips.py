@@ -1,6 +1,7 @@
 """Views of whole files, real DICOM files among them."""
 
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -150,6 +151,7 @@ def tree(frames: np.ndarray, tmp_path: Path) -> Path:
     for name in ("b/c/1.png", "b/2.jpg", "a.mhd", "z.png", ".hidden.png"):
         write(folder / name, frames)
     (folder / "report").write_bytes(bytes(128) + b"DICM")  # DICOM has no suffix in many archives
+    shutil.copy(real("rtplan.dcm"), folder / "plan.dcm")  # DICOM of another kind
     (folder / "notes.txt").write_text("no picture")
     (folder / "empty").touch()
     (folder / "gone.png").symlink_to(folder / "nowhere")
@@ -162,7 +164,7 @@ def test_a_folder_gives_all_its_pictures_in_order(tree: Path) -> None:
     files, left_out = listed([tree])
     assert [file.name for file in files] == ["a.mhd", "report", "z.png", "b/2.jpg", "b/c/1.png"]
     assert [file.path for file in files] == [tree / file.name for file in files]
-    assert left_out == 6  # .hidden.png, a.raw, empty, gone.png, notes.txt, pipe
+    assert left_out == 7  # .hidden.png, a.raw, empty, gone.png, notes.txt, pipe, plan.dcm
 
 
 def test_files_are_taken_as_they_are_named(tree: Path) -> None:

@@ -213,7 +213,7 @@ def read_dicom(
     with _explained(path):
         header = _open(path)
         if "Rows" not in header or "Columns" not in header:
-            raise EchosynthError(f"{path} is a DICOM file without a picture; leave it out")
+            raise EchosynthError(f"{path} is a DICOM object without a picture; leave it out")
         if problem := too_large(int(header.Columns), int(header.Rows)):
             raise EchosynthError(f"{path} {problem}")
         total = int(header.get("NumberOfFrames") or 1)

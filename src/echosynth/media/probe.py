@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
-from echosynth.common.dicom import is_dicom
+from echosynth.common.dicom import is_dicom, unusable
 
 VIDEO_SUFFIXES = (".avi", ".mp4")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -269,6 +269,8 @@ def _look(path: Path, kind: str, stream: BinaryIO, size: int) -> str | None:
         return _meta(path, head, size)
     if kind in (".nii", ".nii.gz"):
         return _nifti(head, size) if kind == ".nii" else _nifti(unpacked_start(head), None)
+    if title == "DICOM":
+        return f"is {reason}; leave it out" if (reason := unusable(head)) else None
     looks = {"PNG": _png, "JPEG": _jpeg, "AVI": _avi, "MP4": _mp4}
     return looks[title](stream, head, size) if title in looks else None
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from echosynth.common import dicom
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream, read_stream
-from echosynth.media.probe import kind_of
+from echosynth.media.probe import DICOM_SUFFIXES, kind_of
 from echosynth.serving.view_classifier import ViewClassifier
 
 FRAMES = 32  # of a cine, evenly spaced: what is looked at unless somebody asks for another number
@@ -79,7 +80,11 @@ def _is_picture(path: Path) -> bool:
     if path.name.startswith(".") or not path.is_file():  # a pipe would wait for somebody to write
         return False
     try:
-        return kind_of(path) is not None
+        kind = kind_of(path)
+        if kind in DICOM_SUFFIXES:
+            with path.open("rb") as stream:
+                return not dicom.unusable(stream.read(dicom.HEAD))
+        return kind is not None
     except OSError:
         return True  # whoever asked for the folder wants to know
 

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ def touch(folder: Path, *names: str, data: bytes = b"") -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+
+
+def object_of(kind: str, syntax: str = "1.2.840.10008.1.2.1") -> bytes:
+    """The first bytes of a DICOM object of that storage class."""
+    meta = b""
+    for element, value in ((0x02, kind), (0x10, syntax)):
+        text = value.encode() + b"\0" * (len(value) % 2)
+        meta += struct.pack("<HH2sH", 2, element, b"UI", len(text)) + text
+    return DICOM + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta)) + meta
 
 
 def facts(listing, folder):
@@ -64,7 +74,9 @@ def test_a_tree_of_every_kind_of_file(tmp_path):
 def test_all_that_a_tree_leaves_out(tmp_path):
     touch(tmp_path, "a4c/7/x.png", "A3C/7/x.png", "loose.png", "PSAX/loose.png", "a4c/7/notes.txt", "a4c/7/spare.raw")
     touch(tmp_path, "a4c/7/noname", "a4c/7/x.of-Mr-Smith", "a4c/7/.hidden.png")
-    touch(tmp_path, "a4c/DICOMDIR", data=DICOM)
+    touch(tmp_path, "a4c/DICOMDIR", data=object_of("1.2.840.10008.1.3.10"))
+    touch(tmp_path, "a4c/7/report.dcm", "a4c/7/IM_0007", data=object_of("1.2.840.10008.5.1.4.1.1.88.11"))
+    touch(tmp_path, "a4c/7/film", data=object_of("1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.1.2.4.102"))
     touch(tmp_path, "SMITH_John_1960/1/x.png", "a4c/7/MUSTER_HANS.19600102")
     touch(tmp_path, "a4c/7/a.mhd", data=MHD)
     listing = OWN(tmp_path)
@@ -77,8 +89,9 @@ def test_all_that_a_tree_leaves_out(tmp_path):
         "kind .raw": ["a4c/7/spare.raw"],
         # Reasons are published: they must not repeat what may be a name.
         "unknown word for a view": ["SMITH_John_1960/1/x.png"],
+        "a DICOM object without a picture": ["a4c/DICOMDIR", "a4c/7/IM_0007", "a4c/7/report.dcm"],
+        "DICOM in a transfer syntax that cannot be decoded (1.2.840.10008.1.2.4.102)": ["a4c/7/film"],
         "kind without a known suffix": [
-            "a4c/DICOMDIR",
             "a4c/7/MUSTER_HANS.19600102",
             "a4c/7/noname",
             "a4c/7/x.of-Mr-Smith",

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, get_args
 
-from echosynth.common.dicom import is_dicom
+from echosynth.common import dicom
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.sources.base import GroupKind, Listing, Moment, Record, Source
@@ -30,7 +30,8 @@ from echosynth.sources.tables import (
 NAME = "own"
 TITLE = "your own data"
 MANIFEST = "manifest.csv"
-MEDIA = (".avi", ".mp4", ".png", ".jpg", ".jpeg", ".mhd", ".mha", ".nii", ".nii.gz", ".dcm", ".dicom")
+DICOM = (".dcm", ".dicom")
+MEDIA = (".avi", ".mp4", ".png", ".jpg", ".jpeg", ".mhd", ".mha", ".nii", ".nii.gz", *DICOM)
 # Names of the views, without case, blanks and signs between letters, and without a closing "view".
 VIEW_NAMES: Final[dict[str, str]] = {
     **dict.fromkeys(("a2c", "a2ch", "2ch", "ap2", "ap2ch", "apical2ch", "apical2chamber", "apicaltwochamber"), "A2C"),
@@ -104,17 +105,17 @@ def view_of(word: str) -> str | None:
 
 
 def _why_not(path: Path) -> str:
-    """Why `path` is no recording by its name, or, where the name says nothing, by its first bytes; else ""."""
+    """Why `path` is no recording by its name, or, where it may be DICOM, by its first bytes; else ""."""
     name, suffix = path.name.lower(), path.suffix.lower()
-    if name.endswith(MEDIA):
+    if name.endswith(MEDIA) and suffix not in DICOM:
         return ""
     try:
         with path.open("rb") as stream:
-            head = stream.read(132)
+            head = stream.read(dicom.HEAD)
     except OSError:
         head = b""
-    if is_dicom(head) and name != "dicomdir":  # a DICOMDIR is a table of contents
-        return ""
+    if suffix in DICOM or dicom.is_dicom(head):
+        return dicom.unusable(head)
     # Reports show the reason, and what follows a dot in a name may be part of a patient's.
     return f"kind {suffix}" if suffix in OTHER_KINDS else "kind without a known suffix"
 
