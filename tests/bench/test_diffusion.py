@@ -140,7 +140,11 @@ def test_turns_are_taken_block_by_block_and_nothing_is_saved(settings: Diffusion
 
 
 @pytest.mark.slow
-def test_a_larger_batch_takes_more_memory_and_checkpointing_less(params: Params) -> None:
+def test_a_larger_batch_takes_more_memory_and_checkpointing_less(
+    params: Params, python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     deep = {"channels": [32], "blocks": 6, "preconditioning": "none", "loss": "simple", "precision": "fp32"}
 
     def peak(batch_size: int, checkpointing: bool) -> float:
@@ -231,10 +235,10 @@ def test_results_are_rows_and_plain_values() -> None:
 
 
 @pytest.mark.slow
-def test_a_quick_run_measures_all_that_can_be_measured(tmp_path: Path) -> None:
+def test_a_quick_run_measures_all_that_can_be_measured(tmp_path: Path, python: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "params", tmp_path / "params")
-    command = [sys.executable, "-m", "bench.run", "diffusion", "--quick", "--name", "here", "--folder", "out"]
+    command = [python, "-m", "bench.run", "diffusion", "--quick", "--name", "here", "--folder", "out"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
