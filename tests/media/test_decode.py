@@ -36,8 +36,9 @@ def test_video_frames_come_by_number(tmp_path, write_avi):
 
 def test_video_colours_are_red_green_blue(tmp_path, write_avi):
     frame = np.zeros((64, 64, 3), np.uint8)
-    frame[..., 2] = 250  # OpenCV's red
-    red, green, blue = read_frame(write_avi(tmp_path / "v.avi", frames=[frame] * 3)).frames[0].mean(axis=(0, 1))
+    frame[:, 32:, 2] = 250  # OpenCV's red, beside black
+    read = read_frame(write_avi(tmp_path / "v.avi", frames=[frame] * 3)).frames[0]
+    red, green, blue = read[:, 32:].mean(axis=(0, 1))
     assert red > 200 and green < 50 and blue < 50
 
 
@@ -150,7 +151,7 @@ def test_pictures_of_every_depth_give_their_grey_levels(tmp_path):
     deep = np.array([[0, 128, 257, 32896, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "16.png")
     assert read_frame(tmp_path / "16.png").frames[0].tolist() == [[0, 0, 1, 128, 255]]
-    colours = np.array([[[200, 100, 50]]], np.uint8).repeat(16, 0).repeat(16, 1)
+    colours = np.array([[[0, 0, 0], [200, 100, 50]]], np.uint8).repeat(16, 0).repeat(8, 1)
     cmyk = read_frame(saved(tmp_path / "c.jpg", "CMYK", colours, "JPEG")).frames[0]
     assert np.abs(cmyk.astype(int) - colours).max() <= 3
     palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")
@@ -203,3 +204,32 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(EchosynthError, match=r"x\.png cannot be read \(Permission denied\)"):
         read_frame(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "dark"),
+    [
+        (cv2.COLOR_RGB2YCrCb, "0, 128, 128"),  # luma and chroma that were taken for red, green and blue
+        (cv2.COLOR_YCrCb2RGB, r"0, 13\d, 0"),  # the reverse
+    ],
+)
+def test_a_wrong_colour_space_is_refused(tmp_path: Path, wrong: int, dark: str) -> None:
+    y, x = np.mgrid[:60, :80]
+    sector = np.where(np.abs(x - 40) < 0.8 * y, 60 + 2 * y, 0).astype(np.uint8)
+    grey = np.repeat(sector[..., None], 3, axis=2)
+    for name, picture in {"right.png": grey, "wrong.png": cv2.cvtColor(grey, wrong)}.items():
+        cv2.imwrite(str(tmp_path / name), picture[..., ::-1])
+    assert np.array_equal(read_frame(tmp_path / "right.png").frames[0], grey)
+    with pytest.raises(EchosynthError, match=rf"wrong\.png has red, green and blue of {dark} where it is darkest"):
+        read_frame(tmp_path / "wrong.png")
+
+
+def test_tints_and_flow_are_colours_that_a_picture_may_have(tmp_path: Path) -> None:
+    y, x = np.mgrid[:60, :80]
+    sector = np.where(np.abs(x - 40) < 0.8 * y, 60 + 2 * y, 0)
+    tinted = (sector[..., None] * [1.0, 0.8, 0.4]).astype(np.uint8)
+    flow = tinted.copy()
+    flow[30:50, 30:50] = (0, 40, 220)
+    for name, picture in {"tinted.png": tinted, "flow.png": flow}.items():
+        cv2.imwrite(str(tmp_path / name), picture[..., ::-1])
+        assert np.array_equal(read_frame(tmp_path / name).frames[0], picture)

@@ -34,6 +34,8 @@ ChooseMany = Callable[[int], Sequence[int]]
 
 # A gzip file may hold so many bytes more than its header says before it counts as hostile.
 SLACK = 1 << 24
+# The darkest share of a picture's pixels, and a difference of their channels that is a strong colour, grey levels.
+DARKEST, STRONG = 0.05, 64
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,32 @@ def _unreadable(path: Path, error: OSError) -> EchosynthError:
     return EchosynthError(f"{path} cannot be read ({error.strerror}); check its permissions and its disk")
 
 
-def _explained(path: Path, frames: Iterator[Image]) -> Iterator[Image]:
-    """The frames, with one sentence where the disk fails on the way."""
+def _refuse_wrong_colours(path: Path, frame: Image) -> None:
+    """Refuse a picture whose darkest parts have a strong colour, as no ultrasound picture has around its sector.
+
+    Black that was taken for luma and chroma becomes a strong green, and luma and chroma that were taken for red, green
+    and blue turn black into cyan.
+    """
+    if frame.ndim != 3:
+        return
+    pixels = frame[::4, ::4].reshape(-1, 3)
+    brightness = pixels.sum(axis=1, dtype=np.int64)
+    dark = np.median(pixels[brightness <= np.quantile(brightness, DARKEST)], axis=0).astype(int)
+    if np.ptp(dark) > STRONG:
+        colour = ", ".join(map(str, dark))
+        raise EchosynthError(
+            f"{path} has red, green and blue of {colour} where it is darkest, so its file tells a wrong colour space; "
+            "export it again"
+        )
+
+
+def _checked(path: Path, frames: Iterator[Image]) -> Iterator[Image]:
+    """The frames, the first one with a look at its colours, with one sentence where the disk fails on the way."""
     try:
-        yield from frames
+        for number, frame in enumerate(frames):
+            if not number:
+                _refuse_wrong_colours(path, frame)
+            yield frame
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -184,7 +208,7 @@ def read_stream(path: Path | str, choose: ChooseMany) -> Stream:
 
     Raises:
         EchosynthError: the file is missing, empty, torn, absurdly large, of no known kind or of another kind than its
-            name says, or has no such frame.
+            name says, has no such frame, or shows colours that no ultrasound picture has.
     """
     path = Path(path)
 
@@ -206,7 +230,7 @@ def read_stream(path: Path | str, choose: ChooseMany) -> Stream:
             stream = (_read_volume if kind in VOLUME_SUFFIXES else _read_dicom)(path, checked)
     except OSError as error:
         raise _unreadable(path, error) from None
-    return Stream(_explained(path, stream.frames), stream.numbers, stream.spacing, stream.total, stream.note)
+    return Stream(_checked(path, stream.frames), stream.numbers, stream.spacing, stream.total, stream.note)
 
 
 def _clip(path: Path | str, stream: Stream) -> Clip:
