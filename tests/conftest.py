@@ -126,11 +126,15 @@ def write_png() -> Callable[..., Path]:
 
 @pytest.fixture
 def write_avi() -> Callable[..., Path]:
-    """Write an MJPG video of flat frames, grey level 20 + 10 times the frame's number, or of the given BGR frames."""
+    """Write an MJPG video of frames of grey level 20 + 10 times the frame's number, with a brighter corner, or of the given
+    BGR frames."""
 
     def write(path: Path, count: int = 8, frames: Sequence[np.ndarray] | None = None, side: int = 112) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        frames = frames or [np.full((side, side, 3), 20 + 10 * index, np.uint8) for index in range(count)]
+        if frames is None:
+            frames = [np.full((side, side, 3), 20 + 10 * index, np.uint8) for index in range(count)]
+            for frame in frames:
+                frame[:8, :8] += 40  # a whole block of JPEG, so that the rest stays as it is
         height, width = frames[0].shape[:2]
         video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 50, (width, height))
         for frame in frames:

@@ -356,3 +356,17 @@ def test_a_missing_folder_is_named(tmp_path, params):
     for source in all_sources():
         with pytest.raises(EchosynthError, match=f"{source.name} is missing; put"):
             ingest(source, tmp_path / source.name, tmp_path / "out", params)
+
+
+def test_a_release_of_flat_pictures_stops(tmp_path, dynamic, params_with, write_avi):
+    flat = [np.full((112, 112, 3), 40, np.uint8)] * 8
+    videos = sorted((dynamic / "Videos").glob("*.avi"))
+    write_avi(videos[0], frames=flat)
+    settings = params_with(ingest={"workers": 1, "size": 32})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "few", settings)
+    assert report["notes"][-1] == "1 images are of one grey level"
+    for path in videos[: len(videos) // 2]:
+        write_avi(path, frames=flat)
+    with pytest.raises(EchosynthError, match=r"of one grey level, more than data\.max_bad_share = 0\.2 allows; look how"):
+        ingest(DYNAMIC, dynamic, tmp_path / "many", settings)
+    assert not (tmp_path / "many").exists()

@@ -1,4 +1,3 @@
-import gzip
 import struct
 from pathlib import Path
 
@@ -65,31 +64,6 @@ def test_pictures(tmp_path):
     assert np.array_equal(read_frame(tmp_path / "c.PNG").frames[0], colour[..., ::-1])
     assert np.array_equal(read_frame(tmp_path / "d.png").frames[0], grey)
     assert np.all(read_frame(tmp_path / "j.jpg").frames == 90)
-
-
-@pytest.mark.parametrize("name", ["s.mhd", "s.nii.gz"])
-@pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_volumes_are_upright_with_their_spacing_and_never_rescaled(tmp_path, name, kind):
-    frames = np.random.default_rng(0).integers(10, 120, (3, 8, 12)).astype(kind)
-    image = sitk.GetImageFromArray(frames + (0.4 if kind is np.float32 else 0))
-    image.SetSpacing((0.308, 0.154, 1.0))
-    sitk.WriteImage(image, str(tmp_path / name))
-    clip = read_clip(tmp_path / name)
-    assert np.array_equal(clip.frames, frames) and clip.frames.dtype == np.uint8
-    assert clip.spacing == pytest.approx((0.308, 0.154))
-    assert np.array_equal(read_frame(tmp_path / name, last).frames, frames[-1:])
-
-
-def test_a_flat_volume_is_one_frame(tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.full((8, 12), 9, np.uint8)), str(tmp_path / "s.mhd"))
-    assert read_clip(tmp_path / "s.mhd").frames.shape == (1, 8, 12)
-
-
-def test_values_beyond_8_bits_are_refused(tmp_path):
-    for values in (np.full((2, 2), 300.0), np.full((2, 2), np.nan)):
-        sitk.WriteImage(sitk.GetImageFromArray(values.astype(np.float32)), str(tmp_path / "s.mhd"))
-        with pytest.raises(EchosynthError, match=r"s\.mhd holds values.*0 to 255 are expected"):
-            read_frame(tmp_path / "s.mhd")
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.avi", "x.mp4", "x.dcm", "x.mhd", "x.nii.gz", "x"])
@@ -182,17 +156,6 @@ def test_chosen_frames_come_one_at_a_time(tmp_path, write_avi):
     assert (stream.numbers, stream.total) == ([0, 3, 19], 20)
     assert next(stream.frames).mean() == pytest.approx(20, abs=2)
     assert [frame.mean() for frame in stream.frames] == pytest.approx([50, 210], abs=2)
-
-
-def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "b.nii.gz"
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4), np.uint8)), str(path))
-    whole = gzip.decompress(path.read_bytes())
-    path.write_bytes(gzip.compress(whole + bytes(1 << 22)))
-    read_frame(path)  # a little more than promised does no harm
-    monkeypatch.setattr("echosynth.media.decode.SLACK", 1 << 20)
-    with pytest.raises(EchosynthError, match=r"b\.nii\.gz unpacks to more than its header says"):
-        read_frame(path)
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):

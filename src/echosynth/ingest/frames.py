@@ -17,6 +17,7 @@ from echosynth.media.decode import read_stream
 from echosynth.sources.base import Moment, Record
 
 QUANTILE = 0.25
+FLAT = 2  # grey levels between the darkest and the brightest pixel of a picture that shows nothing
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Reading:
         height: of a native frame in pixels.
         marks_lost: ED and ES marks that could not be followed.
         enlarged: whether the picture was smaller than what is made of it.
+        flat: pictures of one grey level, or nearly.
         error: why there are no pictures, with the file's name; "" when there are.
     """
 
@@ -56,6 +58,7 @@ class Reading:
     height: int = 0
     marks_lost: int = 0
     enlarged: bool = False
+    flat: int = 0
     error: str = ""
 
 
@@ -152,11 +155,12 @@ def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Rea
     places = dissimilar(pictures) if is_cine and params.frames == "dissimilar" else range(len(pictures))
     by_mark = _by_mark(record, is_cine, params)
     moments, lost = marked(stream.total, record.marked) if by_mark else ({}, 0)
+    flat = sum(int(np.ptp(pictures[place])) <= FLAT for place in places)
     taken = (
         Taken(number, moments.get(number, record.moment), pixel_hash(picture), encode(picture))
         for number, picture in ((stream.numbers[place], pictures[place]) for place in places)
     )
-    return Reading(tuple(taken), stream.total, width, height, lost, enlarged)
+    return Reading(tuple(taken), stream.total, width, height, lost, enlarged, flat)
 
 
 def read_record(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:

@@ -45,7 +45,7 @@ class Account:
         self.source, self.listing, self.folder, self.params, self.salt = source, listing, folder, params, salt
         self.views, self.sizes, self.kinds, self.frames = (Counter[Any]() for _ in range(4))
         self.groups: set[str] = set()
-        self.enlarged = self.marks_lost = 0
+        self.enlarged = self.marks_lost = self.flat = 0
         self.errors: dict[str, str] = {}  # file -> sentence
         self.screening: dict[str, Any] = {}
 
@@ -80,6 +80,7 @@ class Account:
     def file(self, record: Record, reading: Reading) -> None:
         """Count a file."""
         self.marks_lost += reading.marks_lost
+        self.flat += reading.flat
         if reading.taken:
             self.frames[reading.frames] += 1
             return
@@ -103,6 +104,12 @@ class Account:
             if not first:
                 first = f"{self.listing.omitted[ROW_WITHOUT_FILE][0]} is in a table, but there is no such file"
             raise EchosynthError(f"{self.source.name}: {problem}; the first: {first}")
+        images, most = self.views.total(), self.params.data.max_bad_share
+        if self.flat > most * images:
+            raise EchosynthError(
+                f"{self.source.name}: {self.flat} of {images} images are of one grey level, more than "
+                f"data.max_bad_share = {most} allows; look how the files in {self.folder} hold their grey levels"
+            )
         if missing := missing_views(self.source, self.views):
             raise EchosynthError(
                 f"{self.source.name}: no image of {', '.join(missing)} is left in {self.folder}; "
@@ -115,6 +122,8 @@ class Account:
     def notes(self) -> list[str]:
         """What was odd but left nothing out."""
         notes = list(self.listing.notes)
+        if self.flat:
+            notes.append(f"{self.flat} images are of one grey level")
         if self.marks_lost:
             notes.append(
                 f"{self.marks_lost} marks of end diastole or end systole were passed over: they lie outside of their "

@@ -4,9 +4,6 @@ Grey levels are taken as they are written (8 bit) or scaled by what the header s
 a single picture happens to hold, which would make pictures of one patient differ.
 """
 
-import gzip
-import math
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +20,13 @@ from echosynth.media.probe import (
     VIDEO_SUFFIXES,
     VOLUME_SUFFIXES,
     kind_of,
-    nifti_header,
     probe,
-    too_large,
 )
 from echosynth.media.video import open_video
 
 Choose = Callable[[int], int]
 ChooseMany = Callable[[int], Sequence[int]]
 
-# A gzip file may hold so many bytes more than its header says before it counts as hostile.
-SLACK = 1 << 24
 # The darkest share of a picture's pixels, and a difference of their channels that is a strong colour, grey levels.
 DARKEST, STRONG = 0.05, 64
 
@@ -98,58 +91,6 @@ def _read_picture(path: Path, kind: str, choose: ChooseMany) -> Stream:
     return Stream(iter([_rgb(picture)]), choose(1), None, 1)
 
 
-def _check_gzip(path: Path) -> None:
-    """Read through the check sums: SimpleITK fills the end of a torn file with zeros and says nothing."""
-    try:
-        with gzip.open(path) as stream:
-            found = nifti_header(stream.read(1000))
-            left = (found[1] if found else 0) + SLACK
-            while chunk := stream.read(1 << 20):
-                left -= len(chunk)
-                if left < 0:
-                    raise EchosynthError(f"{path} unpacks to more than its header says; leave it out")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise EchosynthError(f"{path} is torn or no gzip file ({error}); copy it again") from None
-
-
-def _read_volume(path: Path, choose: ChooseMany) -> Stream:
-    if path.suffix.lower() == ".gz":
-        _check_gzip(path)
-    import SimpleITK as sitk  # here and for DICOM below: who reads a cine does not wait for what reads other kinds
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        if len(reader.GetSize()) < 2:
-            raise EchosynthError(f"{path} holds a line of values, no picture; leave it out")
-        width, height, *others = reader.GetSize()
-        if problem := too_large(width, height, math.prod(others) * reader.GetNumberOfComponents()):
-            raise EchosynthError(f"{path} {problem}")
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()).rsplit("ERROR: ", 1)[-1]
-        raise EchosynthError(f"{path} cannot be read ({reason}); copy it and its data file again") from None
-    array: npt.NDArray[Any] = sitk.GetArrayFromImage(image)
-    spatial = array.ndim - (image.GetNumberOfComponentsPerPixel() > 1)
-    if spatial == 2:
-        array = array[None]
-    if spatial > 3 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3) or not array.size:
-        raise EchosynthError(f"{path} has the shape {array.shape}; a picture or a sequence of pictures is expected")
-    # "not (within)" also catches NaN. Half a grey level may come from somebody's resampling.
-    if not (array.min() >= -0.5 and array.max() <= 255.5):
-        raise EchosynthError(f"{path} holds values from {array.min()} to {array.max()}; 0 to 255 are expected")
-    numbers = choose(len(array))
-    frames = (np.clip(np.rint(array[number]), 0, 255).astype(np.uint8) for number in numbers)
-    return Stream(frames, numbers, _spacing(*image.GetSpacing()[:2]), len(array))
-
-
-def _spacing(x: float, y: float) -> tuple[float, float] | None:
-    """Spacing that makes sense, else None."""
-    return (float(x), float(y)) if all(math.isfinite(v) and v > 0 for v in (x, y)) else None
-
-
 def _read_video(path: Path, choose: ChooseMany) -> Stream:
     total, read = open_video(path)
     numbers = choose(total)
@@ -157,9 +98,16 @@ def _read_video(path: Path, choose: ChooseMany) -> Stream:
 
 
 def _read_dicom(path: Path, choose: ChooseMany) -> Stream:
-    from echosynth.media.dicom import read_dicom
+    from echosynth.media.dicom import read_dicom  # here: who reads a cine does not wait for what reads other kinds
 
     frames, spacing, numbers, total, note = read_dicom(path, choose)
+    return Stream(frames, numbers, spacing, total, note)
+
+
+def _read_volume(path: Path, choose: ChooseMany) -> Stream:
+    from echosynth.media.volume import read_volume
+
+    frames, spacing, numbers, total, note = read_volume(path, choose)
     return Stream(frames, numbers, spacing, total, note)
 
 
