@@ -126,8 +126,8 @@ def write_png() -> Callable[..., Path]:
 
 @pytest.fixture
 def write_avi() -> Callable[..., Path]:
-    """Write an MJPG video of frames of grey level 20 + 10 times the frame's number, with a brighter corner, or of the given
-    BGR frames."""
+    """Write an MJPG video of frames of grey level 20 + 10 times the frame's number, with a brighter corner, or of the
+    given BGR frames."""
 
     def write(path: Path, count: int = 8, frames: Sequence[np.ndarray] | None = None, side: int = 112) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
