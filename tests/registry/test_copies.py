@@ -87,7 +87,7 @@ def test_a_copy_is_found_without_mlflow(three: Path, monkeypatch: pytest.MonkeyP
     for which in ("1", "previous", "latest", "v2"):  # no copy, no such alias, names of MLflow's own
         with pytest.raises(TypeError, match="not callable"):
             load_registered(which)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{three / 'mlflow.db'}")  # somebody's choice: not read
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{three / 'other.db'}")  # somebody's choice: not read
     with pytest.raises(TypeError, match="not callable"):
         load_registered("3")
 

@@ -37,6 +37,27 @@ def test_experiment_is_made_once_with_artifacts_beside_the_store(
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.parametrize("given", ["sqlite:///mlflow.db", "sqlite:///runs/mine.db"])
+def test_a_relative_address_counts_from_the_workspace(
+    workspace: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """Not from the folder of an experiment, which is deleted."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("DVC_ROOT", str(workspace))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    monkeypatch.chdir(elsewhere)
+    assert store.connect().uri == f"sqlite:///{workspace}/{given.removeprefix('sqlite:///')}"
+    assert (store.local_database() == workspace / "mlflow.db") is (given == "sqlite:///mlflow.db")
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("given", ["http://server:5000", "postgresql://u:p@server/runs", "sqlite:////data/runs.db"])
+def test_other_addresses_stay_as_they_are(workspace: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
+    assert store.tracking_uri() == given
+    assert store.local_database() is None
+
+
 def test_connecting_leaves_the_environment_alone(workspace: Path) -> None:
     store.connect()
     assert "MLFLOW_TRACKING_URI" not in os.environ

@@ -22,6 +22,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.files import explained, workspace
 from echosynth.common.termination import deferred
 from echosynth.tracking import answers
+from echosynth.tracking.moved import follow
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "echosynth"
 KEPT = Path(".resume/offline")
+SQLITE = "sqlite:///"
 LOCK_SECONDS = 300
 QUIET = ("mlflow", "alembic", "sqlalchemy", "urllib3")
 # MLflow reads these when it is imported; a user's own values stay.
@@ -73,18 +75,27 @@ _lost: set[str] = set()  # tracking URIs of servers that did not answer this pro
 
 
 def tracking_uri() -> str:
-    """`MLFLOW_TRACKING_URI` when it is set, else the SQLite file `mlflow.db` of the workspace, by its absolute path."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
+    """`MLFLOW_TRACKING_URI` when it is set, else the SQLite file `mlflow.db` of the workspace.
+
+    A relative address, such as sqlite:///mlflow.db, counts from the workspace: the working directory of an experiment
+    is deleted with all that is in it.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    if given.startswith(SQLITE):
+        return f"{SQLITE}{workspace() / given.removeprefix(SQLITE)}"
+    return given if ":" in given or given == "databricks" else str(workspace() / given)
 
 
 def local_database() -> Path | None:
     """The SQLite file of the workspace, which may not be made yet; None when another store was chosen."""
-    return None if os.environ.get("MLFLOW_TRACKING_URI") else workspace() / "mlflow.db"
+    own = workspace() / "mlflow.db"
+    return own if tracking_uri() == f"{SQLITE}{own}" else None
 
 
 def exists() -> bool:
     """Whether there is a store already: a server is, a database of the workspace may not be made yet."""
-    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (workspace() / "mlflow.db").is_file()
+    own = local_database()
+    return own is None or own.is_file()
 
 
 def require_existing() -> None:
@@ -201,7 +212,7 @@ def kept() -> Store:
     _quiet_mlflow()
     with lock():
         folder = kept_folder() or workspace() / KEPT / uuid.uuid4().hex[:8]
-        return _opened(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+        return _opened(f"{SQLITE}{folder / 'mlflow.db'}", folder / "artifacts")
 
 
 def existing() -> list[Store]:
@@ -232,6 +243,9 @@ def _opened(uri: str, artifacts: Path | None) -> Store:
     if uri not in _stores:
         with reported(uri), lock():
             answers.probe(uri)
+            database = Path(uri.removeprefix(SQLITE).partition("?")[0])
+            if artifacts and uri.startswith(SQLITE) and database.is_relative_to(workspace()):
+                follow(database, EXPERIMENT, artifacts)
             own = MlflowClient(uri)
             _stores[uri] = Store(uri, _find_experiment(own, artifacts), own)
     return _stores[uri]
