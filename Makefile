@@ -100,11 +100,15 @@ gpu-check: ## Try a GPU in 8 minutes: tests, a training, speed; WHEELS=folder br
 		--no-compile --no-cache-dir --target "$$site" "$(WHEELS)"/*.whl; } && \
 	PYTHONPATH="src:$$site$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) -m bench.gpu_check $(ARGS)
 
-ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000
+# Another one where somebody listens there already: make ui PORT=5001
+PORT ?= 5000
+ui: $(READY) ## Open the MLflow UI on http://127.0.0.1:5000 (PORT=5001: another)
 	@case "$$MLFLOW_TRACKING_URI" in \
 	http*) echo "The runs are on the server that MLFLOW_TRACKING_URI names: open it in a browser." ;; \
-	*) echo "All rows: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"; \
-	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port 5000 --workers 1 ;; esac
+	*) python -c 'import socket, sys; sys.exit(socket.socket().connect_ex(("127.0.0.1", $(PORT))) == 0)' || \
+	{ echo "error: another program listens on port $(PORT); name a free one: make ui PORT=5001" >&2; exit 1; }; \
+	echo "All rows: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"; \
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --port $(PORT) --workers 1 ;; esac
 
 clean: ## Delete what can be made again, but not DVC's cache nor tracked runs, also those that wait for a server
 	@[ ! -d .resume ] || find .resume -mindepth 1 -maxdepth 1 ! -name offline -exec rm -rf {} +

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,21 @@ def test_make_runs_every_stage_of_the_pipeline_once(tmp_path: Path) -> None:
     edges = re.findall(r'"(.*)" -> "(.*)";', dag)
     assert len(edges) > len(ran)
     assert all(ran.index(one) < ran.index(two) for one, two in edges)
+
+
+def test_the_ui_does_not_point_at_somebody_else_s_server(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    for name in ("requirements.txt", "pyproject.toml", ".venv/.ready"):
+        (tmp_path / name).touch()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = ["make", "--no-print-directory", "ui", f"PORT={port}"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"error: another program listens on port {port}; name a free one: make ui PORT=5001" in done.stderr
+    assert "All rows" not in done.stdout
