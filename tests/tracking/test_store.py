@@ -2,7 +2,9 @@ import http.server
 import os
 import socket
 import sqlite3
+import subprocess
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -61,6 +63,32 @@ def test_other_addresses_stay_as_they_are(workspace: Path, monkeypatch: pytest.M
 def test_connecting_leaves_the_environment_alone(workspace: Path) -> None:
     store.connect()
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_a_store_whose_making_was_killed_is_made_anew(bare: Path, python: Path) -> None:
+    for seconds in (0.3, 0.8, 1.4):
+        process = subprocess.Popen([python, "-c", "from echosynth.tracking import store; store.connect()"], cwd=bare)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    assert store.connect().client.get_experiment_by_name("echosynth") is not None
+
+
+def test_a_store_is_there_whole_or_not_at_all(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "mlflow.db").touch()  # what an earlier kill may have left
+    seen = []
+
+    def killed(self: object) -> None:
+        seen.extend(path.name for path in bare.iterdir() if path.is_file())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.MlflowClient.search_experiments", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.connect()
+    assert seen == ["mlflow.db"] and not (bare / "mlflow.db").stat().st_size
+    assert not list(bare.glob("mlflow-*"))
+    assert store.connect().client.search_experiments()
 
 
 def test_damaged_database_is_one_sentence(bare: Path) -> None:

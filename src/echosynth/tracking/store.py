@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -242,13 +243,28 @@ def _opened(uri: str, artifacts: Path | None) -> Store:
 
     if uri not in _stores:
         with reported(uri), lock():
+            if uri.startswith(SQLITE):
+                database = Path(uri.removeprefix(SQLITE).partition("?")[0])
+                _make_tables(database)
+                if artifacts and database.is_relative_to(workspace()):
+                    follow(database, EXPERIMENT, artifacts)
             answers.probe(uri)
-            database = Path(uri.removeprefix(SQLITE).partition("?")[0])
-            if artifacts and uri.startswith(SQLITE) and database.is_relative_to(workspace()):
-                follow(database, EXPERIMENT, artifacts)
             own = MlflowClient(uri)
             _stores[uri] = Store(uri, _find_experiment(own, artifacts), own)
     return _stores[uri]
+
+
+def _make_tables(database: Path) -> None:
+    """Make an SQLite store in a file beside it where there is none: it takes seconds, and a kill in their middle would
+    leave a store that nothing can use."""
+    from mlflow import MlflowClient
+
+    if database.is_file() and database.stat().st_size:
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="mlflow-", dir=database.parent) as folder:
+        MlflowClient(f"{SQLITE}{folder}/new.db").search_experiments()
+        (Path(folder) / "new.db").replace(database)
 
 
 def _find_experiment(client: "MlflowClient", artifacts: Path | None) -> str:
