@@ -1,5 +1,7 @@
 import http.server
 import os
+import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -58,6 +60,28 @@ def test_other_addresses_stay_as_they_are(workspace: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_TRACKING_URI", given)
     assert store.tracking_uri() == given
     assert store.local_database() is None
+
+
+@pytest.mark.parametrize("name", ["what?", "50%20off"])
+def test_a_folder_whose_name_no_address_can_hold_is_named(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (bare / name).mkdir()
+    monkeypatch.chdir(bare / name)
+    with pytest.raises(EchosynthError, match=rf"{re.escape(name)} has [?%] in its name, .*; rename the folder"):
+        store.connect()
+    assert [path.name for path in bare.rglob("*")] == [name]
+
+
+@pytest.mark.parametrize("name", ["a study", "Zürich", "no#1", "o'hara"])
+def test_other_names_of_folders_are_fine(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, migrated: Path, name: str
+) -> None:
+    (bare / name).mkdir()
+    monkeypatch.chdir(bare / name)
+    shutil.copy(migrated, "mlflow.db")
+    place = store.connect()
+    assert place.client.get_experiment(place.experiment).artifact_location == (bare / name / "mlartifacts").as_uri()
 
 
 def test_connecting_leaves_the_environment_alone(workspace: Path) -> None:

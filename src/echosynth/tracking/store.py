@@ -80,11 +80,18 @@ def tracking_uri() -> str:
 
     A relative address, such as sqlite:///mlflow.db, counts from the workspace: the working directory of an experiment
     is deleted with all that is in it.
+
+    Raises:
+        EchosynthError: the workspace lies in a folder whose name cannot stand in an address.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    if given.startswith(SQLITE):
-        return f"{SQLITE}{workspace() / given.removeprefix(SQLITE)}"
-    return given if ":" in given or given == "databricks" else str(workspace() / given)
+    if given.startswith(f"{SQLITE}/") or (":" in given and not given.startswith(SQLITE)) or given == "databricks":
+        return given
+    if odd := [sign for sign in "?%" if sign in str(workspace())]:
+        raise EchosynthError(
+            f"{workspace()} has {odd[0]} in its name, which SQLite takes for a part of an address; rename the folder"
+        )
+    return SQLITE * given.startswith(SQLITE) + str(workspace() / given.removeprefix(SQLITE))
 
 
 def local_database() -> Path | None:
