@@ -135,10 +135,13 @@ class PrecisionRecallPlot(Plot):
                 label = f"{view}, AP {average:.3f}"
                 # Steps to the left: between two thresholds the precision of the next one holds, as in the average.
                 self.axes.step(recall, precision, where="pre", color=colour, linestyle=line_style, label=label)
-        if not self.axes.lines:
+        if self.axes.lines:
+            self.axes.legend(loc="lower left", fontsize=9)
+        else:
             title = f"{title}\nno curve: images of one view alone"
+            if legend := self.axes.get_legend():  # of what was shown before
+                legend.remove()
         self.axes.set_title(title, fontsize=9)
-        self.axes.legend(loc="lower left", fontsize=9)
 
 
 # One plot shows one result after another, which takes less than half the time of a new one for each.

@@ -118,7 +118,7 @@ def absent(scores: Mapping[str, Any]) -> dict[str, str]:
         Names as `headline` would have them, without prefix ("macro_auprc", "recall_PSAX"), and "auprc_PSAX" -> what
         the set lacks, such as "no image of PSAX" or "images of A4C alone"; empty where every score is there.
     """
-    shown = [view for view, row in zip(VIEWS, scores["confusion"], strict=True) if sum(row)]
+    shown = [view for view in VIEWS if scores["recall"][view] is not None]
     lacking = [view for view in VIEWS if view not in shown]
     found = {f"{name}_{view}": f"no image of {view}" for view in lacking for name in ("recall", "auprc")}
     if len(shown) == 1:

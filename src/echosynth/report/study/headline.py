@@ -60,8 +60,6 @@ def _answer(inputs: Inputs, subset: str) -> str:
     }
     parts = [f"{openings[key]} {listing(arms)}" for key, arms in readings.items() if arms]
     said = "; ".join(parts) or "no comparison with real images was computed"
-    if inputs.no_rare_recall:
-        said = "none, " + inputs.no_rare_recall.partition(", ")[2].removesuffix(". ")
     return f"With {count(inputs.sizes[subset])} real images, mean recall of the rare views: {said}."
 
 

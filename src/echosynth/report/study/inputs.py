@@ -9,12 +9,11 @@ import pandas as pd
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
-from echosynth.common.views import RARE_VIEWS, VIEWS
+from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import read_labelled
 from echosynth.imagesets.store import Images, read_image_set, read_manifest
 from echosynth.report.drawing import STYLES
-from echosynth.report.formatting import listing
 from echosynth.report.tables import Json
 
 PER_SUBSET = 8  # example images of a view, real and synthetic each
@@ -95,13 +94,6 @@ class Inputs:
         """Why distances have no floor, as a sentence with a space behind; empty where they have one."""
         found = [model.sets["diffusion"].fidelity.get("floor_missing", "") for model in self.diffusion.values()]
         return f"{found[0]} " if any(found) else ""
-
-    @property
-    def no_rare_recall(self) -> str:
-        """Why there is no mean recall of the rare views, as a sentence with a space behind; empty where there is."""
-        held = self.split["by_view"]["validation"]
-        lacking = [view for view in RARE_VIEWS if not held[view]]
-        return f"There is none, as the validation set has no image of {listing(lacking)}. " if lacking else ""
 
     @property
     def architecture(self) -> str:

@@ -172,8 +172,7 @@ def differences(inputs: Inputs) -> Table:
     names = ["difference", "95 % interval", "reading"]
     header = [*_cell_header(inputs), "against", "rare recall", *names, "macro AUPRC", *names]
     note = (
-        f"Rare recall is the mean recall of {' and '.join(RARE_VIEWS)}. {inputs.no_rare_recall}"
-        "The interval comes from drawing validation "
+        f"Rare recall is the mean recall of {' and '.join(RARE_VIEWS)}. The interval comes from drawing validation "
         f"patients with replacement, the same patients for both arms; {training} Oversampled has copies of real images "
         "in place of synthetic ones, gaussian and mixup those of generators without any training."
     )
