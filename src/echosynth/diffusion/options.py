@@ -258,7 +258,7 @@ def check_autoencoder_levels(params: AutoencoderParams, size: int) -> None:
 def _one_pixel(size: int, key: str, levels: int) -> str:
     return (
         f"with ingest.size = {size} the last of {levels} {key} would have a side of 1 pixel, of which group "
-        "normalisation leaves nothing: take fewer, or larger images"
+        "normalisation leaves next to nothing: take fewer, or larger images"
     )
 
 
