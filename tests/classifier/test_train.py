@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from echosynth.classifier.network import ClassifierCard, build, load, predict, save
-from echosynth.classifier.options import ClassifierParams
+from echosynth.classifier.options import SMALLEST_SIDE, SMALLEST_SINGLE_SIDE, ClassifierParams, check_batch
+from echosynth.classifier.timm_networks import create
 from echosynth.classifier.train import CurvePoint, batch_indices, total_steps, train
-from echosynth.common.errors import EchosynthError
+from echosynth.common.errors import EchosynthError, OptionError
 from echosynth.config.parameters import load_params
 from echosynth.imagesets.dataset import LabelledImages
 
@@ -39,6 +40,33 @@ def test_each_pass_takes_every_image_once_in_a_new_order() -> None:
     assert sorted(taken[10:].tolist()) == list(range(10))
     assert taken[:10].tolist() != taken[10:].tolist()
     assert len(batch_indices(3, 8, 0, 0)) == 8  # a batch larger than the set
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", sorted(SMALLEST_SINGLE_SIDE))
+def test_one_image_a_step_is_refused_where_batch_normalisation_fails_and_nowhere_else(architecture: str) -> None:
+    network, smallest = create(architecture, 1, 4).train(), SMALLEST_SINGLE_SIDE[architecture]
+    key = "classifier.batch_size"
+    check_batch(key, 1, architecture, smallest)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, smallest, smallest)).shape == (1, 4)
+        if smallest > SMALLEST_SIDE[architecture]:
+            with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+                network(torch.zeros(1, 1, smallest - 1, smallest - 1))
+            with pytest.raises(OptionError, match=rf"^{key} = 1 is too few for {architecture}"):
+                check_batch(key, 1, architecture, smallest - 1)
+        assert network(torch.zeros(2, 1, SMALLEST_SIDE[architecture], SMALLEST_SIDE[architecture])).shape == (2, 4)
+    check_batch(key, 2, architecture, SMALLEST_SIDE[architecture])
+
+
+def test_no_step_is_left_with_a_rest_of_one_image() -> None:
+    """33 images at 32 a step are two steps an epoch; the second takes the last image and 31 of the next pass."""
+    params = settings(budget="epochs", epochs=1, batch_size=32)
+    assert total_steps(params, 33) == 2
+    taken = [batch_indices(33, 32, 0, step) for step in range(2)]
+    assert [len(pick) for pick in taken] == [32, 32]
+    assert sorted(torch.cat(taken)[:33].tolist()) == list(range(33))
+    assert len(set(taken[1].tolist())) >= 31
 
 
 def test_budget_is_steps_or_epochs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from echosynth import cli
 from echosynth.registry import promotion
 from echosynth.registry.decisions import Decision
-from echosynth.registry.gates import Gate
+from echosynth.registry.gates import NOT_GIVEN, Gate
 
 ROOT = Path(__file__).parents[2]
 GATES = [Gate("macro F1", "at least 0.8", "0.903", True), Gate("recall of A2C", "at least 0.5", "0.438", False)]
@@ -57,6 +57,16 @@ def test_a_refusal_prints_the_table_and_names_the_gate(decide: list[Any], capsys
     ]
     assert err == "error: version 3 is refused by: recall of A2C; version 2 stays champion\n"
     assert decide == [(None, "", False)]
+
+
+def test_a_score_that_is_not_given_is_named_with_its_reason(
+    decide: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = Gate("macro F1", "at least 0.8", f"{NOT_GIVEN}images of A4C alone", False)
+    decide.append(replace(REFUSED, gates=[gate, GATES[1]], notes=[]))
+    assert cli.main(["promote"]) == 1
+    said = "macro F1 (not given: the test set has images of A4C alone), recall of A2C"
+    assert capsys.readouterr().err == f"error: version 3 is refused by: {said}; version 2 stays champion\n"
 
 
 def test_a_reason_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,9 @@ def test_what_only_looks_like_a_float_is_not(tmp_path, text):
         ("baselines", {"generators": ["mixup", "mixup"]}, r"baselines\.generators .*once only"),
         ("baselines", {"generators": ["mixup"]}, "arms.baseline: gaussian needs gaussian among .*, which are mixup"),
         ("baselines", {"mixup_alpha": 0.0}, r"baselines\.mixup_alpha = 0\.0 .*greater than 0"),
+        ("diffusion", {"channels": [16] * 5}, r"with ingest\.size = 32 the last of 5 diffusion\.channels .* 1 pixel"),
+        ("arms", {"real": [], "synthetic": []}, r"arms\.real and arms\.synthetic are both empty"),
+        ("classifier", {"batch_size": 1}, r"classifier\.batch_size = 1 is too few for resnet18.*below 33 \(it is 32\)"),
     ],
 )
 def test_what_is_not_allowed_is_named(section, values, words):

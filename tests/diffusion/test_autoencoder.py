@@ -57,6 +57,13 @@ def test_each_further_level_halves_the_side(channels: list[int]) -> None:
     assert network.decode(mean).shape == x.shape
 
 
+def test_one_image_a_step_trains_at_the_deepest_level_that_is_allowed() -> None:
+    trained = run(settings(batch_size=1, channels=[4, 4, 4, 4]))
+    assert all(np.isfinite(point["loss"]) for point in trained.curve)
+    with pytest.raises(EchosynthError, match=r"last of 5 diffusion\.autoencoder\.channels .* a side of 1 pixel"):
+        Autoencoder(section(channels=[4, 4, 4, 4, 4]), 16)
+
+
 def test_a_size_that_the_levels_do_not_divide_is_refused() -> None:
     with pytest.raises(
         EchosynthError, match=r"ingest\.size = 36 .* 4 diffusion\.autoencoder\.channels.* multiple of 8"

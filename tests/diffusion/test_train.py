@@ -80,6 +80,17 @@ def test_learning_rate_rises_then_falls_to_zero_or_stays(settings: Settings) -> 
     assert learning_rate(settings(decay="constant", warmup_steps=0, learning_rate=0.3), 7) == 0.3
 
 
+@pytest.mark.parametrize("changes", [{}, PRECONDITIONED], ids=["plain", "preconditioned"])
+def test_one_image_a_step_trains_and_one_can_be_sampled(
+    settings: Settings, data: Examples, changes: dict[str, object]
+) -> None:
+    """At the deepest level that is allowed: maps of 2 x 2, and groups of one channel."""
+    params = settings(batch_size=1, steps=2, log_every=1, channels=[4, 4, 4], head_channels=4, unshuffle=2, **changes)
+    trained = run(params, data)
+    assert len(trained.curve) == 2 and all(np.isfinite(point["loss"]) for point in trained.curve)
+    assert drawn(trained, params, [3], 16, space_of(params, data)).shape == (1, 16, 16)
+
+
 def saved_counts(params: DiffusionParams) -> torch.Tensor | None:
     """How many losses of each t the saved sampler has seen."""
     saved = state_of(params).load()

@@ -83,3 +83,13 @@ def test_fidelity_ranks_a_good_set_near_the_floor_and_a_bad_one_far_from_it() ->
     assert bad["frechet"] > 5 * bad["floor_frechet"]
     assert bad["kernel"] > 10 * abs(good["kernel"])
     assert abs(good["kernel"] - good["floor_kernel"]) < 4 * (good["kernel_sd"] + good["floor_kernel_sd"])
+
+
+def test_without_other_images_the_distance_is_the_same_and_there_is_no_floor() -> None:
+    rng = np.random.default_rng(6)
+    labels, features = rng.integers(0, 4, 80), rng.normal(size=(3, 80, 5))
+    whole = fidelity(features[0], labels, features[1], labels, features[2], labels, 80, 2, 0)
+    without = fidelity(features[0], labels, features[1], labels, None, None, 80, 2, 0)
+    assert whole.keys() == without.keys()
+    for name, value in without.items():
+        assert value is None if name.startswith("floor_") else value == whole[name]

@@ -91,3 +91,21 @@ def test_the_distance_sees_what_it_can_and_agreement_the_exchange() -> None:
     exchanged = found["A2C and A4C, PLAX and PSAX exchanged"]
     assert exchanged["view_agreement"] == 0 and exchanged["frechet"] < 2 * floor["frechet"]
     assert found["the mean image of each view"]["frechet"] > 2 * floor["frechet"]
+
+
+def test_distances_are_to_the_views_that_the_pictures_show() -> None:
+    """Of pictures of two views alone, to the validation images of these: as if it held no other."""
+
+    def features(images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1)[:, :6].astype(float) / 16
+
+    def judge(images: np.ndarray) -> Any:
+        return np.eye(4)[np.zeros(len(images), int)]
+
+    few, whole = labelled(40, 3), labelled(40, 2)
+    few, same = few.rows(few.labels < 2), whole.rows(whole.labels < 2)
+    sets = {"few": (few.images, few.labels), "none of them": (few.images, few.labels + 2)}
+    first, other = measured(sets, whole, features, judge, 100, 0)
+    assert first == measured({"few": sets["few"]}, same, features, judge, 100, 0)[0] and first["kernel"] is not None
+    (nothing,) = measured({"none of them": sets["none of them"]}, same, features, judge, 100, 0)
+    assert nothing["kernel"] is nothing["frechet"] is None and other["kernel"] is not None

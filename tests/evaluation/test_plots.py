@@ -41,6 +41,14 @@ def test_a_curve_for_each_view_that_is_present_with_its_average_precision() -> N
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 3
 
 
+def test_of_one_view_alone_there_is_no_curve_and_the_title_says_so() -> None:
+    plot, random = PrecisionRecallPlot(), np.random.default_rng(0).dirichlet(np.ones(4), 9)
+    plot.show(random, np.arange(9) % 2, "test")
+    plot.show(random, np.ones(9, int), "shift")
+    assert list(plot.axes.lines) == [] and plot.axes.get_legend() is None
+    assert plot.axes.get_title() == "shift\nno curve: images of one view alone"
+
+
 def evaluation(count: int) -> dict:
     """Scores of random predictions of `count` images."""
     rng = np.random.default_rng(count)

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, log_loss, recall_score
 
-from echosynth.evaluation.scores import average_precision, confusion, evaluate, interval, macro_f1, recalls, resample
+from echosynth.common.views import VIEWS
+from echosynth.evaluation.scores import (
+    absent,
+    average_precision,
+    confusion,
+    evaluate,
+    headline,
+    interval,
+    macro_auprc,
+    macro_f1,
+    recalls,
+    resample,
+)
 
 
 def example(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,6 +66,48 @@ def test_absent_views_have_no_score_and_one_view_alone_no_average_precision() ->
     assert scores["by_source"]["echonet-dynamic"]["macro_auprc"] is None
     assert scores["by_source"]["echonet-dynamic"]["recall"]["A4C"] == pytest.approx(scores["recall"]["A4C"])
     assert scores["interval"]["recall"]["PSAX"] == [None, None]
+
+
+def test_of_one_view_alone_there_is_its_recall_and_no_score_that_needs_another() -> None:
+    labels = np.ones(50, int)
+    probabilities = np.full((50, 4), 0.2)
+    probabilities[:, 2] = 0.4  # all called PLAX
+    probabilities[0] = [0.1, 0.7, 0.1, 0.1]
+    scores = evaluate(probabilities, labels, np.arange(50), np.full(50, "tmed2"), draws=30)
+    assert scores["accuracy"] == 0.02 and scores["recall"]["A4C"] == 0.02
+    assert scores["macro_auprc"] is scores["macro_f1"] is None
+    assert scores["auprc"] == dict.fromkeys(VIEWS)
+    assert scores["interval"]["macro_auprc"] == scores["interval"]["macro_f1"] == [None, None]
+    assert scores["by_source"]["tmed2"]["macro_auprc"] is None
+    assert scores["absent"] == dict.fromkeys(("macro_auprc", "macro_f1"), "images of A4C alone")
+    assert set(headline(scores, "test")) == {"test.loss", "test.accuracy", "test.recall_A4C"}
+
+
+def test_what_a_set_lacks_is_named() -> None:
+    probabilities, labels = example()
+    names = np.full(200, "tmed2")
+    assert absent(evaluate(probabilities, labels, names, names)) == {}
+    keep = labels != 3
+    scores = evaluate(probabilities[keep], labels[keep], names[keep], names[keep])
+    assert absent(scores) == {"recall_PSAX": "no image of PSAX", "auprc_PSAX": "no image of PSAX"}
+    assert "absent" not in scores  # the macro scores are means over the three others
+
+
+def test_draws_of_one_view_alone_are_left_out() -> None:
+    """Two patients of one view each: half of the draws hold one of them twice, whose precision would be 1."""
+    labels, groups = np.array([0, 0, 1, 1]), np.array(["a", "a", "b", "b"])
+    probabilities = np.array([[0.6, 0.4, 0, 0], [0.2, 0.8, 0, 0], [0.7, 0.3, 0, 0], [0.3, 0.7, 0, 0]])
+    weights = resample(groups, 40, 0)
+    alone = (weights == 0).any(axis=1)
+    assert 0 < alone.sum() < 40
+    whole = np.mean([average_precision_score(labels == view, probabilities[:, view]) for view in (0, 1)])
+    predicted = probabilities.argmax(1)
+    for values, point in (
+        (macro_auprc(probabilities, labels, weights), whole),
+        (macro_f1(confusion(labels, predicted, weights)), f1_score(labels, predicted, average="macro")),
+    ):
+        assert np.isnan(values[alone]).all()
+        assert values[~alone] == pytest.approx(point)
 
 
 def test_bootstrap_draws_whole_patients() -> None:

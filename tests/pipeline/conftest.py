@@ -67,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     nothing is; nothing has run yet."""
     folder = tmp_path_factory.mktemp("toy")
     shutil.copy(migrated, folder / "mlflow.db")
-    for name in ("dvc.yaml", "data/raw/dvc.yaml", ".dvcignore", ".gitignore", "data/salt.demo"):
+    for name in ("dvc.yaml", "data/raw/dvc.yaml", ".dvcignore", ".gitignore", "data/salt.demo", "data/shift/README.md"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "data/review", folder / "data/review")

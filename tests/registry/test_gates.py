@@ -9,6 +9,7 @@ from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.config.promotion import PromotionParams
 from echosynth.evaluation.paired import Difference
+from echosynth.evaluation.scores import absent
 from echosynth.registry.gates import (
     calibration_gate,
     floor_gates,
@@ -53,6 +54,23 @@ def scores(f1: float, **recall: float | None) -> dict[str, Any]:
 )
 def test_floors(gates: PromotionParams, found: dict[str, Any], failed: list[str]) -> None:
     assert [gate.name for gate in floor_gates(found, gates) if not gate.passed] == failed
+
+
+def test_what_the_test_set_cannot_give_is_refused_with_the_reason_where_it_is_asked_for(gates: PromotionParams) -> None:
+    alone = {"macro_f1": None, "recall": dict.fromkeys(VIEWS) | {"A4C": 0.95}}
+    found = {gate.name: gate for gate in floor_gates(alone, gates)}
+    assert [name for name, gate in found.items() if not gate.passed] == ["macro F1", "recall of A2C", "recall of PLAX"]
+    assert found["macro F1"].value == "not given: the test set has images of A4C alone"
+    assert found["recall of PLAX"].value == "not given: the test set has no image of PLAX"
+    nothing = gates.model_copy(update={"min_macro_f1": 0.0})
+    assert floor_gates(alone, nothing)[0].passed
+    differences = {"recall_A4C": Difference(0.0, [0.0, 0.0], 0.0)}
+    auprc, f1 = regression_gates(differences, gates, reasons=absent(alone))
+    assert not auprc.passed and not f1.passed
+    assert auprc.value == "not given: the test set has images of A4C alone"
+    margins = gates.max_regression.model_copy(update={"macro_f1": 1.0})
+    any_f1 = gates.model_copy(update={"max_regression": margins})
+    assert [gate.passed for gate in regression_gates(differences, any_f1, reasons=absent(alone))] == [False, True]
 
 
 @pytest.mark.parametrize(

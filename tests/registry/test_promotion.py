@@ -9,15 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
-from tests.registry.pretended import add, everything, promoted, refused
+from tests.registry.pretended import add, everything, promoted, refused, with_gates
 
+from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.registry import decisions, judging, promotion
 from echosynth.registry.promotion import CLAIM, promote, rollback, unlock
+from echosynth.registry.scoring import compare_models
 from echosynth.registry.versions import NAME, aliases
 from echosynth.tracking import store
 
@@ -54,6 +57,29 @@ def test_a_version_below_the_floors_is_refused_without_a_champion_too(project: P
     decision = promote(params, why="a test")
     assert {"macro F1", *(f"recall of {view}" for view in VIEWS)} <= set(decision.failed)
     assert aliases() == {}
+
+
+def test_on_a_test_set_of_one_view_gates_ask_for_what_it_can_give(
+    project: Path, params_with: Callable[..., Params]
+) -> None:
+    split, manifest = pd.read_csv(paths.ASSIGNMENT), pd.read_csv(paths.SOURCES / "tmed2/manifest.csv")
+    shown = set(manifest.loc[manifest["view"] == "A4C", "id"])
+    split[(split["split"] == "train") | split["id"].isin(shown)].to_csv(paths.ASSIGNMENT, index=False)
+    add(0.9)
+    refused = promote(with_gates(params_with), why="as it is")
+    assert refused.failed == ["macro F1", "recall of A2C", "recall of PLAX", "recall of PSAX"]
+    assert refused.gates[0].value == "not given: the test set has images of A4C alone"
+    assert "no macro_auprc, macro_f1, auprc_A4C: the test set has images of A4C alone" in refused.notes
+    assert set(refused.scores) == {"test.loss", "test.accuracy", "test.recall_A4C", "test.calibration_error"}
+    floors = {"min_macro_f1": 0.0, "min_recall": dict.fromkeys(VIEWS, 0.0) | {"A4C": 0.7}}
+    params = with_gates(params_with, **floors)
+    assert promote(params, why="A4C is what it is for").accepted
+    add(0.95)
+    assert promote(params, why="better").failed == ["macro AUPRC against the champion", "macro F1 against the champion"]
+    margins = {"macro_auprc": 1.0, "macro_f1": 1.0}
+    assert promote(with_gates(params_with, **floors, max_regression=margins), why="better").accepted
+    notes = compare_models("1", "2", params)["notes"]
+    assert "no recall_PLAX, auprc_PLAX: the test set has no image of PLAX" in notes
 
 
 def test_a_dry_run_changes_nothing(project: Path, params: Params) -> None:

@@ -207,7 +207,8 @@ def test_description_says_what_it_is_and_what_it_is_not() -> None:
         synthetic_images=1000,
         training_hash="0",
     )
-    text = described(card, {"test.macro_auprc": 0.927, "test.macro_f1": 0.9027, "test.recall_A2C": 0.6875})
+    found = {"test.macro_auprc": 0.927, "test.macro_f1": 0.9027, "test.recall_A2C": 0.6875, "test.loss": 0.2}
+    text = described(card, found, {})
     for words in (
         "A2C, A4C, PLAX, PSAX",
         "2,552 images",
@@ -217,6 +218,8 @@ def test_description_says_what_it_is_and_what_it_is_not() -> None:
         assert words in text
     assert "**Research software, no medical device.**" in text and "**Limits**" in text
     assert "shift |" not in text
+    alone = described(card, {"test.loss": 0.3}, {"absent.test.macro_f1": "images of A4C alone"})
+    assert "| test |  |  |" in alone and "No test.macro_f1: the set has images of A4C alone." in alone
 
 
 @pytest.mark.slow

@@ -34,6 +34,16 @@ def test_a_view_that_a_split_would_lack_is_named() -> None:
         split_groups(make(few), 0.1, 0.1, 0)
 
 
+def test_a_test_set_may_lack_a_view_but_not_every_one() -> None:
+    few = [row for row in plenty() if row[2] != "PSAX"] + [("own", f"one{number}", "PSAX") for number in range(2)]
+    table = make(few, ["train", "validation", "test"] * 20 + ["train", "validation"])
+    splits = split_groups(table, 0.1, 0.1, 0, official=["own"])
+    shown = table["view"].groupby(splits.to_numpy()).agg(set)
+    assert shown["test"] == {*VIEWS} - {"PSAX"} and shown["train"] == shown["validation"] == {*VIEWS}
+    with pytest.raises(EchosynthError, match="the test set has no image of A2C, A4C, PLAX, PSAX; add patients"):
+        split_groups(make(plenty(), ["train", "validation"] * 40), 0.1, 0.1, 0, official=["own"])
+
+
 def test_clusters_of_groups_stay_whole_and_do_not_cost_proportions() -> None:
     rows = plenty("a", 100) + plenty("b", 100)
     table = make(rows)

@@ -72,7 +72,8 @@ def done(
     recorded = Recorded()
 
     @contextmanager
-    def child_run(*_: object) -> Iterator[Recorded]:
+    def child_run(name: str, stage: str, facts: object, tags: dict[str, str]) -> Iterator[Recorded]:
+        recorded.tags = tags
         yield recorded
 
     monkeypatch.setattr(final, "child_run", child_run)
@@ -115,6 +116,26 @@ def test_without_a_domain_shift_there_is_the_test_set_alone(done: Callable[..., 
     assert sorted(recorded.pictures) == ["confusion_test.png", "precision_recall_test.png"]
     splits = {name.partition(".")[0] for name in dict(recorded.values)}
     assert "test" in splits and "shift" not in splits
+
+
+def test_a_set_of_one_view_has_no_macro_scores_and_the_run_says_why(
+    done: Callable[..., Recorded], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (paths.SOURCES / "tmed2", paths.SHIFT / "camus"):
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+        manifest.assign(view="A4C").to_csv(folder / "manifest.csv", index=False)
+    recorded, reason = done(), "images of A4C alone"
+    scores = read_json(paths.FINAL_SCORES / "metrics.json")
+    for split in ("test", "shift"):
+        assert scores[split]["macro_auprc"] is scores[split]["macro_f1"] is None
+        assert scores[split]["absent"] == {"macro_auprc": reason, "macro_f1": reason}
+        assert scores[split]["interval"]["macro_auprc"] == [None, None]
+    assert {name.partition(".")[2] for name in dict(recorded.values)} == {
+        "loss", "accuracy", "recall_A4C", "calibration_error"
+    }  # fmt: skip
+    names = {f"absent.{split}.{name}" for split in ("test", "shift") for name in ("macro_auprc", "macro_f1")}
+    assert recorded.tags == dict.fromkeys(names, reason)
+    assert "no test AUPRC: images of A4C alone" in capsys.readouterr().err
 
 
 def test_predictions_are_stored_for_whoever_wants_to_score_them_otherwise(done: Callable[..., Recorded]) -> None:

@@ -226,6 +226,14 @@ def test_torn_scores_are_none(repository: Repository, text: str) -> None:
     assert history.scores_of(repository.commit()) == {}
 
 
+def test_reasons_of_absent_scores_are_words_and_no_scores(repository: Repository) -> None:
+    repository.result(scores=SCORES | {"absent": {"shift.macro_f1": "images of A4C alone"}})
+    found = history.read(history.results()[-1]).scores
+    assert history.flat_scores(found) == history.flat_scores(SCORES)
+    assert history.flat_reasons(found) == {"absent.shift.macro_f1": "images of A4C alone"}
+    assert history.flat_reasons(SCORES) == {}
+
+
 def test_a_commit_without_scores_and_one_that_is_unknown_have_none(repository: Repository) -> None:
     assert history.scores_of(repository.git("rev-parse", "HEAD")) == {}
     assert history.scores_of("0" * 40) == {}

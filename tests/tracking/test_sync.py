@@ -14,7 +14,7 @@ from tests.tracking.results import PARAMS, SCORES, Repository, cell, changed, fl
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.yaml12 import read_yaml
-from echosynth.tracking import origin, rows, store
+from echosynth.tracking import history, origin, rows, store
 from echosynth.tracking.runs import finish_parent
 from echosynth.tracking.sync import Synced, sync
 
@@ -86,6 +86,15 @@ def test_commits_and_experiments_get_rows_as_their_executions_had(repository: Re
     assert (experiment.data.tags["dvc.exp_name"], experiment.data.tags["dvc.baseline_rev"]) == ("longer", first)
     assert experiment.data.tags["echosynth.revision"] == second
     assert [item.path for item in store.client().list_artifacts(commit.info.run_id)] == ["metrics.json"]
+
+
+def test_the_reason_of_an_absent_score_is_a_tag_of_the_row(repository: Repository) -> None:
+    scores = SCORES | {"absent": {"shift.macro_f1": "images of A4C alone"}}
+    repository.result(scores=scores)
+    assert sync(history.flat_scores).rows == 1
+    (row,) = parents()
+    assert row.data.tags["absent.shift.macro_f1"] == "images of A4C alone"
+    assert row.data.metrics == flat(SCORES)
 
 
 def test_a_second_call_adds_nothing(repository: Repository) -> None:

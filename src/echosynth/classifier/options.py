@@ -2,8 +2,9 @@
 
 from typing import Literal, cast, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from echosynth.common.errors import OptionError
 from echosynth.common.options import Fraction, Positive, Section, Seed
 
 RealArm = Literal["real", "oversampled"]
@@ -18,12 +19,35 @@ MIXED = "mixed"  # what the names of arms of real and synthetic images begin wit
 # Smallest side in pixels that an architecture can halve as often as it does.
 SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
 
+# Smallest side in pixels from which on it trains on one image a step: batch normalisation needs two values a channel,
+# and below this side its last layers have one for each image. (vgg16 has none.)
+SMALLEST_SINGLE_SIDE: dict[str, int] = {"resnet18": 33, "densenet121": 61, "vgg16": 32, "inception_v3": 107}
+
 
 def group_of(arm: ArmName) -> Group:
     """Name the group of arms that are trained together."""
     if arm in get_args(RealArm):
         return "real"
     return "synthetic" if arm in get_args(SyntheticArm) else cast(BaselineArm, arm)
+
+
+def check_batch(key: str, batch_size: int, architecture: str, size: int) -> None:
+    """Check that an architecture can be trained on so many images a step.
+
+    Args:
+        key: the parameter that says how many, such as "classifier.batch_size".
+        batch_size: its value, 1 or more.
+        architecture: name of the network.
+        size: side of the images in pixels.
+
+    Raises:
+        OptionError: there is one image a step, and too little of it is left in the last layers.
+    """
+    if batch_size == 1 and size < (smallest := SMALLEST_SINGLE_SIDE[architecture]):
+        raise OptionError(
+            f"{key} = 1 is too few for {architecture}, whose batch normalisation needs 2 images a step or more where "
+            f"ingest.size is below {smallest} (it is {size})"
+        )
 
 
 def generator_of(arm: ArmName) -> str | None:
@@ -36,10 +60,19 @@ def generator_of(arm: ArmName) -> str | None:
 class ArmsParams(Section):
     """The sets that classifiers are trained on, and the architectures of these classifiers."""
 
-    real: list[RealArm] = Field(min_length=1)
-    synthetic: list[SyntheticArm] = Field(min_length=1)
+    real: list[RealArm]
+    synthetic: list[SyntheticArm]
     baseline: list[BaselineArm]
     architectures: list[Architecture] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_can_be_the_best(self) -> "ArmsParams":
+        if not self.real and not self.synthetic:
+            raise OptionError(
+                "arms.real and arms.synthetic are both empty, and a baseline is never the final model: name an arm in "
+                "one of them"
+            )
+        return self
 
     @property
     def names(self) -> list[ArmName]:

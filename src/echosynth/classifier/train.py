@@ -51,12 +51,15 @@ class TrainedClassifier:
 
 
 def total_steps(params: TrainingParams, images: int) -> int:
-    """Optimisation steps of a training on so many images."""
+    """Optimisation steps of a training on so many images; under budget `epochs` each epoch has as many steps as hold
+    every image once, all of them of the full size (see `batch_indices`)."""
     return params.steps if params.budget == "steps" else params.epochs * math.ceil(images / params.batch_size)
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> torch.Tensor:
-    """Indices of the images of one step: each pass over the set takes every image once in a new random order."""
+    """Indices of the images of one step, always `batch_size` of them: each pass over the set takes every image once in
+    a new random order, and where it ends within a step the next one begins there, so that no step is left with a
+    rest of a few images."""
     positions = torch.arange(step * batch_size, (step + 1) * batch_size)
     passes = range(int(positions[0]) // count, int(positions[-1]) // count + 1)
     orders = torch.cat([torch.randperm(count, generator=step_generator(seed, 1, number)) for number in passes])

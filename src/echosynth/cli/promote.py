@@ -23,8 +23,12 @@ def outcome(decision: "Decision", dry_run: bool) -> str:
     """Say in one line what became of a version."""
     what = f"version {decision.version}"
     if not decision.accepted:
+        from echosynth.registry.gates import NOT_GIVEN
+
         kept = f"version {decision.before} stays champion" if decision.before else "there is no champion"
-        return f"{what} is refused by: {', '.join(decision.failed)}; {kept}"
+        failed = [gate for gate in decision.gates if not gate.passed]
+        names = [f"{gate.name} ({gate.value})" if gate.value.startswith(NOT_GIVEN) else gate.name for gate in failed]
+        return f"{what} is refused by: {', '.join(names)}; {kept}"
     if dry_run:
         return f"{what} passes every gate; nothing was changed"
     return f"{what} is the champion now" + (f", version {decision.before} the previous one" if decision.before else "")

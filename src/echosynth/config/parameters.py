@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from echosynth.baselines.options import BaselineParams
-from echosynth.classifier.options import SMALLEST_SIDE, ArmsParams, ClassifierParams, generator_of
+from echosynth.classifier.options import SMALLEST_SIDE, ArmsParams, ClassifierParams, check_batch, generator_of
 from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Section
 from echosynth.common.yaml12 import read_yaml
@@ -70,15 +70,21 @@ class Params(Section):
                     f"arms.baseline: {arm} needs {generator} among baselines.generators, which are "
                     f"{', '.join(self.baselines.generators) or 'none'}"
                 )
-        for key, names in (
-            ("arms.architectures", self.arms.architectures),
-            ("fidelity.architecture", [self.fidelity.architecture]),
+        for key, names, batch_key, training in (
+            ("arms.architectures", self.arms.architectures, "classifier.batch_size", self.classifier),
+            (
+                "fidelity.architecture",
+                [self.fidelity.architecture],
+                "fidelity.training.batch_size",
+                self.fidelity.training,
+            ),
         ):
             for name in names:
                 if self.ingest.size < SMALLEST_SIDE[name]:
                     raise ValueError(
                         f"{key}: {name} needs ingest.size of at least {SMALLEST_SIDE[name]}, it is {self.ingest.size}"
                     )
+                check_batch(batch_key, training.batch_size, name, self.ingest.size)
         return self
 
 

@@ -244,17 +244,27 @@ def check_autoencoder_levels(params: AutoencoderParams, size: int) -> None:
     """Check that the autoencoder can be built for images of side `size`.
 
     Raises:
-        OptionError: its levels do not divide the size.
+        OptionError: its levels do not divide the size, or leave a single pixel, see `check_levels`.
     """
     if size % (factor := 2 ** (len(params.channels) - 1)):
         raise OptionError(
             f"ingest.size = {size} cannot be halved through {len(params.channels)} diffusion.autoencoder.channels: it "
             f"must be a multiple of {factor}"
         )
+    if size == factor:
+        raise OptionError(_one_pixel(size, "diffusion.autoencoder.channels", len(params.channels)))
+
+
+def _one_pixel(size: int, key: str, levels: int) -> str:
+    return (
+        f"with ingest.size = {size} the last of {levels} {key} would have a side of 1 pixel, of which group "
+        "normalisation leaves next to nothing: take fewer, or larger images"
+    )
 
 
 def check_levels(params: DiffusionParams, size: int) -> None:
-    """Check that the diffusion model can be built for images of side `size`.
+    """Check that the diffusion model can be built for images of side `size`, and trained and sampled one at a time:
+    PyTorch refuses to normalise a group of a single number, which a channel of one pixel may be.
 
     Raises:
         OptionError: naming the parameter that does not fit.
@@ -269,6 +279,8 @@ def check_levels(params: DiffusionParams, size: int) -> None:
             f"{len(params.channels)} diffusion.channels: it must be a multiple of {factor}"
         )
     sides = [network_side(params, size) >> level for level in range(len(params.channels))]
+    if sides[-1] == 1:
+        raise OptionError(_one_pixel(size, "diffusion.channels", len(params.channels)))
     if missing := [side for side in params.attention if side not in sides]:
         raise OptionError(
             f"diffusion.attention = {missing[0]} is the side of no level: with ingest.size = {size} the levels have "

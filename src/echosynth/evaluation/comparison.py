@@ -16,7 +16,17 @@ import numpy.typing as npt
 
 from echosynth.classifier.options import generator_of
 from echosynth.common.views import RARE_VIEWS, VIEW_INDEX, VIEWS
-from echosynth.evaluation.scores import Floats, Ints, confusion, interval, macro_auprc, macro_f1, recalls, resample
+from echosynth.evaluation.scores import (
+    Floats,
+    Ints,
+    confusion,
+    interval,
+    known,
+    macro_auprc,
+    macro_f1,
+    recalls,
+    resample,
+)
 
 Key = tuple[str, str, str]  # architecture, subset, arm
 RARE = [VIEW_INDEX[view] for view in RARE_VIEWS]
@@ -89,8 +99,8 @@ def _with_training(
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
 
 
 def _by_source(runs: list[ScoredClassifier]) -> dict[str, Any]:
@@ -109,13 +119,13 @@ def _differences(
     key: Key, points: Mapping[Key, dict[str, Floats]], samples: Mapping[Key, dict[str, Floats]]
 ) -> dict[str, Any]:
     """Differences to all other arms of the same subset and architecture: the draws are of the same patients, so that
-    they are subtracted pair by pair."""
+    they are subtracted pair by pair. None for a score that the images cannot give."""
     result: dict[str, Any] = {}
     for other in points:
         if other[:2] == key[:2] and other != key:
             result[other[2]] = versus = dict[str, Any]()
             for name in ("macro_auprc", "rare_recall"):
-                versus[name] = float(points[key][name][0] - points[other][name][0])
+                versus[name] = known(points[key][name][0] - points[other][name][0])
                 draws = interval(samples[key][name] - samples[other][name]) if samples else [None, None]
                 versus[f"{name}_interval"] = draws
     return result
@@ -128,7 +138,7 @@ def compare(
 
     Args:
         runs: at least one.
-        labels: (N,) true views of the validation images.
+        labels: (N,) true views of the validation images, of two views or more.
         groups: (N,) their patients.
         draws: of the bootstrap over patients (0: no intervals).
         seed: of the draws.

@@ -2,6 +2,7 @@
 size."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ def fidelity(
     synthetic_labels: Ints,
     validation: Features,
     validation_labels: Ints,
-    other_real: Features,
-    other_labels: Ints,
+    other_real: Features | None,
+    other_labels: Ints | None,
     count: int,
     repeats: int,
     seed: int,
@@ -65,32 +66,35 @@ def fidelity(
         synthetic_labels: (N,) views.
         validation: (M, D) features of the validation images.
         validation_labels: (M,) views.
-        other_real: (K, D) features of real images that are neither trained on nor in the validation set.
-        other_labels: (K,) views.
+        other_real: (K, D) features of real images that are neither trained on nor in the validation set; None where
+            there are none of a view of the validation set, so that there is no floor.
+        other_labels: (K,) views; None likewise.
         count: images on each side; fewer where a set holds fewer of a view.
         repeats: draws, each with another choice.
         seed: of the draws.
 
     Returns:
         count n; frechet and kernel, the same with floor_ in front for the other real images, and with _sd behind:
-        means and standard deviations over the draws.
+        means and standard deviations over the draws. The floor is None where there are no other real images.
+
+    Raises:
+        EchosynthError: a set lacks a view of the validation set.
     """
-    counts = matched_counts([validation_labels, synthetic_labels, other_labels], count)
+    sides = [validation_labels, synthetic_labels, *([] if other_labels is None else [other_labels])]
+    counts = matched_counts(sides, count)
     rows = []
     for repeat in range(repeats):
         rng = np.random.default_rng((seed, repeat))
         real = validation[matched_draw(validation_labels, counts, rng)]
         fake = synthetic[matched_draw(synthetic_labels, counts, rng)]
-        floor = other_real[matched_draw(other_labels, counts, rng)]
-        rows.append(
-            [
-                frechet_distance(fake, real),
-                kernel_distance(fake, real),
-                frechet_distance(floor, real),
-                kernel_distance(floor, real),
-            ]
-        )
+        rows.append([frechet_distance(fake, real), kernel_distance(fake, real)])
+        if other_real is not None and other_labels is not None:
+            floor = other_real[matched_draw(other_labels, counts, rng)]
+            rows[-1] += [frechet_distance(floor, real), kernel_distance(floor, real)]
+    names, columns = ("frechet", "kernel", "floor_frechet", "floor_kernel"), np.transpose(rows)
     found: dict[str, Any] = {"count": sum(counts.values())}
-    for name, values in zip(("frechet", "kernel", "floor_frechet", "floor_kernel"), np.transpose(rows), strict=True):
-        found |= {name: float(values.mean()), f"{name}_sd": float(values.std())}
+    for name, values in zip_longest(names, columns):
+        found |= {name: None, f"{name}_sd": None}
+        if values is not None:
+            found |= {name: float(values.mean()), f"{name}_sd": float(values.std())}
     return found

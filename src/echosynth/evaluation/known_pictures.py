@@ -80,14 +80,17 @@ def measured(
         seed: of the draw.
 
     Returns:
-        For each set its name, kernel, frechet and view_agreement.
+        For each set its name, kernel, frechet and view_agreement. Distances are to the validation images of the views
+        that the set shows, which are None where there are none.
     """
     reference, found = features(validation.images), []
     for name, (images, labels) in sets.items():
-        own = features(images)
-        distances = fidelity(own, labels, reference, validation.labels, own, labels, count, 1, seed)
-        agreement = view_agreement([judge(images)], labels)["macro"]
-        found.append(
-            {"name": name, "view_agreement": agreement} | {key: distances[key] for key in ("kernel", "frechet")}
-        )
+        own, there = features(images), np.isin(validation.labels, labels)
+        row = {"name": name, "view_agreement": view_agreement([judge(images)], labels)["macro"]}
+        row |= dict.fromkeys(("kernel", "frechet"))
+        if there.any():
+            compared = reference[there], validation.labels[there]
+            distances = fidelity(own, labels, *compared, None, None, count, 1, seed)
+            row |= {key: distances[key] for key in ("kernel", "frechet")}
+        found.append(row)
     return found

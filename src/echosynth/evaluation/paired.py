@@ -58,7 +58,8 @@ def paired_differences(
         seed: of the bootstrap.
 
     Returns:
-        macro_auprc, macro_f1 and recall_<view>; views that are absent are left out.
+        macro_auprc, macro_f1 and recall_<view>; scores that the images cannot give are left out, see
+        `echosynth.evaluation.scores.absent`.
     """
     ones, weights = np.ones((1, len(labels))), resample(groups, draws, seed)
     point = [_scores(one, labels, ones) for one in (first, second)]

@@ -106,7 +106,8 @@ def precision_recall(
 
 
 class PrecisionRecallPlot(Plot):
-    """One precision-recall curve for each view that is present, with its average precision."""
+    """One precision-recall curve with its average precision for each view that is present beside another one: of one
+    view alone every classifier has the same."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,14 +129,19 @@ class PrecisionRecallPlot(Plot):
             line.remove()
         for index, (view, (colour, line_style)) in enumerate(zip(VIEWS, STYLES, strict=True)):
             truth, score = labels == index, probabilities[:, index]
-            if truth.any():
+            if truth.any() and not truth.all():
                 precision, recall = precision_recall(truth, score)
                 average = average_precision(truth, score, np.ones((1, len(truth))))[0]
                 label = f"{view}, AP {average:.3f}"
                 # Steps to the left: between two thresholds the precision of the next one holds, as in the average.
                 self.axes.step(recall, precision, where="pre", color=colour, linestyle=line_style, label=label)
+        if self.axes.lines:
+            self.axes.legend(loc="lower left", fontsize=9)
+        else:
+            title = f"{title}\nno curve: images of one view alone"
+            if legend := self.axes.get_legend():  # of what was shown before
+                legend.remove()
         self.axes.set_title(title, fontsize=9)
-        self.axes.legend(loc="lower left", fontsize=9)
 
 
 # One plot shows one result after another, which takes less than half the time of a new one for each.

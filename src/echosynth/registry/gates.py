@@ -1,5 +1,6 @@
 """What a classifier must reach before it goes into use: numbers in, passed or refused out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from echosynth.common.views import VIEWS
 from echosynth.config.promotion import PromotionParams
 from echosynth.evaluation.paired import Difference
+from echosynth.evaluation.scores import absent
 
 # Two machines round differently; another model, or scores of another test set, differ by more.
 SAME_SCORE = 0.01
 NO_CHAMPION = "no champion yet"
+NOT_GIVEN = "not given: the test set has "  # and what it lacks
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,24 @@ def floor_gates(scores: Mapping[str, Any], params: PromotionParams) -> list[Gate
     """Macro F1 and the recall of each view against their floors.
 
     Args:
-        scores: what `echosynth.evaluation.scores.evaluate` returned. A view that the test set lacks cannot be judged
-            and is refused, unless its floor is 0.
+        scores: what `echosynth.evaluation.scores.evaluate` returned. What the test set cannot give is refused with the
+            reason, unless its floor is 0.
         params: the floors.
     """
-    found = [
-        Gate(
-            "macro F1",
-            f"at least {params.min_macro_f1:g}",
-            f"{scores['macro_f1']:.3f}",
-            scores["macro_f1"] >= params.min_macro_f1,
-        )
-    ]
+    reasons = absent(scores)
+    asked = [("macro F1", "macro_f1", scores["macro_f1"], params.min_macro_f1)]
     for view in VIEWS:
-        floor, recall = getattr(params.min_recall, view), scores["recall"][view]
-        shown = "no such test image" if recall is None else f"{recall:.3f}"
-        found.append(Gate(f"recall of {view}", f"at least {floor:g}", shown, floor == 0 or (recall or 0) >= floor))
-    return found
+        floor = getattr(params.min_recall, view)
+        asked.append((f"recall of {view}", f"recall_{view}", scores["recall"][view], floor))
+    return [
+        Gate(
+            name,
+            f"at least {floor:g}",
+            f"{NOT_GIVEN}{reasons[key]}" if score is None else f"{score:.3f}",
+            (score or 0) >= floor,
+        )
+        for name, key, score, floor in asked
+    ]
 
 
 def size_gate(size: int, champion: int | None, params: PromotionParams) -> Gate:
@@ -68,7 +72,11 @@ def size_gate(size: int, champion: int | None, params: PromotionParams) -> Gate:
 
 
 def regression_gates(
-    differences: Mapping[str, Difference] | None, params: PromotionParams, *, comparable: bool = True
+    differences: Mapping[str, Difference] | None,
+    params: PromotionParams,
+    *,
+    comparable: bool = True,
+    reasons: Mapping[str, str] | None = None,
 ) -> list[Gate]:
     """No regression against the champion: non-inferiority, that is, the lower bound of the paired difference must not
     lie below the margin. Few patients make the bound low, so that what a test set cannot show is refused.
@@ -79,6 +87,8 @@ def regression_gates(
         params: margins and level.
         comparable: False where the champion takes pictures of another size; what cannot be compared passes only if
             that is allowed.
+        reasons: why scores are not among the differences, see `echosynth.evaluation.scores.absent`. What the test set
+            cannot give is refused with the reason, unless its margin is 1, which no difference exceeds.
     """
     found = []
     names = {"macro_auprc": "macro AUPRC against the champion", "macro_f1": "macro F1 against the champion"}
@@ -89,6 +99,9 @@ def regression_gates(
             found.append(Gate(name, limit, "not compared: other picture size", params.allow_other_size))
         elif differences is None:
             found.append(Gate(name, limit, NO_CHAMPION, True))
+        elif key not in differences or math.isnan(differences[key].lower):
+            lacking = (reasons or {}).get(key, "patients of one view in every draw")
+            found.append(Gate(name, limit, f"{NOT_GIVEN}{lacking}", margin == 1))
         else:
             one = differences[key]
             found.append(Gate(name, limit, f"{one.value:+.3f}, bound {one.lower:+.3f}", bool(one.lower >= -margin)))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from echosynth.classifier.network import ClassifierCard
@@ -9,7 +10,7 @@ from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.config.parameters import Params
-from echosynth.evaluation.scores import headline
+from echosynth.evaluation.scores import absent, headline
 from echosynth.imagesets.cache import read_manifest
 from echosynth.imagesets.dataset import LabelledImages, read_subset
 from echosynth.imagesets.schema import ASSIGNMENT, SUBSET, read_csv
@@ -23,7 +24,7 @@ from echosynth.registry.gates import (
     regression_gates,
     size_gate,
 )
-from echosynth.registry.scoring import ScoredVersion, differences, fetched, notes, read_test, scored
+from echosynth.registry.scoring import ScoredVersion, absent_notes, differences, fetched, notes, read_test, scored
 from echosynth.splits.duplicates import group_keys
 
 if TYPE_CHECKING:
@@ -59,15 +60,21 @@ def judge(
     report = paths.fidelity_report("diffusion", card.subset) / "metrics.json"
     audit = read_json(report).get("privacy") if report.is_file() else None
     scores = headline(candidate.scores, "test")
+    checked = {name: float(version.tags[f"score.{name}"]) for name in checked_scores(test)}
     gates = [
         *floor_gates(candidate.scores, limits),
         *against,
         calibration_gate(candidate.scores["calibration_error"], limits),
         patients_gate(shared_patients(params, card.subset)),
         privacy_gate(audit, card.synthetic_images, version.tags.get("data.synthetic", ""), card.training_hash, limits),
-        registered_gate(scores, {name: float(version.tags[f"score.{name}"]) for name in CHECKED}),
+        registered_gate(scores, checked),
     ]
-    return gates, scores, remarks
+    return gates, scores, [*remarks, *absent_notes(candidate.scores)]
+
+
+def checked_scores(test: LabelledImages) -> tuple[str, ...]:
+    """Names of the registered scores that are computed anew: those of `CHECKED` that the test set can give."""
+    return CHECKED if len(np.unique(test.labels)) > 1 else ("test.loss",)
 
 
 def compared(
@@ -95,7 +102,8 @@ def compared(
         return [first, *regression_gates(None, limits, comparable=False)], [note]
     rival = scored(champion, network, card, test, params)
     found = differences(candidate, rival, test, params)
-    return [first, *regression_gates(found, limits)], notes([champion], test)
+    gates = regression_gates(found, limits, reasons=absent(candidate.scores))
+    return [first, *gates], notes([champion], test)
 
 
 def require_same_test_set(version: "ModelVersion", test: LabelledImages) -> None:
@@ -105,7 +113,7 @@ def require_same_test_set(version: "ModelVersion", test: LabelledImages) -> None
         EchosynthError: they are not, or it was registered without scores on a test set.
     """
     which = f"version {version.version} of {version.name}"
-    if "data.test" not in version.tags or any(f"score.{name}" not in version.tags for name in CHECKED):
+    if "data.test" not in version.tags or any(f"score.{name}" not in version.tags for name in checked_scores(test)):
         raise EchosynthError(
             f"{which} has no test scores; run `dvc repro final` and `echosynth register` where it was trained"
         )

@@ -127,7 +127,7 @@ def register_final() -> RegisteredVersion:
     """
     report = paths.FINAL_SCORES / "metrics.json"
     result = read_json(report)
-    classifier = ViewClassifier(paths.FINAL)
+    classifier, scores = ViewClassifier(paths.FINAL), final_scores(result)
     if result.get("model") != file_hash(paths.FINAL / paths.WEIGHTS):
         raise EchosynthError(f"{report} is not about the model in {paths.FINAL}; run `dvc repro final` to score it")
     side = classifier.card.size
@@ -135,13 +135,13 @@ def register_final() -> RegisteredVersion:
     example = np.random.default_rng(0).integers(0, 256, (4, 2 * side, 3 * side), dtype=np.uint8)
     return register(
         paths.FINAL,
-        final_scores(result),
+        scores,
         example,
         classifier.probabilities(list(example)),
         [report],
         data=result["data"],
         evaluations={split: result[split] for split in SPLITS if result[split]},
-        description=described(classifier.card, final_scores(result)),
+        description=described(classifier.card, scores, final_absent(result)),
     )
 
 
@@ -154,8 +154,24 @@ def final_scores(result: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def described(card: ClassifierCard, scores: Mapping[str, float]) -> str:
-    """A model card in a few lines of Markdown."""
+def final_absent(result: Mapping[str, Any]) -> dict[str, str]:
+    """Why reports/final/metrics.json holds no macro scores of a set, such as "absent.test.macro_f1" -> "images of A4C
+    alone", as tags of a run; empty where all are there."""
+    return {
+        f"absent.{split}.{name}": reason
+        for split in SPLITS
+        for name, reason in ((result[split] or {}).get("absent") or {}).items()
+    }
+
+
+def described(card: ClassifierCard, scores: Mapping[str, float], absent: Mapping[str, str]) -> str:
+    """A model card in a few lines of Markdown.
+
+    Args:
+        card: of the weights.
+        scores: see `final_scores`.
+        absent: see `final_absent`.
+    """
     images = sum(card.training_images.values())
     counts = ", ".join(f"{count:,} {view}" for view, count in card.training_images.items())
     columns = ("macro_auprc", "macro_f1", *(f"recall_{view}" for view in VIEWS), "calibration_error")
@@ -163,7 +179,7 @@ def described(card: ClassifierCard, scores: Mapping[str, float]) -> str:
     rows = [
         (split, *(f"{scores[key]:.3f}" if (key := f"{split}.{name}") in scores else "" for name in columns))
         for split in SPLITS
-        if f"{split}.macro_f1" in scores
+        if f"{split}.loss" in scores
     ]
     table = "\n".join(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows))
     paragraphs = (
@@ -172,6 +188,7 @@ def described(card: ClassifierCard, scores: Mapping[str, float]) -> str:
         f"**Trained** on {images:,} images ({counts}), {card.synthetic_images:,} of them synthetic (arm {card.arm}, "
         f"subset {card.subset}, seed {card.seed}).",
         table,
+        *(f"No {name.removeprefix('absent.')}: the set has {reason}." for name, reason in absent.items()),
         "**Limits**: it gives one of the four names to any picture, also to other views and to what is no "
         "echocardiogram; scores hold for patients and scanners like those of the test set, and the domain shift shows "
         "how they fall elsewhere; rare views have few test images.",

@@ -1,6 +1,7 @@
 """Versions on the real test images: their weights as the registry holds them, scored here and compared."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.calibration import evaluate_calibrated
 from echosynth.evaluation.paired import Difference, paired_differences
-from echosynth.evaluation.scores import headline
+from echosynth.evaluation.scores import absent, headline
 from echosynth.imagesets.dataset import LabelledImages, read_split
 from echosynth.registry import versions as registry
 
@@ -126,6 +127,18 @@ def notes(others: "list[ModelVersion]", test: LabelledImages) -> list[str]:
     return found
 
 
+def absent_notes(scores: Mapping[str, Any]) -> list[str]:
+    """Say which scores the test set cannot give, and why.
+
+    Args:
+        scores: what `echosynth.evaluation.scores.evaluate` returned.
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in absent(scores).items():
+        names.setdefault(reason, []).append(name)
+    return [f"no {', '.join(group)}: the test set has {reason}" for reason, group in names.items()]
+
+
 def compare_models(first: str, second: str, params: Params) -> dict[str, Any]:
     """Two versions on the same real test images.
 
@@ -155,5 +168,5 @@ def compare_models(first: str, second: str, params: Params) -> dict[str, Any]:
             name: {"value": each.value, "interval": each.interval}
             for name, each in differences(one, two, test, params).items()
         },
-        "notes": notes(found, test),
+        "notes": [*notes(found, test), *absent_notes(one.scores)],
     }

@@ -53,8 +53,11 @@ def signed_interval(bounds: Sequence[Score]) -> str:
     return f"{signed(bounds[0])} to {signed(bounds[1])}"
 
 
-def distance(value: float, deviation: float | None = None) -> str:
-    """Format a distance with one decimal, or two below 10, ± its standard deviation where that is known."""
+def distance(value: Score, deviation: Score = None) -> str:
+    """Format a distance with one decimal, or two below 10, ± its standard deviation where that is known; an en dash
+    where there is none."""
+    if value is None:
+        return "–"
     digits = 2 if value < 10 else 1
     aside = "" if deviation is None else f" ± {deviation:.{digits}f}"
     return f"{value:,.{digits}f}{aside}"

@@ -12,6 +12,7 @@ from echosynth.classifier.network import load
 from echosynth.common import paths
 from echosynth.common.arrays import Images
 from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.copies import COLUMNS, audit
@@ -41,6 +42,12 @@ class Sets:
     other: LabelledImages
     training: LabelledImages
 
+    @property
+    def lacking(self) -> list[str]:
+        """Views of the validation images that `other` has no image of, for which there is no floor."""
+        held, shown = self.other.by_view(), self.validation.by_view()
+        return [view for view in VIEWS if shown[view] and not held[view]]
+
 
 class Measure:
     """Distances and audit on one kind of features; those of the real images are computed once.
@@ -53,7 +60,8 @@ class Measure:
 
     def __init__(self, extract: Extract, sets: Sets, settings: FidelityParams) -> None:
         self.extract, self.sets, self.settings = extract, sets, settings
-        self.validation, self.other = extract(sets.validation.images), extract(sets.other.images)
+        self.validation = extract(sets.validation.images)
+        self.other = None if sets.lacking else extract(sets.other.images)
 
     @cached_property
     def training(self) -> Features:
@@ -68,7 +76,7 @@ class Measure:
             self.validation,
             self.sets.validation.labels,
             self.other,
-            self.sets.other.labels,
+            None if self.other is None else self.sets.other.labels,
             self.settings.count,
             self.settings.floor_repeats,
             self.settings.seed,
@@ -102,7 +110,7 @@ def on_inception(sets: Sets, settings: FidelityParams) -> tuple[Measure | None, 
 
 def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:
     """The numbers for MLflow."""
-    return {f"echo.{name}": value for name, value in echo.items()} | {
+    return {f"echo.{name}": value for name, value in echo.items() if value is not None} | {
         f"privacy.{name}": privacy[name] for name in COLUMNS if privacy[name] is not None
     }
 
@@ -121,6 +129,8 @@ def main(params: Params, size: str) -> None:
         found, privacy = echo.distances(features, made.labels), echo.privacy(features, made)
         metrics: dict[str, Any] = {"subset": size, "generator": generator, "count": found.pop("count")}
         metrics |= {"echo": found, "privacy": privacy, "inception": None, "inception_missing": missing}
+        if real.lacking:
+            metrics["floor_missing"] = f"No floor: the test set has no image of {' and '.join(real.lacking)}."
         if inception:
             metrics["inception"] = inception.distances(inception.extract(made.images), made.labels)
             metrics["inception"].pop("count")
@@ -143,7 +153,8 @@ def record(metrics: dict[str, Any], out: Path, settings: FidelityParams) -> None
         run.metrics(columns(echo, privacy))
         run.save(out)
     copies = f"{privacy['near_copies']:.1%} near copies ({privacy['quantile']:.1%} expected)"
-    distance = f"kernel {echo['kernel']:.3f} (floor {echo['floor_kernel']:.3f})"
+    floor = "no floor" if echo["floor_kernel"] is None else f"floor {echo['floor_kernel']:.3f}"
+    distance = f"kernel {echo['kernel']:.3f} ({floor})"
     print(f"{name}: {distance}, Frechet {echo['frechet']:.1f}, {copies}", file=sys.stderr)
 
 

@@ -12,8 +12,9 @@ from echosynth.config.parameters import Params
 from echosynth.evaluation.calibration import evaluate_calibrated
 from echosynth.evaluation.plots import confusion_png, precision_recall_png
 from echosynth.evaluation.predictions import write_probabilities
+from echosynth.evaluation.scores import absent
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
-from echosynth.registry.register import final_scores, register_final
+from echosynth.registry.register import final_absent, final_scores, register_final
 from echosynth.stages import stage
 from echosynth.tracking import store
 from echosynth.tracking.runs import child_run
@@ -58,7 +59,10 @@ def main(params: Params) -> None:
         for file in paths.STORED:
             shutil.copyfile(folder / file, part / file)
     facts = {"final": best["arm"], "trained": name}
-    with child_run("final model", "final", facts) as run, atomic_folder(paths.FINAL_SCORES) as part:
+    with (
+        child_run("final model", "final", facts, final_absent(result)) as run,
+        atomic_folder(paths.FINAL_SCORES) as part,
+    ):
         write_json(part / "metrics.json", result)
         for split, (ids, probabilities) in predicted.items():
             write_probabilities(part / f"{split}.csv", ids, probabilities)
@@ -67,7 +71,9 @@ def main(params: Params) -> None:
             run.dataset(f"shift-{source}", paths.SHIFT / source, "test")
         run.metrics(final_scores(result))
         run.save(part, "metrics.json", pictures=pictures)
-    print(f"final model {name}: test AUPRC {result['test']['macro_auprc']:.3f}", file=sys.stderr)
+    auprc, reasons = result["test"]["macro_auprc"], absent(result["test"])
+    said = f"no test AUPRC: {reasons['macro_auprc']}" if auprc is None else f"test AUPRC {auprc:.3f}"
+    print(f"final model {name}: {said}", file=sys.stderr)
     try:
         version = register_final()
     except store.Unreachable as error:

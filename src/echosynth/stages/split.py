@@ -104,6 +104,12 @@ def main(params: Params) -> None:
         print(
             f"split: {contradictory.sum()} images are in no split, since equal ones have another view", file=sys.stderr
         )
+    if lacking := [view for view, held in counts(parts["test"], "view", views).items() if not held]:
+        print(
+            f"split: the test set has no image of {', '.join(lacking)}, so that scores which need one will be absent; "
+            "add patients with this view, or make split.test larger",
+            file=sys.stderr,
+        )
     print(f"split: {metrics['by_view']}", file=sys.stderr)
 
 

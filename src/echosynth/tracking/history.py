@@ -16,6 +16,7 @@ from echosynth.common.yaml12 import Loader
 from echosynth.config.parameters import flat_tree
 
 PARAMS, SCORES, LOCK = "params.yaml", "reports/metrics.json", "dvc.lock"
+ABSENT = "absent"  # the branch of SCORES that says in words which scores there are not, and why
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38,62})/([^/]+)")  # DVC's other references are its queue's
 # Stages of dvc.lock before one of them was called as it is today.
 MOVED, RENAMED = ("phantom", "echo", "validate", "validate-shift"), "feature-network"
@@ -181,15 +182,21 @@ def scores_of(commit: str) -> dict[str, float]:
 
 
 def flat_scores(tree: Mapping[str, Any]) -> dict[str, float]:
-    """Turn the content of reports/metrics.json into "branch.leaf" -> number.
+    """Turn the content of reports/metrics.json into "branch.leaf" -> number, without the branch of reasons.
 
     Raises:
         TypeError, ValueError: it holds something else than branches of numbers.
     """
-    scores = flat_tree(tree)
+    scores = flat_tree({name: branch for name, branch in tree.items() if name != ABSENT})
     if outside := [name for name in scores if "." not in name]:
         raise ValueError(f"{outside[0]} is no branch of scores")
     return {name: float(value) for name, value in scores.items()}
+
+
+def flat_reasons(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Why reports/metrics.json holds no score of a name, such as "absent.test.macro_f1" -> "images of A4C alone";
+    tags of a row."""
+    return {name: str(text) for name, text in flat_tree({ABSENT: tree.get(ABSENT, {})}).items()}
 
 
 def blobs(*names: str) -> list[bytes]:

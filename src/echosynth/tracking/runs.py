@@ -83,7 +83,12 @@ def child_run(
     run.end("FINISHED")
 
 
-def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifacts: Sequence[Path] = ()) -> str:
+def finish_parent(
+    scores: Mapping[str, float],
+    params: Mapping[str, Any],
+    artifacts: Sequence[Path] = (),
+    reasons: Mapping[str, str] | None = None,
+) -> str:
     """Complete the row of this execution: final scores, all parameters, artifacts, where it comes from as it is now,
     status FINISHED.
 
@@ -91,6 +96,7 @@ def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifa
         scores: name -> number, the columns by which executions are compared.
         params: all parameters, nested or flat; those that the parent holds from its start are not written again.
         artifacts: files and folders.
+        reasons: why scores are absent, as tags.
 
     Returns:
         Id of the parent run.
@@ -99,7 +105,7 @@ def finish_parent(scores: Mapping[str, float], params: Mapping[str, Any], artifa
         EchosynthError: the store cannot be used.
     """
     held = read_yaml(origin.PARAMS) if origin.PARAMS.is_file() else {}
-    tags = origin.origin_tags() | {RESULT: origin.result_key(held, scores)}
+    tags = origin.origin_tags() | dict(reasons or {}) | {RESULT: origin.result_key(held, scores)}
 
     def parent(place: Store) -> RunLogger:
         run = _parent(place)

@@ -267,5 +267,6 @@ def _tags(result: Result, content: Content, key: str) -> dict[str, str]:
         "dvc.lock": content.lock_hash,
         "mlflow.source.git.commit": result.baseline,
         "mlflow.source.type": "LOCAL",
+        **history.flat_reasons(content.scores),
     }
     return {name: text for name, text in tags.items() if text}

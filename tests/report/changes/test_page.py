@@ -201,6 +201,16 @@ def test_scores_stand_in_order_with_their_difference_in_words(commit: Repository
     assert "test.accuracy" not in text
 
 
+def test_a_score_that_is_absent_is_named_with_its_reason(commit: Repository) -> None:
+    old = commit()
+    scores = changed(SCORES) | {"absent": {"test.macro_f1": "images of A4C alone"}}
+    del scores["test"]["macro_f1"]
+    commit(scores=scores)
+    text = render_page(find_state(old), working_tree())
+    assert "1 of 12 scores differ" in text and row(text, "test.macro_f1")[-1] == "gone"
+    assert "`test.macro_f1` of the working tree is absent: the set has images of A4C alone." in text
+
+
 def test_data_and_code_that_differ_are_named(commit: Repository) -> None:
     folders = {
         name: {"md5": f"{name * 8}.dir", "size": size, "nfiles": 2} for name, size in (("a", 999), ("b", 1_500_000))

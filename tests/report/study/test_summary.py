@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from echosynth.common import paths
-from echosynth.common.files import read_json
+from echosynth.common.files import read_json, write_json
+from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
+from echosynth.report.study import tables
 from echosynth.report.study.inputs import read_inputs
 from echosynth.report.study.summary import summary
 from echosynth.stages.report import build
@@ -38,11 +40,38 @@ def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
     assert "fid_inception" not in scores
 
 
+def test_scores_that_a_set_cannot_give_are_absent_with_the_reason_and_so_are_floors(tree: Path, params: Params) -> None:
+    final = read_json(paths.FINAL_SCORES / "metrics.json")
+    recall = dict.fromkeys(VIEWS) | {"A4C": 0.02}
+    alone = dict.fromkeys(("macro_auprc", "macro_f1"), "images of A4C alone")
+    none = {"macro_auprc": None, "macro_f1": None, "interval": {}, "auprc": dict.fromkeys(VIEWS)}
+    write_json(
+        paths.FINAL_SCORES / "metrics.json",
+        final | {"shift": final["shift"] | none | {"recall": recall, "absent": alone}},
+    )
+    for file in Path("reports/fidelity").glob("*/*/metrics.json"):
+        fidelity = read_json(file)
+        gone = {name: None for name in fidelity["echo"] if name.startswith("floor")}
+        missing = {"floor_missing": "No floor: the test set has no image of PSAX."}
+        write_json(file, fidelity | missing | {"echo": fidelity["echo"] | gone})
+    scores, reasons = build(params)
+    metrics = read_json("reports/metrics.json")
+    assert set(metrics["shift"]) == {"accuracy", "loss", "recall_A4C"}
+    assert metrics["absent"] == {f"shift.{name}": reason for name, reason in alone.items()}
+    assert reasons == {f"absent.{name}": reason for name, reason in metrics["absent"].items()}
+    assert not {name for name in scores if name.startswith("absent.") or "floor" in name}
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    assert "AUPRC and F1 of shift (CAMUS + Unity) are absent, as it has images of A4C alone." in page
+    assert page.count("No floor: the test set has no image of PSAX.") == 2
+    rows = {row[0]: row[3] for row in tables.final(read_inputs(params)).rows}
+    assert rows["macro AUPRC"] == rows["macro F1"] == rows["AUPRC A4C"] == "–" and rows["recall A4C"] == "0.020"
+
+
 def test_stage_writes_all_and_repeats_its_bytes(tree: Path, params: Params) -> None:
-    scores = build(params)
+    scores, reasons = build(params)
     written = [path for path in sorted(Path("reports").rglob("*")) if path.is_file()]
     before = [path.read_bytes() for path in written]
-    assert build(params) == scores
+    assert build(params) == (scores, reasons) and reasons == {}
     assert [path.read_bytes() for path in written] == before
     metrics = read_json("reports/metrics.json")
     assert scores["test.macro_f1"] == metrics["test"]["macro_f1"]

@@ -138,7 +138,12 @@ def _scores(old: ProjectState, new: ProjectState) -> list[str]:
     block = _block(["score", "old", "new", "difference", "in words"], rows, len(names), "score", numbers=(1, 2, 3))
     if rows:
         block.append("A difference of two runs may be chance: `reports/index.html` has intervals.")
-    return block
+    missing = [
+        f"`{name.removeprefix('absent.')}` of {side.name} is absent: the set has {reason}."
+        for side in (old, new)
+        for name, reason in side.reasons.items()
+    ]
+    return [*block, *missing]
 
 
 def _difference(name: str, before: float | None, after: float | None) -> list[str]:

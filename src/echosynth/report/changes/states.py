@@ -45,6 +45,7 @@ class ProjectState:
         dirty: files that git tracks differ from `commit`; of the working tree alone.
         params: params.yaml, nested.
         scores: reports/metrics.json as "branch.leaf" -> number.
+        reasons: why others are absent, see `echosynth.tracking.history.flat_reasons`.
         belongs: dvc.lock says that the scores come from the parameters.
         outputs: path -> what a stage wrote there.
         inputs: path -> what stages read that no stage writes, code aside.
@@ -57,6 +58,7 @@ class ProjectState:
     dirty: bool
     params: dict[str, Any]
     scores: dict[str, float]
+    reasons: dict[str, str]
     belongs: bool
     outputs: dict[str, Data]
     inputs: dict[str, Data]
@@ -127,7 +129,7 @@ def _state(
     name: str, commit: str, content: history.Content, experiments: tuple[str, ...] = (), dirty: bool = False
 ) -> ProjectState:
     try:
-        scores = history.flat_scores(content.scores)
+        scores, reasons = history.flat_scores(content.scores), history.flat_reasons(content.scores)
     except (AttributeError, TypeError, ValueError):
         raise EchosynthError(f"{SCORES} of {name} holds no scores; run `dvc repro` to make it") from None
     stages = content.stages
@@ -139,7 +141,9 @@ def _state(
         raise EchosynthError(f"{LOCK} or {PARAMS} of {name} is torn; take it from another commit or run `dvc repro`")
     inputs = {path: data for path, data in deps.items() if not path.startswith(CODE) and not _made(path, outputs)}
     code = {path: data.md5 for path, data in deps.items() if path.startswith(CODE)}
-    return ProjectState(name, commit, experiments, dirty, content.params, scores, belongs, outputs, inputs, code)
+    return ProjectState(
+        name, commit, experiments, dirty, content.params, scores, reasons, belongs, outputs, inputs, code
+    )
 
 
 def _data(stages: Mapping[str, Any], kind: str) -> dict[str, Data]:

@@ -193,6 +193,8 @@ def distances(inputs: Inputs) -> Figure:
     series.append(("diffusion", "floor_", "real test images (floor)", STYLES["real"]))
     for index, (generator, prefix, label, style) in enumerate(series):
         scores = [model.sets[generator].fidelity["echo"] for model in models]
+        if None in (row[f"{prefix}kernel"] for row in scores):
+            continue  # no floor
         means, deviations = ([row[f"{prefix}kernel{key}"] for row in scores] for key in ("", "_sd"))
         options = style.options() | {"linestyle": "", "ms": 7}
         aside = 0.12 * (index - (len(series) - 1) / 2)

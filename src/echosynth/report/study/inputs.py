@@ -90,6 +90,12 @@ class Inputs:
         return str(self.comparison["intervals_over"])
 
     @property
+    def no_floor(self) -> str:
+        """Why distances have no floor, as a sentence with a space behind; empty where they have one."""
+        found = [model.sets["diffusion"].fidelity.get("floor_missing", "") for model in self.diffusion.values()]
+        return f"{found[0]} " if any(found) else ""
+
+    @property
     def architecture(self) -> str:
         """The architecture that the headline is about: the first one of the parameters."""
         return self.params.arms.architectures[0]

@@ -36,7 +36,8 @@ def summary(inputs: Inputs) -> Tree:
         front unless it is the first one of the parameters; kernel_echo, fid_echo (and fid_inception where it is known):
         by subset, with `<generator>_` in front unless it is the diffusion model, likewise near_copies and
         view_agreement, where `real` stands for the validation images; kernel_echo_floor, fid_echo_floor: by subset. All
-        floats.
+        floats. absent: names of macro scores such as "test.macro_f1" that a set cannot give -> why, in words. Branches
+        without any leaf are left out.
     """
     best = inputs.final["best"]
     auprc: dict[str, float] = {}
@@ -62,14 +63,19 @@ def summary(inputs: Inputs) -> Tree:
         "best": {"validation_macro_auprc": best["macro_auprc"], "validation_macro_f1": best["macro_f1"]},
         "test": _scores(inputs.final["test"]),
         "shift": _scores(inputs.final["shift"]),
+        "absent": {
+            f"{split}.{name}": reason
+            for split in ("test", "shift")
+            for name, reason in ((inputs.final[split] or {}).get("absent") or {}).items()
+        },
         "auprc": auprc,
         "rare_recall": _known(rare),
         "view_agreement": agreement,
         "near_copies": {name: row["privacy"]["near_copies"] for name, row in fidelity.items()},
         "kernel_echo": {name: row["echo"]["kernel"] for name, row in fidelity.items()},
-        "kernel_echo_floor": {subset: row["floor_kernel"] for subset, row in floors.items()},
+        "kernel_echo_floor": _known({subset: row["floor_kernel"] for subset, row in floors.items()}),
         "fid_echo": {name: row["echo"]["frechet"] for name, row in fidelity.items()},
-        "fid_echo_floor": {subset: row["floor_frechet"] for subset, row in floors.items()},
+        "fid_echo_floor": _known({subset: row["floor_frechet"] for subset, row in floors.items()}),
         "fid_inception": {name: row["inception"]["frechet"] for name, row in fidelity.items() if row["inception"]},
     }
     return {name: branch for name, branch in tree.items() if branch}

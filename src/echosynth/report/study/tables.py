@@ -65,7 +65,8 @@ def yardstick(inputs: Inputs) -> Table:
         else ""
     )
     note = (
-        f"Kernel distance to real validation images, and between these and real test images (floor). {judges}AUPRC of "
+        f"Kernel distance to real validation images, and between these and real test images (floor). "
+        f"{inputs.no_floor}{judges}AUPRC of "
         "classifiers trained on these images alone, and its difference to those trained on the subset itself. Near "
         "copies: nearer to a training image than nearly all held-out real images. The Fréchet distance stands last: "
         "it sees texture, and hardly anatomy."
@@ -85,6 +86,8 @@ def known_pictures(inputs: Inputs) -> Table:
         "No column is enough alone: a set may have a small distance and show wrong views, or show every view well and "
         "consist of a few copies."
     )
+    if inputs.no_floor:
+        note += " Distances are to the validation images of the views that the pictures show."
     header = ["pictures", "kernel distance", "view agreement", "Fréchet distance"]
     return Table("What the measures say of known pictures", header, rows, note=note)
 
@@ -105,7 +108,10 @@ def fidelity(inputs: Inputs, features: str) -> Table:
             scores = made.fidelity[features]
             if scores is None:
                 continue
-            kernels = [f"{decimal(scores[key])} ± {decimal(scores[f'{key}_sd'])}" for key in ("kernel", "floor_kernel")]
+            kernels = [
+                "–" if scores[key] is None else f"{decimal(scores[key])} ± {decimal(scores[f'{key}_sd'])}"
+                for key in ("kernel", "floor_kernel")
+            ]
             pairs = [distance(scores[f"{key}frechet"], scores[f"{key}frechet_sd"]) for key in ("", "floor_")]
             rows.append([subset, generator, count(made.fidelity["count"]), *kernels, *pairs])
     name = {
@@ -117,6 +123,7 @@ def fidelity(inputs: Inputs, features: str) -> Table:
     note = (
         "Distance to real validation images on n images a side, drawn with the validation set's mixture of views; "
         "lower is closer. The floor is the same for real test images: nearer than that is not to be expected. "
+        f"{inputs.no_floor}"
         "± is the standard deviation over draws. The kernel distance does not depend on n, so that equal images have "
         "one around 0; the Fréchet distance grows as n falls, and says little of anatomy."
     )
@@ -231,10 +238,18 @@ def final(inputs: Inputs) -> Table:
     rows += [row(f"AUPRC {view}", "auprc", view) for view in VIEWS]
     note = (
         "In brackets: 95 % interval over patients. –: the set holds no image of this view; macro AUPRC is the mean "
-        "over the views that a set holds. The model was chosen by its validation AUPRC, so that its validation score "
+        f"over the views that a set holds. {_without_macro(sets)}"
+        "The model was chosen by its validation AUPRC, so that its validation score "
         "is optimistic; test and shift images were scored once."
     )
     return Table("Final model", ["score", *sets], rows, note=note)
+
+
+def _without_macro(sets: dict[str, Json]) -> str:
+    """Say of which sets there are no macro scores, and why."""
+    reasons = {name: scores["absent"]["macro_auprc"] for name, scores in sets.items() if scores.get("absent")}
+    said = (f"AUPRC and F1 of {name} are absent, as it has {reason}. " for name, reason in reasons.items())
+    return "".join(said)
 
 
 def matrices(inputs: Inputs, subset: str) -> list[Matrix]:
