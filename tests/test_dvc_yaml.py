@@ -20,8 +20,8 @@ AROUND = ("common", "config", "tracking", "registry")
 # Parameters that a stage reads and need not list, and why; of one stage alone where its name stands before.
 UNLISTED = {
     "data.root": "is part of the path of a dependency",
-    "data.salt_file": "likewise",
     "explore.subset": "likewise",
+    "data.salt_file": "data.salt_id says what is in it",
     "data.shift_sources": "of screen-shift and ingest-shift: is in the stage's name",
     "ingest.size": "changes data/sources, on which the stage depends",
     "ingest.resampling": "likewise",

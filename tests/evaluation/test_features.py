@@ -1,5 +1,7 @@
 """Features: shapes, ranges, and weights from a local file."""
 
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,19 @@ def test_echo_features_are_what_the_last_layer_sees() -> None:
         assert torch.allclose(logits, network(x), atol=1e-5)
 
 
+def as_bytes(state: dict[str, torch.Tensor]) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def named(folder: Path, content: bytes) -> Path:
+    """A file whose name ends as PyTorch's hub names files: with the beginning of its SHA-256."""
+    path = folder / f"weights-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    path.write_bytes(content)
+    return path
+
+
 @pytest.mark.slow
 def test_inception_reads_its_weights_from_a_file_and_nothing_else(tmp_path: Path) -> None:
     _torchvision.make_importable()
@@ -44,8 +59,7 @@ def test_inception_reads_its_weights_from_a_file_and_nothing_else(tmp_path: Path
     random.Mixed_6e = inception.FIDInceptionC(768, channels_7x7=192)
     random.Mixed_7b = inception.FIDInceptionE_1(1280)
     random.Mixed_7c = inception.FIDInceptionE_2(2048)
-    torch.save(random.state_dict(), tmp_path / "weights.pth")
-    network = load_inception(tmp_path / "weights.pth")
+    network = load_inception(str(named(tmp_path, as_bytes(random.state_dict()))))
     stored = random.state_dict()["Conv2d_1a_3x3.conv.weight"]
     assert any(torch.equal(tensor, stored) for tensor in network.state_dict().values())
     features = inception_features(network, pictures(3), batch_size=2)
@@ -54,6 +68,28 @@ def test_inception_reads_its_weights_from_a_file_and_nothing_else(tmp_path: Path
 
 
 def test_a_file_that_holds_something_else_is_named(tmp_path: Path) -> None:
-    (tmp_path / "weights.pth").write_text("not weights")
-    with pytest.raises(EchosynthError, match=r"fidelity\.inception_weights: .*weights\.pth"):
-        load_inception(tmp_path / "weights.pth")
+    path = named(tmp_path, b"not weights")
+    with pytest.raises(EchosynthError, match=rf"fidelity\.inception_weights: .*{path.name} holds no Inception weights"):
+        load_inception(str(path))
+
+
+def test_a_file_whose_name_does_not_tell_its_content_is_refused(tmp_path: Path) -> None:
+    """A stage depends on the name."""
+    path = named(tmp_path, b"one")
+    path.write_bytes(b"another")
+    for name in (path, path.rename(tmp_path / "weights.pth")):
+        name.write_bytes(b"another")
+        with pytest.raises(EchosynthError, match=rf"the SHA-256 of .*{name.name} does not begin as its name ends"):
+            load_inception(str(name))
+
+
+def test_weights_lie_in_the_workspace_of_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git ignores them, so that the copy of the tree in which the experiment runs lacks them."""
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    path = named(tmp_path, b"not weights")
+    with pytest.raises(EchosynthError, match="holds no Inception weights"):
+        load_inception(path.name)
+    with pytest.raises(EchosynthError, match=r'there\.pth is missing; put the file there, or set it to ""'):
+        load_inception("there.pth")

@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from echosynth.ingest.image_set import ingest
 from echosynth.media.decode import read_frame
 from echosynth.screening.decisions import start_decisions
 from echosynth.screening.screen import screen_release
-from echosynth.sources.base import read_salt, record_id
+from echosynth.sources.base import read_salt, record_id, salt_id
 from echosynth.sources.registry import all_sources, find_source
 
 DYNAMIC, TMED2 = find_source("echonet-dynamic"), find_source("tmed2")
@@ -68,7 +67,9 @@ def test_outputs_hold_no_file_name_or_patient_and_the_salt_matters(tmp_path, tme
     ids = []
     for salt in ("one", "two"):
         (tmp_path / f"{salt}.txt").write_text(salt)
-        params = params_with(data={"salt_file": str(tmp_path / f"{salt}.txt")}, ingest={"workers": 1})
+        params = params_with(
+            data={"salt_file": str(tmp_path / f"{salt}.txt"), "salt_id": salt_id(salt)}, ingest={"workers": 1}
+        )
         ingest(TMED2, tmed2, tmp_path / salt, params)
         text = (tmp_path / salt / "manifest.csv").read_text()
         assert "s1_" not in text and ".png" not in text and str(tmp_path) not in text
@@ -143,7 +144,7 @@ def test_cines_that_the_screening_drops_are_left_out_with_its_reason(
     tmp_path, dynamic, params_with, monkeypatch, review
 ):
     params = params_with(ingest={"workers": 1})
-    salt = read_salt(Path(params.data.salt_file))
+    salt = read_salt(params.data.salt_file, params.data.salt_id)
     names = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in (1, 4, 6)]
     every = [record_id(salt, DYNAMIC.name, f"Videos/0X{index}.avi") for index in range(8)]
     reasons = dict.fromkeys(every, "") | {names[0]: "colour", names[1]: "colour", names[2]: "split picture"}

@@ -5,20 +5,20 @@ import pytest
 
 from echosynth.screening.decisions import Decisions
 from echosynth.screening.outliers import judge_proposals, phantom_truth
-from echosynth.sources.base import record_id
+from echosynth.sources.base import record_id, salt_id
 
 
 def test_truth_is_found_by_id_and_only_for_phantoms(tmp_path, write_csv):
-    salt = tmp_path / "salt"
-    assert phantom_truth(tmp_path, "echonet-lvh", salt) is None
-    salt.write_text("salt")
+    salt = str(tmp_path / "salt"), salt_id("salt")
+    assert phantom_truth(tmp_path, "echonet-lvh", *salt) is None
+    (tmp_path / "salt").write_text("salt")
     rows = (
         "echonet-lvh,Batch1/a.avi,PLAX,doppler,0",
         "tmed2,x.png,A2C,usable,1",
         "echonet-lvh,Batch2/b.avi,PLAX,tinted,2",
     )
     write_csv(tmp_path / "phantom-truth.csv", "source,file,view,kind,patient", *rows)
-    found = phantom_truth(tmp_path, "echonet-lvh", salt)
+    found = phantom_truth(tmp_path, "echonet-lvh", *salt)
     assert found.to_dict() == {
         record_id("salt", "echonet-lvh", "Batch1/a.avi"): "doppler",
         record_id("salt", "echonet-lvh", "Batch2/b.avi"): "tinted",

@@ -73,7 +73,7 @@ def params(params_with):
 
 def number_of(params) -> dict[str, int]:
     """Id -> number of the cine."""
-    salt = read_salt(Path(params.data.salt_file))
+    salt = read_salt(params.data.salt_file, params.data.salt_id)
     return {record_id(salt, DYNAMIC.name, f"Videos/0X{number}.avi"): number for number in range(8)}
 
 

@@ -19,6 +19,13 @@ def workspace() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
+def ignored_input(name: str) -> Path:
+    """A file that people put there and git ignores, such as a secret or somebody's weights: in the working directory,
+    else in the workspace, as experiments run in copies of the tree that lack it. It need not be there."""
+    here = Path(name)
+    return here if here.is_file() else workspace() / here
+
+
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
     """Turn a full disk, a read-only folder and the like into one sentence that names `target`."""

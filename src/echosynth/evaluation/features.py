@@ -1,6 +1,7 @@
 """Features that sets of images are compared by: of a network trained on real echo images, and of Inception."""
 
-from pathlib import Path
+import hashlib
+import re
 from pickle import UnpicklingError
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import ignored_input
 from echosynth.compute import torchvision_schemas as _torchvision
 from echosynth.compute.device import pick_device, to_tensor
 from echosynth.evaluation.frechet import Features
@@ -35,14 +37,28 @@ def echo_features(network: nn.Module, images: Images, batch_size: int = 256) -> 
     return np.concatenate(parts).astype(np.float64)
 
 
-def load_inception(weights: Path) -> nn.Module:
+def load_inception(name: str) -> nn.Module:
     """pytorch-fid's Inception network (last pooling layer, 2,048 features) with the FID weights of a local file.
 
-    The file is read with `weights_only`, so that nothing in it is executed.
+    The file is read with `weights_only`, so that nothing in it is executed. Its name says what is in it, by the
+    beginning of its SHA-256 as PyTorch's hub writes it, so that a stage which depends on the name depends on the
+    weights.
+
+    Args:
+        name: `fidelity.inception_weights`, looked up as `echosynth.common.files.ignored_input` does.
 
     Raises:
-        EchosynthError: the file holds something else.
+        EchosynthError: the file is missing or holds something else.
     """
+    weights = ignored_input(name)
+    if not weights.is_file():
+        raise EchosynthError(f'fidelity.inception_weights: {name} is missing; put the file there, or set it to ""')
+    stated = re.search(r"-([0-9a-f]{8,})$", weights.stem)
+    if not stated or not hashlib.sha256(weights.read_bytes()).hexdigest().startswith(stated[1]):
+        raise EchosynthError(
+            f"fidelity.inception_weights: the SHA-256 of {name} does not begin as its name ends; download it again and "
+            "keep its name, pt_inception-2015-12-05-6726825d.pth"
+        )
     _torchvision.make_importable()
     from pytorch_fid import inception
 

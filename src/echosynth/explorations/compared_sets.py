@@ -1,6 +1,5 @@
 """Real and sampled sets of the explorations, and the yardstick between them."""
 
-import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -66,12 +65,9 @@ def yardstick(params: Params, views: Collection[int]) -> Yardstick:
     Inception's."""
     echo, _ = load(paths.FEATURE_NETWORK, pick_device())
     kinds: dict[str, Extract] = {"echo": lambda images: echo_features(echo, images)}
-    weights = Path(params.fidelity.inception_weights)
-    if weights.is_file():
-        inception = load_inception(weights)
+    if params.fidelity.inception_weights:
+        inception = load_inception(params.fidelity.inception_weights)
         kinds["inception"] = lambda images: inception_features(inception, images)
-    else:
-        print(f"No Inception distances: {weights} is not there.", file=sys.stderr)
     return Yardstick(*real_sets(params, views), kinds, params.fidelity.floor_repeats, params.fidelity.seed)
 
 

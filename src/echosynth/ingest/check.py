@@ -94,7 +94,7 @@ def _stops(
         yield f"no image of {', '.join(missing)}, which {source.title} holds; copy the whole release"
     if params:
         try:
-            read_salt(Path(params.data.salt_file))
+            read_salt(params.data.salt_file, params.data.salt_id)
         except EchosynthError as error:
             yield str(error)
 

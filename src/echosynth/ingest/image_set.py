@@ -166,7 +166,7 @@ def ingest(
         EchosynthError: the folder or a table is missing, more than `data.max_bad_share` of the files are unreadable,
             a view of a complete source has no image, or the workers cannot be reached or die.
     """
-    salt, errors = read_salt(Path(params.data.salt_file)), dict[Record, str]()
+    salt, errors = read_salt(params.data.salt_file, params.data.salt_id), dict[Record, str]()
     if review:
         listing, errors = read_listing(review[0], source, folder, salt)
     else:

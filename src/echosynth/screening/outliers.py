@@ -13,13 +13,14 @@ from echosynth.sources.base import read_salt, record_id
 OUTLIERS: Final = ("doppler", "split", "odd")
 
 
-def phantom_truth(root: Path, source: str, salt_file: Path) -> "pd.Series[str] | None":
+def phantom_truth(root: Path, source: str, salt_file: str, salt_id: str) -> "pd.Series[str] | None":
     """What is wrong with each recording of a phantom release.
 
     Args:
         root: data.root, which holds the table of the truth beside the releases when these are phantoms.
         source: name of the release.
         salt_file: see `echosynth.sources.base.read_salt`; not read for real recordings.
+        salt_id: likewise.
 
     Returns:
         Kind (usable, tinted, doppler, split, odd) indexed by id; None when the truth is not known.
@@ -27,7 +28,7 @@ def phantom_truth(root: Path, source: str, salt_file: Path) -> "pd.Series[str] |
     if not (root / paths.TRUTH).is_file():
         return None
     table = pd.read_csv(root / paths.TRUTH, dtype="str", na_filter=False)
-    table, salt = table[table["source"] == source], read_salt(salt_file)
+    table, salt = table[table["source"] == source], read_salt(salt_file, salt_id)
     return pd.Series(
         table["kind"].to_numpy(), index=[record_id(salt, source, name) for name in table["file"]], dtype="str"
     )

@@ -144,7 +144,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
     Raises:
         EchosynthError: the release's folder or a table is missing, or the salt.
     """
-    salt = read_salt(Path(params.data.salt_file))
+    salt = read_salt(params.data.salt_file, params.data.salt_id)
     stamp = folder_stamp(folder)
     listing, review = source.list_records(folder), params.review if source.has_cines else None
     looked = _look_at_all([record.path for record in listing.records], review, params.ingest, source.name)

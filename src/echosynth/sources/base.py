@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import ignored_input
 
 GroupKind = Literal["patient", "study", "cine", "file"]
 OfficialSplit = Literal["train", "validation", "test"]
@@ -114,16 +115,36 @@ def relative(record: Record, folder: Path) -> str:
     return f"{record.path.relative_to(folder).as_posix()} {record.moment}".strip()
 
 
-def read_salt(path: Path) -> str:
-    """The secret for hashes. It lives in a file, so that it is in no parameter list, page or run.
+def salt_id(salt: str) -> str:
+    """Eight letters from a to p that tell one secret from another, and nothing of a long one. No digits: what looks
+    like a number would be one in YAML."""
+    digest = hashlib.blake2b(salt.encode(), digest_size=4, person=b"echosynth salt").hexdigest()
+    return digest.translate(str.maketrans("0123456789abcdef", "abcdefghijklmnop"))
+
+
+def read_salt(name: str, expected: str) -> str:
+    """The secret for hashes. It lives in a file that git ignores, so that it is in no parameter list, page or run.
+
+    Args:
+        name: `data.salt_file`, looked up as `echosynth.common.files.ignored_input` does.
+        expected: `data.salt_id`, on which stages depend in place of the secret: who does not have it runs all that
+            reads no raw files.
 
     Raises:
-        EchosynthError: the file is missing, empty or no text.
+        EchosynthError: the file is missing, empty or no text, or holds another secret.
     """
+    path = ignored_input(name)
     try:
         salt = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     except (OSError, UnicodeDecodeError):
-        raise EchosynthError(f"data.salt_file: {path} is no text that can be read; write a long random one") from None
+        raise EchosynthError(f"data.salt_file: {name} is no text that can be read; write a long random one") from None
     if not salt:
-        raise EchosynthError(f"data.salt_file: {path} is missing or empty; write a long random text into it")
+        raise EchosynthError(
+            f"data.salt_file: {name} is missing or empty; get it from a colleague, or write a long random text into it"
+        )
+    if salt_id(salt) != expected:
+        raise EchosynthError(
+            f"data.salt_id: {name} holds another secret than params.yaml says ({expected}): get the right one, or set "
+            f"data.salt_id to {salt_id(salt)} and read all releases again"
+        )
     return salt

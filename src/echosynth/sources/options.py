@@ -43,6 +43,7 @@ class DataParams(Section):
     shift_sources: list[SourceName]
     max_bad_share: float = Field(ge=0, le=1)
     salt_file: str
+    salt_id: str = Field(pattern="^[a-p]{8}$")
 
     @model_validator(mode="after")
     def _secret_salt(self) -> "DataParams":

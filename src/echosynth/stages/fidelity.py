@@ -100,12 +100,10 @@ class Measure:
 
 def on_inception(sets: Sets, settings: FidelityParams) -> tuple[Measure | None, str | None]:
     """The measure on Inception features, or why there is none."""
-    weights = Path(settings.inception_weights)
-    if weights.is_file():
-        return Measure(partial(inception_features, load_inception(weights)), sets, settings), None
-    missing = f"No Inception distances: {weights} is not there; put that file of pytorch-fid's release there."
-    print(missing, file=sys.stderr)
-    return None, missing
+    if settings.inception_weights:
+        network = load_inception(settings.inception_weights)
+        return Measure(partial(inception_features, network), sets, settings), None
+    return None, "No Inception distances: fidelity.inception_weights names no file."
 
 
 def columns(echo: dict[str, Any], privacy: dict[str, Any]) -> dict[str, float]:

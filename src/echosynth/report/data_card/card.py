@@ -40,7 +40,7 @@ from echosynth.sources.registry import find_source
 
 CENTRAL = 0.95  # share of the files within the range of frame counts
 # These change how the work is done, not what comes out, or are no one else's business.
-PRIVATE = {"data": {"root", "salt_file"}, "ingest": {"backend", "dask_scheduler", "workers"}}
+PRIVATE = {"data": {"root", "salt_file", "salt_id"}, "ingest": {"backend", "dask_scheduler", "workers"}}
 USES = {
     "intended": "Research on the classification of echocardiogram views and on generative models of echocardiograms.",
     "not_intended": (

@@ -45,7 +45,7 @@ def read_review(source: str, params: Params) -> Review:
     decisions = read_decisions(paths.REVIEW / f"{source}.yaml")
     single = Counter(word for name, word in decisions.recordings.items() if name in set(recordings["id"]))
     further = sorted(folder.glob("sheet-*.png"), key=lambda path: (len(path.name), path.name))
-    truth = phantom_truth(Path(params.data.root), source, Path(params.data.salt_file))
+    truth = phantom_truth(Path(params.data.root), source, params.data.salt_file, params.data.salt_id)
     return Review(
         groups=group_decisions(groups, recordings, decisions, params.review).assign(number=range(1, len(groups) + 1)),
         recordings=len(recordings),
