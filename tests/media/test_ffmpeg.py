@@ -105,7 +105,9 @@ def test_a_recording_that_was_cut_out_of_another(tmp_path, name, key):
     assert number_of(every[-1]) == 39
 
 
-@pytest.mark.parametrize("name", ["12:30:05.mp4", "A4C 12:30.avi", "a%03d.mp4", "file:x.mp4", "pipe:0.mp4", "http:x.avi"])
+@pytest.mark.parametrize(
+    "name", ["12:30:05.mp4", "A4C 12:30.avi", "a%03d.mp4", "file:x.mp4", "pipe:0.mp4", "http:x.avi"]
+)
 def test_names_that_look_like_something_else(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     film(tmp_path / f"plain{name[-4:]}", "mpeg4", frames=12, options=GOOD).rename(tmp_path / name)

@@ -4,11 +4,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from tests.media.films import HEIGHT, WIDTH, film, frame, jpeg, mjpeg_avi, numbers_of, packets, without_tables
+from tests.media.films import HEIGHT, WIDTH, film, frame, jpeg, mjpeg_avi, numbers_of, without_tables
 
 from echosynth.common.errors import EchosynthError
 from echosynth.media import ffmpeg, video
-from echosynth.media.avi import avi_spacing
 from echosynth.media.decode import read_clip, read_frame, read_stream
 from echosynth.media.mjpeg import mjpeg_places
 from echosynth.media.probe import probe
@@ -160,10 +159,17 @@ def test_the_shape_of_a_pixel(tmp_path, jpegs, index):
         assert spacing is None or spacing[0] / spacing[1] == pytest.approx(expected)
 
 
-def test_the_shape_of_a_pixel_as_ffmpeg_writes_it(tmp_path):
+@pytest.mark.parametrize("index", [True, False])
+def test_the_shape_of_a_pixel_as_ffmpeg_writes_it(tmp_path, monkeypatch, index):
+    if not index:
+        monkeypatch.setattr(video, "mjpeg_places", lambda path: None)
     path = film(tmp_path / "v.avi", "mjpeg", frames=3, pixels="yuvj420p", aspect=Fraction(3, 2))
-    assert mjpeg_places(path) and len(packets(path)) == 3
-    spacing = avi_spacing(path.read_bytes())
-    assert spacing and spacing[0] / spacing[1] == pytest.approx(1.5)
+    assert mjpeg_places(path) and b"vprp" not in path.read_bytes()  # it is in the JPEGs
+    assert open_video(path).spacing == (3, 2)
     assert open_video(film(tmp_path / "s.avi", "mjpeg", frames=3, pixels="yuvj420p")).spacing is None
-    assert video_size(path) == (WIDTH, HEIGHT)
+    assert video_size(path) == open_video(path).size == (WIDTH, HEIGHT)
+
+
+def test_a_printers_resolution_is_no_shape(tmp_path, jpegs):
+    start = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\2" + b"\1" + struct.pack(">HH", 300, 100) + b"\0\0"
+    assert open_video(mjpeg_avi(tmp_path / "v.avi", [start + picture[2:] for picture in jpegs])).spacing is None

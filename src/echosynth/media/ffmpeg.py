@@ -4,7 +4,7 @@ Frame n is the n-th in the order of presentation, whatever the container says of
 the frames (`echosynth.media.timeline`), decoding begins at the key frame before a wanted one; else at the beginning.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain, islice
@@ -47,6 +47,7 @@ class _Cine:
         self._begun = self._place = 0  # packets: with which decoding began, and the last that was decoded
         self._outputs: Iterator[Output] | None = None
         self._ahead = NOTHING  # the last frame that was decoded
+        self.wanted: Container[int] = ()  # packets whose frames are asked for
         self._jumps = True  # whether key frames are where decoding can begin
         self.size = self.context.width, self.context.height
         if problem := too_large(*self.size):
@@ -95,6 +96,8 @@ class _Cine:
         broken: list[int] = []
         number, clean = -1, first == 0
         for self._place, packet in enumerate(packets, first):
+            # What is neither wanted nor needed by others is passed over.
+            self.context.skip_frame = "NONREF" if table and self._place not in self.wanted else "DEFAULT"
             try:
                 frames = self.context.decode(packet)
             except av.FFmpegError:
@@ -228,6 +231,8 @@ class FFmpegVideo:
         first: tuple[int, int] | None = None
         cine, self._opened = self._opened or _Cine(self._path), None
         with closing(cine):
+            if table := self._table:
+                cine.wanted = {table.packets[table.shown[number]] for number in numbers}
             for number in numbers:
                 frame = cine.frame(self._table, number)
                 if frame is None:

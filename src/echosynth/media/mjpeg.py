@@ -9,7 +9,7 @@ import numpy as np
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.media.avi import avi_chunks, avi_size
+from echosynth.media.avi import avi_chunks, avi_size, avi_spacing
 from echosynth.media.probe import HEAD, jpeg_size, too_large
 
 Place = tuple[int, int]  # of a frame: first byte and length
@@ -64,6 +64,19 @@ def mjpeg_places(path: Path) -> list[Place] | None:
             return None
     places = [(base + int(entry["offset"]) + 8, int(entry["size"])) for entry in index]
     return places if all(start + length <= size for start, length in places) else None
+
+
+def mjpeg_spacing(path: Path, places: Sequence[Place]) -> tuple[float, float] | None:
+    """Relative width and height of a pixel by the AVI's headers or, where these are silent, by the JFIF header of the
+    first frame if it states a ratio (units 0), which players take for width to height; None where they are square."""
+    with path.open("rb") as stream:
+        if found := avi_spacing(stream.read(HEAD)):
+            return found
+        stream.seek(places[0][0])
+        start = stream.read(18)
+    x, y = int.from_bytes(start[14:16], "big"), int.from_bytes(start[16:18], "big")
+    stated = start[2:4] == b"\xff\xe0" and start[6:11] == b"JFIF\0" and start[13:14] == b"\0" and x > 0 and y > 0
+    return (x, y) if stated and x != y else None
 
 
 def read_by_index(path: Path, places: Sequence[Place], numbers: Sequence[int]) -> Iterator[Image]:

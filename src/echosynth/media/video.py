@@ -6,8 +6,8 @@ from pathlib import Path
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.media.avi import avi_size, avi_spacing
-from echosynth.media.mjpeg import Place, mjpeg_places, read_by_index
+from echosynth.media.avi import avi_size
+from echosynth.media.mjpeg import Place, mjpeg_places, mjpeg_spacing, read_by_index
 from echosynth.media.probe import HEAD
 
 Reader = Callable[[Sequence[int]], Iterator[Image]]
@@ -42,9 +42,8 @@ def open_video(path: Path) -> Video:
         EchosynthError: the file is no video or holds no frame.
     """
     if places := _places(path):
-        head = _head(path)
-        size = avi_size(head) or (0, 0)
-        return Video(len(places), size, avi_spacing(head), lambda numbers: read_by_index(path, places, numbers))
+        spacing = mjpeg_spacing(path, places)
+        return Video(len(places), _size(path), spacing, lambda numbers: read_by_index(path, places, numbers))
     # Here and below: who reads EchoNet's videos does not wait for PyAV.
     from echosynth.media.ffmpeg import FFmpegVideo
 
@@ -61,7 +60,7 @@ def video_size(path: Path) -> tuple[int, int]:
         EchosynthError: the file is no video.
     """
     if _places(path):
-        return avi_size(_head(path)) or (0, 0)
+        return _size(path)
     from echosynth.media.ffmpeg import stated_size
 
     return stated_size(path)
@@ -71,6 +70,6 @@ def _places(path: Path) -> list[Place] | None:
     return mjpeg_places(path) if path.name.lower().endswith(".avi") else None
 
 
-def _head(path: Path) -> bytes:
+def _size(path: Path) -> tuple[int, int]:
     with path.open("rb") as stream:
-        return stream.read(HEAD)
+        return avi_size(stream.read(HEAD)) or (0, 0)
