@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 from tests.media.films import X264, film, packets
 
-from echosynth.media.timeline import Packet, Timeline, timeline
+from echosynth.media.timeline import Timeline, timeline
 
 
 def listed(*times, keys=(0,), hidden=(), sizes=None):
     return [
-        Packet(time, number in keys, number in hidden, (sizes or {}).get(number, 500))
-        for number, time in enumerate(times)
+        (time, number in keys, number in hidden, (sizes or {}).get(number, 500)) for number, time in enumerate(times)
     ]
 
 
@@ -65,6 +64,6 @@ def test_a_list_that_does_not_tell_the_frames(found, codec, container):
 def test_against_the_decoder(tmp_path):
     path = film(tmp_path / "v.mp4", options=X264)
     found = packets(path)
-    table = timeline([Packet(p.pts, p.is_keyframe, p.is_discard, p.size) for p in found], "h264", "mp4")
+    table = timeline([(p.pts, p.is_keyframe, p.is_discard, p.size) for p in found], "h264", "mp4")
     assert table and len(table.shown) == 40 and sum(p.is_keyframe for p in found) == 4
     assert list(np.unique(table.starts)) == [number for number, packet in enumerate(found) if packet.is_keyframe]

@@ -30,6 +30,7 @@ LIMITS = {"max_pixels": str(MAX_PIXELS)}
 # these do where a video begins in the middle of a longer one, too.
 MARKS_DAMAGE = ("h264", "hevc")
 STRICT = LIMITS | {"err_detect": "explode"}
+EIGHT_BITS = ("yuv420p", "yuvj420p")  # among others: those of nearly all videos
 BICUBIC = Interpolation.BICUBIC
 # Degrees counterclockwise -> quarter turns.
 TURNS = {90: 1, 180: 2, -180: 2, -90: 3}
@@ -84,20 +85,27 @@ class _Cine:
 
     def listed(self) -> list[Packet]:
         """All packets of a video that was just opened."""
-        return [
-            Packet(packet.pts, packet.is_keyframe, packet.is_discard, packet.size)
-            for packet in self._packets()
-            if packet is not None and packet.size
-        ]
+        self._at_start = False
+        found: list[Packet] = []
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    found.append((packet.pts, packet.is_keyframe, packet.is_discard, packet.size))
+        except av.FFmpegError:  # a torn end
+            pass
+        return found
 
     def decoded(self, table: Timeline | None, first: int = 0) -> Iterator[Output]:
         """All frames from packet `first` on; without a timeline from the beginning."""
         packets = self._packets_from(table, first)
         broken: list[int] = []
-        number, clean = -1, first == 0
+        number, clean, passing = -1, first == 0, False
+        self.context.skip_frame = "DEFAULT"
         for self._place, packet in enumerate(packets, first):
             # What is neither wanted nor needed by others is passed over.
-            self.context.skip_frame = "NONREF" if table and self._place not in self.wanted else "DEFAULT"
+            if passing != (table is not None and self._place not in self.wanted):
+                passing = not passing
+                self.context.skip_frame = "NONREF" if passing else "DEFAULT"
             try:
                 frames = self.context.decode(packet)
             except av.FFmpegError:
@@ -243,7 +251,10 @@ class FFmpegVideo:
                     first = first or ((one := self._first()).width, one.height)
                     if size != first:
                         raise another_size(self._path, number, self.total, size, first)
-                picture = convert(frame, format="bgr24", interpolation=BICUBIC, threads=1).to_ndarray()
-                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                # Of more than 8 bits FFmpeg makes BGR more carefully than RGB.
+                deep = frame.format.name not in EIGHT_BITS and max(part.bits for part in frame.format.components) > 8
+                form = "bgr24" if deep else "rgb24"
+                picture: Image = convert(frame, format=form, interpolation=BICUBIC, threads=1).to_ndarray()  # type: ignore[assignment]
+                picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if deep else picture
                 turns = TURNS.get(frame.rotation, 0)
                 yield np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 # For a packet of a few bytes, which says "as before", MPEG-4's decoders give no frame.
 AS_BEFORE = 16
@@ -12,20 +11,9 @@ BY_FIELDS = ("h264", "hevc", "mpeg2video", "vc1", "wmv3")
 WHOLE_IN_MP4 = ("h264", "hevc", "vp9", "av1")
 
 
-class Packet(NamedTuple):
-    """What a container says of a packet.
-
-    Attributes:
-        time: when its frame is shown, in the stream's own unit; None when it does not say.
-        key: whether decoding can begin here.
-        hidden: whether an edit list cuts the frame away.
-        size: in bytes.
-    """
-
-    time: int | None
-    key: bool
-    hidden: bool
-    size: int
+# Of a packet what its container says: when its frame is shown (in the stream's own unit; None when it does not say),
+# whether decoding can begin here, whether an edit list cuts the frame away, and its size in bytes.
+Packet = tuple[int | None, bool, bool, int]
 
 
 @dataclass(frozen=True)
@@ -88,16 +76,13 @@ def timeline(packets: Sequence[Packet], codec: str, container: str) -> Timeline 
         None when the list does not tell the frames: there is none, a time is missing or stands twice, the first packet
         is no key frame or not the first to be shown, or a packet may not give exactly one frame.
     """
-    times = [packet.time for packet in packets if packet.time is not None]
-    if not times or len(set(times)) < len(packets):
+    if not packets:
         return None
-    if not packets[0].key or min(times) < times[0]:
+    stated, keys, hidden, sizes = zip(*packets, strict=True)
+    times = [time for time in stated if time is not None]
+    if len(set(times)) < len(packets) or not keys[0] or min(times) < times[0] or all(hidden):
         return None
-    if not (container == "mp4" and codec in WHOLE_IN_MP4) and (
-        codec in BY_FIELDS or min(packet.size for packet in packets) <= AS_BEFORE
-    ):
+    if not (container == "mp4" and codec in WHOLE_IN_MP4) and (codec in BY_FIELDS or min(sizes) <= AS_BEFORE):
         return None
-    shown = sorted(time for time, packet in zip(times, packets, strict=True) if not packet.hidden)
-    if not shown:
-        return None
-    return Timeline(tuple(times), tuple(_starts(times, [packet.key for packet in packets])), tuple(shown))
+    shown = sorted(time for time, cut in zip(times, hidden, strict=True) if not cut)
+    return Timeline(tuple(times), tuple(_starts(times, keys)), tuple(shown))
