@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import data, diffusion, measurements, pipeline, serving, sync, tracking
+from bench import cines, data, diffusion, measurements, pipeline, serving, sync, tracking
 from bench.machine import facts, file_name
 from bench.results import Result, as_json, table
 from echosynth.common.errors import EchosynthError
@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 Task = Callable[[], Result | list[Result]]
 SECTIONS: dict[str, Callable[[Params, bool, Precision], Sequence[Task]]] = {
     "data": data.measurements,
+    "cines": cines.measurements,
     "networks": measurements.measurements,
     "diffusion": diffusion.measurements,
     "tracking": tracking.measurements,

@@ -25,6 +25,7 @@ UNLISTED = {
     "data.shift_sources": "of screen-shift and ingest-shift: is in the stage's name",
     "ingest.size": "changes data/sources, on which the stage depends",
     "ingest.resampling": "likewise",
+    "ingest.square_pixels": "likewise",
     "ingest.workers": "changes no result",
     "classify-baseline: arms": "is in the stage's name",
 }

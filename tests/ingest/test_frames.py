@@ -1,12 +1,15 @@
 import weakref
+from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
+from tests.media.films import X264, broken, film
 
 from echosynth.imagesets.prepare import prepare
 from echosynth.imagesets.store import pixel_hash
 from echosynth.ingest.frames import dissimilar, marked, read_record, similarity_scores, spaced
+from echosynth.media.decode import read_frame
 from echosynth.sources.base import Record
 
 
@@ -151,3 +154,21 @@ def test_a_bad_file_is_an_error_not_an_exception(tmp_path, ingest_params):
     (tmp_path / "x.png").write_text("text")
     reading = read_record(record(tmp_path / "x.png"), True, (0, 0), ingest_params())
     assert reading.taken == () and reading.error.startswith(f"{tmp_path / 'x.png'} is no PNG file")
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_pixels_are_made_square_unless_the_study_did_not(tmp_path, ingest_params, square):
+    path = film(tmp_path / "v.mp4", frames=3, aspect=Fraction(2))
+    reading = read_record(record(path), True, (0, 0), ingest_params(square_pixels=square))
+    assert reading.squared is square and not reading.error
+    (frame,) = read_frame(path, lambda total: reading.taken[0].frame).frames
+    wide = np.asarray(cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (128, 48), interpolation=cv2.INTER_CUBIC))
+    assert np.array_equal(decoded(reading.taken[0]), prepare(wide if square else frame, 32))
+    assert not read_record(record(film(tmp_path / "s.mp4", frames=3)), True, (0, 0), ingest_params()).squared
+
+
+def test_a_damaged_frame_is_an_error_of_its_file(tmp_path, ingest_params):
+    path = broken(film(tmp_path / "v.mp4", frames=20, options=X264), 10)
+    reading = read_record(record(path, marked=(("ED", 3), ("ES", 15))), True, (0, 0), ingest_params(frames="marked"))
+    assert reading.error == f"{path}: frame 15 of 20 cannot be decoded; copy it again"
+    assert numbers(read_record(record(path, marked=(("ED", 3),)), True, (0, 0), ingest_params(frames="marked"))) == [3]

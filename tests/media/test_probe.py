@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from echosynth.common.errors import EchosynthError
+from echosynth.media.avi import avi_size
 from echosynth.media.decode import read_frame
-from echosynth.media.probe import avi_size, jpeg_size, nifti_header, probe
+from echosynth.media.probe import jpeg_size, nifti_header, probe
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
 DICOM_START = bytes(128) + b"DICM"

@@ -139,7 +139,7 @@ def test_frames_of_different_sizes_are_refused(classifier: ViewClassifier, frame
     second = content.find(b"\xff\xc0", content.find(b"\xff\xc0") + 1)  # the header of its second JPEG
     content[second + 5 : second + 7] = (24).to_bytes(2, "big")
     path.write_bytes(content)
-    with pytest.raises(EchosynthError, match=r"damaged\.avi has frames of different sizes; export it again"):
+    with pytest.raises(EchosynthError, match=r"damaged\.avi: frame 1 of 7 has 64 x 24 pixels and not 64 x 48"):
         predict_clip(classifier, path, 7)
 
 

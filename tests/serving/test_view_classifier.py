@@ -43,6 +43,8 @@ def test_spacing_decides_what_is_square(classifier_folder: Path) -> None:
     square = classifier.probabilities(frames, (0.3, 0.3))
     np.testing.assert_allclose(square, classifier.probabilities(frames), atol=1e-6)
     assert np.abs(classifier.probabilities(frames, (0.3, 0.15)) - square).max() > 1e-4
+    classifier.card = classifier.card.model_copy(update={"square_pixels": False})
+    np.testing.assert_array_equal(classifier.probabilities(frames, (0.3, 0.15)), classifier.probabilities(frames))
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class ClassifierCard(BaseModel):
         views: names of the outputs, in order.
         size: side of the input in pixels; a frame is prepared to it by `echosynth.imagesets.prepare.prepare`.
         resampling: how frames are made smaller, see `echosynth.imagesets.prepare.resize`.
+        square_pixels: whether pixels that are not square are made so, see `echosynth.imagesets.prepare.prepare`.
         arm: what it was trained on: real, oversampled, synthetic, mixed.
         training_hash: identifies the training images.
     """
@@ -39,6 +40,7 @@ class ClassifierCard(BaseModel):
     views: tuple[str, ...] = VIEWS
     size: int
     resampling: Resampling
+    square_pixels: bool = True  # as it was while cards did not say
     architecture: str
     arm: str
     subset: str

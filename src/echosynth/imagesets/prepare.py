@@ -33,6 +33,11 @@ def grey_levels(values: npt.NDArray[np.floating[Any]]) -> Image:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
+def is_square(spacing: tuple[float, float] | None) -> bool:
+    """Whether a pixel is as wide as it is high, within 1 %; None, an unknown spacing, counts as square."""
+    return spacing is None or abs(spacing[0] / spacing[1] - 1) <= SAME_SPACING
+
+
 def square_pixels(frame: Image, spacing: tuple[float, float] | None) -> Image:
     """Enlarge the coarser axis so that a pixel becomes as wide as it is high; nothing is lost on the finer axis.
 
@@ -48,7 +53,7 @@ def square_pixels(frame: Image, spacing: tuple[float, float] | None) -> Image:
     x, y = spacing
     if not (x > 0 and y > 0 and max(x / y, y / x) <= LARGEST_RATIO):
         raise EchosynthError(f"pixels of {x} x {y} mm make no sense; correct the spacing in the file's header")
-    if abs(x / y - 1) <= SAME_SPACING:
+    if is_square(spacing):
         return frame
     height, width = frame.shape
     size = (round(width * max(1, x / y)), round(height * max(1, y / x)))
@@ -84,6 +89,7 @@ def prepare(
     size: int,
     spacing: tuple[float, float] | None = None,
     resampling: Resampling = "area-cubic",
+    square: bool = True,
 ) -> Image:
     """Grey, square pixels, centre crop, cubic resize: the one preprocessing for ingest, prediction and the served
     model.
@@ -93,6 +99,7 @@ def prepare(
         size: side of the result in pixels.
         spacing: width and height of a pixel in mm, where it is known.
         resampling: see `resize`.
+        square: whether pixels are made square (see `square_pixels`); else the spacing does not count.
 
     Returns:
         (size, size) uint8.
@@ -100,4 +107,4 @@ def prepare(
     Raises:
         EchosynthError: the frame is no such picture or its spacing makes no sense.
     """
-    return resize(centre_crop(square_pixels(to_grey(frame), spacing)), size, resampling)
+    return resize(centre_crop(square_pixels(to_grey(frame), spacing if square else None)), size, resampling)

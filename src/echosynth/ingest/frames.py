@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.imagesets.prepare import prepare, square_pixels, to_grey
+from echosynth.imagesets.prepare import is_square, prepare, square_pixels, to_grey
 from echosynth.imagesets.store import encode, pixel_hash
 from echosynth.ingest.options import IngestParams
 from echosynth.ingest.rules import Seed
@@ -49,6 +49,7 @@ class Reading:
         marks_lost: ED and ES marks that could not be followed.
         enlarged: whether the picture was smaller than what is made of it.
         flat: pictures of one grey level, or nearly.
+        squared: whether its pixels were not square and were made so.
         error: why there are no pictures, with the file's name; "" when there are.
     """
 
@@ -59,6 +60,7 @@ class Reading:
     marks_lost: int = 0
     enlarged: bool = False
     flat: int = 0
+    squared: bool = False
     error: str = ""
 
 
@@ -147,11 +149,12 @@ def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Rea
     pictures: list[Image] = []
     height = width = 0
     enlarged = False
+    spacing = stream.spacing if params.square_pixels else None
     for native in stream.frames:
         height, width = native.shape[:2]
         if min(height, width) < params.size:
-            enlarged = min(square_pixels(to_grey(native), stream.spacing).shape) < params.size
-        pictures.append(prepare(native, params.size, stream.spacing, params.resampling))
+            enlarged = min(square_pixels(to_grey(native), spacing).shape) < params.size
+        pictures.append(prepare(native, params.size, spacing, params.resampling))
     places = dissimilar(pictures) if is_cine and params.frames == "dissimilar" else range(len(pictures))
     by_mark = _by_mark(record, is_cine, params)
     moments, lost = marked(stream.total, record.marked) if by_mark else ({}, 0)
@@ -160,7 +163,7 @@ def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Rea
         Taken(number, moments.get(number, record.moment), pixel_hash(picture), encode(picture))
         for number, picture in ((stream.numbers[place], pictures[place]) for place in places)
     )
-    return Reading(tuple(taken), stream.total, width, height, lost, enlarged, flat)
+    return Reading(tuple(taken), stream.total, width, height, lost, enlarged, flat, not is_square(spacing))
 
 
 def read_record(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:

@@ -159,8 +159,8 @@ def ingest(
         The content of report.json: source, images, views (view -> images), left_out, omitted (reason -> count and up
         to 20 names, as salted hashes like the ids in the manifest), notes, native_sizes ("640x480" -> images),
         frame_counts (frames in a file -> files), frames (fewest, median, most of a file), enlarged (images of a file
-        smaller than ingest.size), group_kinds (kind -> images), groups, selection (in words), validation (of the
-        screening: method, kept, dropped, by_reason; method none for stills).
+        smaller than ingest.size), squared (images whose pixels were made square), group_kinds (kind -> images), groups,
+        selection (in words), validation (of the screening: method, kept, dropped, by_reason; method none for stills).
 
     Raises:
         EchosynthError: the folder or a table is missing, more than `data.max_bad_share` of the files are unreadable,

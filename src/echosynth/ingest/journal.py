@@ -13,7 +13,7 @@ from echosynth.ingest.batches import unpack
 from echosynth.ingest.frames import Reading
 
 # Other decoders must not go on with old pictures, nor must other code.
-DECODERS = ("numpy", "opencv-python-headless", "pillow", "pydicom", "python-gdcm", "simpleitk")
+DECODERS = ("av", "numpy", "opencv-python-headless", "pillow", "pydicom", "python-gdcm", "simpleitk")
 
 
 class Journal(ResumeState):

@@ -15,6 +15,7 @@ class IngestParams(Section):
 
     size: int = Field(ge=8, le=1024, multiple_of=8)
     resampling: Resampling
+    square_pixels: bool
     seed: Seed
     frames: Literal["random", "spaced", "dissimilar", "marked"]
     frames_per_cine: Positive

@@ -45,7 +45,7 @@ class Account:
         self.source, self.listing, self.folder, self.params, self.salt = source, listing, folder, params, salt
         self.views, self.sizes, self.kinds, self.frames = (Counter[Any]() for _ in range(4))
         self.groups: set[str] = set()
-        self.enlarged = self.marks_lost = self.flat = 0
+        self.enlarged = self.squared = self.marks_lost = self.flat = 0
         self.errors: dict[str, str] = {}  # file -> sentence
         self.screening: dict[str, Any] = {}
 
@@ -61,6 +61,7 @@ class Account:
         self.kinds[record.group_kind] += 1
         self.groups.add(group)
         self.enlarged += reading.enlarged
+        self.squared += reading.squared
         return {
             "id": f"{name}-{taken.frame:04d}" if several else name,
             "source": self.source.name,
@@ -129,6 +130,8 @@ class Account:
                 f"{self.marks_lost} marks of end diastole or end systole were passed over: they lie outside of their "
                 "file or call one frame both"
             )
+        if self.squared:
+            notes.append(f"the pixels of {self.squared} images were not square and were made so")
         return notes
 
     def content(self) -> dict[str, Any]:
@@ -151,6 +154,7 @@ class Account:
             "frame_counts": {str(number): files for number, files in counts},
             "frames": {"fewest": int(frames[0]), "median": float(np.median(frames)), "most": int(frames[-1])},
             "enlarged": self.enlarged,
+            "squared": self.squared,
             "group_kinds": dict(self.kinds),
             "groups": len(self.groups),
             "selection": selection(self.source, self.params.ingest),

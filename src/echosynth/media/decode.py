@@ -92,9 +92,10 @@ def _read_picture(path: Path, kind: str, choose: ChooseMany) -> Stream:
 
 
 def _read_video(path: Path, choose: ChooseMany) -> Stream:
-    total, read = open_video(path)
-    numbers = choose(total)
-    return Stream(read(numbers), numbers, None, total)
+    video = open_video(path)
+    numbers = choose(video.total)
+    note = "pixels of {:g} x {:g}, which are not square".format(*video.spacing) if video.spacing else ""
+    return Stream(video.read(numbers), numbers, video.spacing, video.total, note)
 
 
 def _read_dicom(path: Path, choose: ChooseMany) -> Stream:

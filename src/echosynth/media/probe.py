@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from echosynth.common.dicom import is_dicom, unusable
+from echosynth.media.avi import avi_is_whole, avi_size
 
 VIDEO_SUFFIXES = (".avi", ".mp4")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -117,15 +118,6 @@ def jpeg_size(stream: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
-def avi_size(head: bytes) -> tuple[int, int] | None:
-    """Width and height in the format of an AVI's video stream; None when there is none in its first bytes."""
-    at = head.find(b"strf", max(head.find(b"vids"), 0))
-    if at < 0 or len(head) < at + 20:
-        return None
-    width, height = struct.unpack_from("<ii", head, at + 12)
-    return abs(width), abs(height)  # a negative height means from top to bottom
-
-
 def meta_header(head: bytes) -> dict[str, str]:
     """Keys and values of a MetaImage header, ended by ElementDataFile; {} when the bytes are none."""
     header: dict[str, str] = {}
@@ -180,8 +172,8 @@ def _jpeg(stream: BinaryIO, head: bytes, size: int) -> str | None:
 
 
 def _avi(stream: BinaryIO, head: bytes, size: int) -> str | None:
-    """A torn AVI opens and gives its first frames; the length in its RIFF header tells."""
-    if int.from_bytes(head[4:8], "little") + 8 > size:
+    """A torn AVI opens and gives its first frames."""
+    if not avi_is_whole(stream, head, size):
         return "is torn: it is shorter than its header says; copy it again"
     found = avi_size(head)
     return too_large(*found) if found else None

@@ -33,6 +33,7 @@ RESAMPLING: dict[Resampling, str] = {
     "cubic": "cubic interpolation",
     "area-cubic": "if more than twice as large, averaged over areas to twice the size; then cubic interpolation",
 }
+SQUARE = "square pixels: where the size of a pixel is known, the coarser axis is enlarged by cubic interpolation"
 TOLERANCE = 1e-4
 
 
@@ -152,7 +153,7 @@ def _card(card: ClassifierCard, opset: int, difference: float) -> dict[str, Any]
         "output": {"name": OUTPUT, "type": "float32", "shape": ["N", len(card.views)], "views": card.views},
         "preprocessing": [
             "grey by ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, 8 bit",
-            "square pixels: where the size of a pixel is known, the coarser axis is enlarged by cubic interpolation",
+            SQUARE if card.square_pixels else "pixels as they are stored, square or not",
             "the largest centred square",
             f"{card.size} x {card.size} pixels: {RESAMPLING[card.resampling]}",
             "value / 127.5 - 1",

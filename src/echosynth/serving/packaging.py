@@ -32,6 +32,7 @@ REQUIREMENTS = (
     "torchvision",
     "timm",
     "opencv-python-headless",
+    "av",
     "numpy",
     "safetensors",
     "simpleitk",

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pydicom
@@ -23,8 +22,9 @@ from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import Stream
+from echosynth.media.mjpeg import mjpeg_places
 from echosynth.media.probe import HEAD, content_kind, jpeg_size, probe
-from echosynth.media.video import mjpeg_places
+from echosynth.media.video import video_size
 from echosynth.serving.clips import FRAMES, opened
 from echosynth.serving.view_classifier import ViewClassifier
 
@@ -228,5 +228,4 @@ def _size(path: Path, kind: str) -> tuple[int, int]:
         with warnings.catch_warnings(action="ignore"):
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["Rows", "Columns"])
         return int(header.Columns), int(header.Rows)
-    video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    return int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    return video_size(path)

@@ -34,7 +34,8 @@ class ViewClassifier:
                 is done with, so that a reader that decodes one at a time keeps one in memory.
             spacing: size (x, y) of a pixel in mm, where it is known.
         """
-        return np.stack([prepare(frame, self.card.size, spacing, self.card.resampling) for frame in frames])
+        card = self.card
+        return np.stack([prepare(frame, card.size, spacing, card.resampling, card.square_pixels) for frame in frames])
 
     def probabilities(
         self, frames: Iterable[npt.NDArray[np.uint8]], spacing: tuple[float, float] | None = None

@@ -174,6 +174,7 @@ def train_and_score(
     card = ClassifierCard(
         size=params.ingest.size,
         resampling=params.ingest.resampling,
+        square_pixels=params.ingest.square_pixels,
         steps=trained.steps,
         training_images=data.by_view(),
         synthetic_images=data.synthetic,

@@ -33,6 +33,7 @@ def main(params: Params) -> None:
         card = ClassifierCard(
             size=params.ingest.size,
             resampling=params.ingest.resampling,
+            square_pixels=params.ingest.square_pixels,
             architecture=architecture,
             arm="real",
             subset="train",

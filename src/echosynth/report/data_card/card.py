@@ -87,10 +87,15 @@ def _preprocessing(params: Params) -> str:
         "cubic": "OpenCV's cubic kernel",
         "area-cubic": "OpenCV's cubic kernel, after averaging over areas where the crop is more than twice that size",
     }[settings.resampling]
+    pixels = (
+        "where pixels are not square they are resampled to the finer spacing"
+        if settings.square_pixels
+        else "pixels stay as they are stored, square or not"
+    )
     return (
         f"Of each cine, {frames}; of stills, at most {settings.max_per_patient_view} of a known patient and view. "
-        "Pictures are turned to grey; where pixels are not square they are resampled to the finer spacing; the centre "
-        f"is cropped to a square without a change of aspect and brought to {settings.size} x {settings.size} pixels "
+        f"Pictures are turned to grey; {pixels}; the centre is "
+        f"cropped to a square without a change of aspect and brought to {settings.size} x {settings.size} pixels "
         f"of 8 bits with {small}. Smaller pictures are enlarged and counted. Brightness and contrast stay "
         "as they are."
     )
