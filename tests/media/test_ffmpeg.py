@@ -145,6 +145,7 @@ COLOURS = {
 def test_colours(tmp_path, name):
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     rgb = np.stack([40 + 2 * x, 30 + 3 * y, 200 - x - y], 2).astype(np.uint8)
+    rgb[:, :16] = 0  # black, as around a sector
     options = {"x265-params": "log-level=none:crf=4"} if "10 bit" in name else {"crf": "2"}
     path = film(tmp_path / "v.mp4", frames=[rgb] * 3, **({"options": options} | COLOURS[name]))
     frames = read_clip(path).frames
