@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from echosynth.common.errors import EchosynthError
 from echosynth.sources.base import Listing, Record, hashed
 from echosynth.sources.folders import find_root, index_files, require_folder, walk_files
-from echosynth.sources.tables import base_name, finished, match_rows, note_unknown_splits, official_split, read_table
+from echosynth.sources.tables import (
+    base_name,
+    finished,
+    match_rows,
+    note_unknown_splits,
+    official_split,
+    read_table,
+    whole_number,
+)
 
 HEADER = "FileName,Größe,Split"
 ROWS = ("0X1E5,12,TRAIN", "007,,val")
@@ -40,6 +48,23 @@ def test_utf_16_may_have_either_order_of_bytes(tmp_path):
 def test_separators_do_not_matter(tmp_path, write_csv, separator):
     path = write_csv(tmp_path / "t.csv", *(line.replace(",", separator) for line in (HEADER, *ROWS)))
     assert read_table(path, ("FileName", "Split")).to_numpy().tolist() == EXPECTED
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=; "])
+def test_a_spreadsheet_may_name_its_separator_first(tmp_path, write_csv, first):
+    path = write_csv(tmp_path / "t.csv", first, "file;view", "a;A4C", "b;PLAX", start="\ufeff", end="\r\n")
+    assert read_table(path, ["file", "view"])["view"].tolist() == ["A4C", "PLAX"]
+    write_csv(path, first, "file;view", "a;A4C;x")
+    with pytest.raises(EchosynthError, match="line 3 has 3 cells"):
+        read_table(path, ["file", "view"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("0", 0), ("112", 112), ("112.0", 112), ("112,00", 112), ("", None), ("-1", None), ("2.5", None), ("1e3", None)],
+)
+def test_whole_numbers_as_spreadsheets_write_them(cell, number):
+    assert whole_number(cell) == number
 
 
 def test_the_separator_is_the_most_frequent_one_of_the_header(tmp_path, write_csv):

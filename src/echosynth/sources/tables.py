@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -61,10 +62,12 @@ OTHER_VIEWS = frozenset(
     }
 )
 SEPARATORS = ",;\t|"
+SEPARATOR_LINE = re.compile(r'^"?sep=.?"?(?=[ \t]*\r?\n)', re.IGNORECASE)
 
 
 def read_text(path: Path) -> str:
-    """The text of a table or list, in UTF-8 with or without a byte-order mark, UTF-16 with one, else Windows-1252.
+    """The text of a table or list, in UTF-8 with or without a byte-order mark, UTF-16 with one, else Windows-1252; with
+    a blank first line in place of the `sep=;` by which spreadsheets name their separator.
 
     Raises:
         EchosynthError: the file is missing, unreadable or no text.
@@ -84,7 +87,7 @@ def read_text(path: Path) -> str:
         except UnicodeDecodeError:
             continue
         if "\0" not in text:
-            return text
+            return SEPARATOR_LINE.sub("", text)
     raise EchosynthError(f"{path} is no text; copy it from the release again or save it in UTF-8")
 
 
@@ -156,6 +159,13 @@ def read_table(path: Path, columns: Iterable[str | Sequence[str]]) -> pd.DataFra
     if not cells:
         raise EchosynthError(f"{path} has no rows; copy it from the release again")
     return pd.DataFrame(cells, columns=list(places), dtype=str)
+
+
+def whole_number(cell: str) -> int | None:
+    """The number in a cell, also as spreadsheets and pandas write one of a column with gaps (112.0, 112,00); None for
+    anything but a whole number from 0 of at most six digits."""
+    found = re.fullmatch(r"([0-9]{1,6})(?:[.,]0+)?", cell)
+    return int(found[1]) if found else None
 
 
 def base_name(cell: str, suffix: str) -> str:

@@ -115,7 +115,7 @@ def test_the_manifest(tmp_path, write_csv):
     write_csv(
         tmp_path / "Manifest.csv",
         "file;view;patient;split;group_kind;ed;es",
-        "x/Jürgen 1.avi;4CH;Jürgen;val;;3;17",
+        "x/Jürgen 1.avi;4CH;Jürgen;val;;3;17.0",
         r"ü\w.nii.gz;PLAX;Jürgen;val;Patient;;",
         "./x/../y.png;apical 2 chamber;77;;study;;x",
         "z.dcm;psax;;other;;-1;2.5",

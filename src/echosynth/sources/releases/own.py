@@ -25,6 +25,7 @@ from echosynth.sources.tables import (
     official_split,
     read_table,
     read_text,
+    whole_number,
 )
 
 NAME = "own"
@@ -205,7 +206,8 @@ def _from_manifest(folder: Path, path: Path, files: _Files, listing: Listing) ->
             return UNKNOWN_KIND
         odd["rows name no patient; there the file is the group"] += not row["patient"]
         frames = {moment: row.get(moment.lower(), "") for moment in MOMENTS}
-        marked = tuple((moment, int(cell)) for moment, cell in frames.items() if re.fullmatch("[0-9]{1,6}", cell))
+        numbers = {moment: whole_number(cell) for moment, cell in frames.items()}
+        marked = tuple((moment, number) for moment, number in numbers.items() if number is not None)
         odd["entries in ed and es are no whole numbers from 0 and count as none"] += sum(
             map(bool, frames.values())
         ) - len(marked)
