@@ -37,6 +37,15 @@ def test_a_failure_is_one_sentence_or_another_answer() -> None:
         git.output("rev-parse", "a\0b")
 
 
+def test_a_folder_of_somebody_else_comes_with_git_s_own_remedy(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    git.output("init", "-q")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(folder))  # without the exceptions of whoever runs the tests
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    with pytest.raises(EchosynthError, match=rf"`git config --global --add safe\.directory {folder}`$"):
+        git.text("status")
+
+
 def test_a_machine_without_git_is_told_so(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(EchosynthError, match="git is missing"):

@@ -318,6 +318,30 @@ def test_two_calls_at_once_add_each_row_once(repository: Repository) -> None:
     assert len(parents()) == 6
 
 
+def test_nothing_is_read_in_the_middle_of_a_merge(repository: Repository) -> None:
+    repository.result()
+    sync(flat)
+    before = everything()
+    repository.git("checkout", "-q", "-b", "other", "HEAD~1")
+    Path("params.yaml").write_text("sample:\n  guidance: 2.0\n")
+    repository.git("commit", "-qam", "other")
+    with pytest.raises(subprocess.CalledProcessError):
+        repository.git("merge", "-")
+    with pytest.raises(EchosynthError, match=r"a merge is not finished: params\.yaml has conflicts; resolve them"):
+        sync(flat)
+    assert everything() == before
+
+
+def test_a_shallow_clone_says_that_results_are_missing(repository: Repository, tmp_path_factory: Any) -> None:
+    repository.result()
+    repository.result(OTHER, BETTER)
+    clone = tmp_path_factory.mktemp("clone") / "shallow"
+    repository.git("clone", "-q", "--depth", "1", f"file://{Path.cwd()}", str(clone))
+    assert not sync(flat).shallow
+    os.chdir(clone)
+    assert sync(flat).shallow
+
+
 def test_without_a_result_it_says_what_to_do(repository: Repository) -> None:
     with pytest.raises(
         EchosynthError, match=r"no commit and no experiment holds reports/metrics\.json; run `dvc repro`"

@@ -55,6 +55,10 @@ def rebuilt(done: "Synced") -> list[str]:
         )
     if done.stale:
         said.append(f"{done.stale} revisions hold scores of other parameters (they were not run to the end): no row")
+    if done.shallow:
+        said.append(
+            "this clone is shallow: `git fetch --unshallow` brings earlier commits, and with them their results"
+        )
     return said
 
 

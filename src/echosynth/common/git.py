@@ -1,6 +1,7 @@
 """Git, called as a command in the working directory; nothing else of the package calls it."""
 
 import subprocess
+from pathlib import Path
 
 from echosynth.common.errors import EchosynthError
 
@@ -22,7 +23,13 @@ def output(*words: str, given: str = "") -> bytes:
     except ValueError:
         raise EchosynthError(f"{' '.join(words)!r} holds a zero byte, which no git command may") from None
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.decode(errors="replace").strip().partition("\n")[0] or f"exit code {error.returncode}"
+        said = error.stderr.decode(errors="replace").strip()
+        if "safe.directory" in said:  # git's own remedy, a command
+            raise EchosynthError(
+                "git refuses this folder, which belongs to somebody else; if you trust what is in it, run "
+                f"`git config --global --add safe.directory {Path.cwd()}`"
+            ) from None
+        reason = said.partition("\n")[0] or f"exit code {error.returncode}"
         raise EchosynthError(f"`git {words[0]}` failed ({reason}); run from the project's root") from None
 
 

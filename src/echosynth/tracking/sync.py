@@ -50,6 +50,7 @@ class Synced:
         unrecorded: outputs that are older than the records of runs, so that they bring no child runs.
         stale: revisions whose scores are, by dvc.lock, not those of the parameters beside them; they get no row.
         skipped: what cannot be read -> why.
+        shallow: the clone lacks earlier commits, and so their results.
     """
 
     results: int = 0
@@ -60,6 +61,7 @@ class Synced:
     unrecorded: int = 0
     stale: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    shallow: bool = False
 
 
 def sync(flat: Flat) -> Synced:
@@ -69,10 +71,13 @@ def sync(flat: Flat) -> Synced:
         flat: from the content of reports/metrics.json to the scores of a row.
 
     Raises:
-        EchosynthError: there is no git repository, no result in it, no DVC project, or the store cannot be used.
+        EchosynthError: there is no git repository, no result in it, no DVC project, a merge is not finished, or the
+            store cannot be used.
     """
     from filelock import Timeout
 
+    if conflicts := git.text_or("", "diff", "--name-only", "--diff-filter=U").splitlines():
+        raise EchosynthError(f"a merge is not finished: {conflicts[0]} has conflicts; resolve them, commit, run again")
     results = history.results()
     if not results:
         raise EchosynthError(
@@ -87,6 +92,7 @@ def sync(flat: Flat) -> Synced:
                 work.take(result)
     except Timeout:
         raise EchosynthError("another `echosynth sync` is at work; run again when it is done") from None
+    work.done.shallow = git.text_or("", "rev-parse", "--is-shallow-repository") == "true"
     return work.done
 
 
