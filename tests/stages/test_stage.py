@@ -1,6 +1,8 @@
 """How stages end."""
 
+import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,36 @@ def test_a_stage_that_ends_by_a_status_tells_nothing(monkeypatch: pytest.MonkeyP
     with pytest.raises(SystemExit):
         stage(lambda params: sys.exit(3))()
     assert not told
+
+
+def test_a_stage_waits_for_itself_and_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for one that is still at work after the `dvc` above it was killed."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["stage", "150"])
+    began, go, done = threading.Event(), threading.Event(), []
+
+    def first(params: Params, size: str) -> None:
+        began.set()
+        go.wait(60)
+        done.append("first")
+
+    def second(params: Params, size: str) -> None:
+        done.append("second")
+
+    one = threading.Thread(target=stage(first))
+    one.start()
+    began.wait(60)
+    two = threading.Thread(target=stage(second))
+    two.start()
+    while "waiting for another run that does the same work (.resume/stage-" not in capsys.readouterr().err:
+        assert two.is_alive()
+    monkeypatch.setattr("sys.argv", ["stage", "400"])
+    stage(lambda params, size: done.append(f"of {size}"))()
+    assert done == ["of 400"]
+    go.set()
+    one.join()
+    two.join()
+    assert done == ["of 400", "first", "second"]

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,27 @@ def code_hash(*modules: str) -> str:
     return fingerprint([file.read_text(encoding="utf-8") for file in sorted(files)])
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`; where another process holds it, wait and say so.
+
+    Raises:
+        EchosynthError: it cannot be written.
+    """
+    lock = FileLock(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for another run that does the same work ({path})", file=sys.stderr, flush=True)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class ResumeState:
     """A resumable state on disk, under the workspace's `.resume` folder and outside DVC's outputs.
 
@@ -51,26 +72,9 @@ class ResumeState:
         self.path = self.folder / "state.safetensors"
         self.previous = self.folder / "previous.safetensors"
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold a lock for the whole work: a second experiment that needs the same result waits for it, and says so.
-
-        Raises:
-            EchosynthError: the workspace cannot be written to.
-        """
-        path = self.folder.with_suffix(".lock")
-        lock = FileLock(path)
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                print(f"waiting for another run that does the same work ({path})", file=sys.stderr, flush=True)
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+    def held(self) -> AbstractContextManager[None]:
+        """Hold a lock for the whole work; see `alone`. A second experiment that needs the same result waits for it."""
+        return alone(self.folder.with_suffix(".lock"))
 
     def save(self, tensors: "dict[str, torch.Tensor]", facts: dict[str, object]) -> None:
         """Replace the state by this one, and keep the one before; a kill at any moment leaves one of them whole."""

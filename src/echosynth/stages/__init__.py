@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import overload
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.resume import alone
 from echosynth.common.termination import Terminated
 from echosynth.config.parameters import Params, load_params
 
@@ -44,7 +46,7 @@ def _command(function: Work, several_processes: bool) -> Command:
         try:
             with _failure_marked(name):
                 params: Params = load_params()
-            with _failure_marked(name, private=name in RAW):
+            with _failure_marked(name, private=name in RAW), _alone(name):
                 if several_processes:
                     from echosynth.common.launch import join, shared
 
@@ -67,6 +69,15 @@ def _name(function: Work) -> str:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name if function.__module__ == "__main__" and spec else function.__module__
     return str(module).rpartition(".")[2]
+
+
+def _alone(name: str) -> AbstractContextManager[None]:
+    """Hold a lock on this stage of this tree: a stage goes on when the `dvc` above it is killed alone, and the next one
+    must not write beside it. The processes of one stage are under the lock of the first."""
+    if "RANK" in os.environ:
+        return nullcontext()
+    words = "-".join([name, *sys.argv[1:]]).replace("/", "_")
+    return alone(Path(".resume") / f"stage-{words}.lock")
 
 
 @contextmanager
