@@ -246,12 +246,12 @@ def test_a_torn_lock_says_nothing(repository: Repository, lock: str) -> None:
     assert history.scores_of(repository.commit())
 
 
-def test_without_a_lock_nothing_speaks_against_scores(repository: Repository) -> None:
+def test_without_a_lock_nothing_is_known_of_scores(repository: Repository) -> None:
     repository.write()
     Path("dvc.lock").unlink()
     repository.commit()
     (result,) = history.results()
-    assert history.read(result).belongs()
+    assert not history.read(result).belongs()
     assert history.read(result).lock_hash == ""
 
 

@@ -92,8 +92,10 @@ class Content:
         Of a matrix dvc.lock keeps stages that no parameter asks for any more; they are passed over, and what they are
         run with stands among the parameters of those that gather their outputs. So are stages that had another name
         or pipeline once, since DVC drops none. A dvc.lock that does not say which
-        stage writes the scores is believed.
+        stage writes the scores is believed; where there is none, nothing is known of the scores.
         """
+        if not self.lock_bytes:
+            return False
         written = {(path, md5) for stage in self.stages.values() for path, md5 in entries(stage, "outs").items()}
         paths = {path for path, _ in written}
         if SCORES in paths and (SCORES, _md5(self.scores_bytes)) not in written:
