@@ -24,7 +24,7 @@ def new_run() -> str:
 
 def test_a_logged_model_predicts_the_same(workspace: Path, classifier_folder: Path) -> None:
     path = list(sys.path)
-    uri = log_classifier(new_run(), classifier_folder, NOISE)
+    uri = log_classifier(new_run(), classifier_folder, NOISE).uri
     frames = [NOISE[0], NOISE[1, :11], np.stack([NOISE[0], NOISE[1], NOISE[2]], -1)]
     found = predicted(uri, frames)
     assert (found.dtype, found.shape) == (np.float32, (3, 4))
@@ -34,7 +34,7 @@ def test_a_logged_model_predicts_the_same(workspace: Path, classifier_folder: Pa
 
 
 def test_nothing_is_printed(workspace: Path, classifier_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    predicted(log_classifier(new_run(), classifier_folder, NOISE), list(NOISE))
+    predicted(log_classifier(new_run(), classifier_folder, NOISE).uri, list(NOISE))
     assert capfd.readouterr() == ("", "")
 
 

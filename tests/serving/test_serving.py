@@ -19,6 +19,7 @@ from pydicom.data import get_testdata_file
 from bench import serving
 from echosynth.common.views import VIEWS
 from echosynth.serving.clips import FRAMES, predict_clip
+from echosynth.serving.manifest import PACKAGE_SHA
 from echosynth.serving.packaging import log_classifier
 from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
@@ -42,8 +43,8 @@ def server(
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         run = store.client().create_run(store.connect().experiment).info.run_id
-        uri = log_classifier(run, classifier_folder, NOISE[:2])
-        version = mlflow.register_model(uri, NAME).version
+        logged = log_classifier(run, classifier_folder, NOISE[:2])
+        version = mlflow.register_model(logged.uri, NAME, tags={PACKAGE_SHA: logged.package_sha}).version
         store.client().set_registered_model_alias(NAME, "champion", version)
         environment = {"MLFLOW_TRACKING_URI": store.tracking_uri()}
     elsewhere = tmp_path_factory.mktemp("elsewhere")  # no git, no params.yaml, no DVC

@@ -40,7 +40,7 @@ def promote(params: Params, which: str | None = None, why: str = "", *, dry_run:
 
     Raises:
         EchosynthError: no reason is given, the version cannot be judged (see `echosynth.registry.judging.judge`), is
-            the champion already, or another decision is being made; nothing is changed then.
+            the champion already or not what was registered, or another decision is being made; nothing is changed then.
     """
     from echosynth.registry.judging import judge
 
@@ -52,6 +52,7 @@ def promote(params: Params, which: str | None = None, why: str = "", *, dry_run:
         number, before = str(version.version), registry.champion()
         if number == before:
             raise EchosynthError(f"version {number} of {NAME} is the champion already; name another version")
+        registry.check_stored(version)  # what is promoted is what will be served: the code too
         gates, scores, notes = judge(version, registry.find(before) if before else None, params)
         accepted = all(gate.passed for gate in gates)
         decision = Decision(
@@ -80,8 +81,8 @@ def rollback(why: str) -> Decision:
         why: for the record.
 
     Raises:
-        EchosynthError: no reason is given, there is no champion or no previous one, its files are gone, or another
-            decision is being made; nothing is changed then.
+        EchosynthError: no reason is given, there is no champion or no previous one, its files are gone or not those
+            that were registered, or another decision is being made; nothing is changed then.
     """
     why = reason(why)
     store.require_existing()
@@ -94,6 +95,7 @@ def rollback(why: str) -> Decision:
         version = registry.find(after)
         with tempfile.TemporaryDirectory() as folder:  # who goes back in a hurry must not find that the files are gone
             registry.fetch(version, Path(folder))
+        registry.check_stored(version)
         sha = version.tags.get(registry.SHA, "")
         decision = Decision("rollback", True, after, before, after, sha, who(), now(), why)
         _carry_out(decision)

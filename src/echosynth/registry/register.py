@@ -16,7 +16,8 @@ from echosynth.common.files import file_hash, read_json
 from echosynth.common.views import VIEWS
 from echosynth.evaluation.plots import confusion_png
 from echosynth.evaluation.scores import headline
-from echosynth.registry.versions import CARD_SHA, NAME, SHA, fetch
+from echosynth.registry.versions import CARD_SHA, NAME, SHA, check_stored, fetch
+from echosynth.serving.manifest import PACKAGE_SHA
 from echosynth.serving.packaging import log_classifier, predicted, silent
 from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
@@ -101,7 +102,8 @@ def register(
                     run.artifact(path)
                 for split, evaluation in (evaluations or {}).items():
                     run.picture(confusion_png(evaluation, split), f"confusion_{split}.png")
-                version = _new_version(log_classifier(run.id, model_folder, example), name, tags)
+                logged = log_classifier(run.id, model_folder, example)
+                version = _new_version(logged.uri, name, tags | {PACKAGE_SHA: logged.package_sha})
                 try:
                     _check_as_served(version, example, expected)
                 except BaseException:
@@ -227,8 +229,9 @@ def _check_files(version: "ModelVersion", example: npt.NDArray[np.uint8], expect
     an earlier version of this package, whose modules have other names: only a server of its own can load that.
 
     Raises:
-        EchosynthError: its files do not arrive, or they say something else.
+        EchosynthError: its files do not arrive or are not those that were registered, or they say something else.
     """
+    check_stored(version)
     with tempfile.TemporaryDirectory() as folder:
         fetch(version, Path(folder))
         _compare(version, ViewClassifier(Path(folder)).probabilities(list(example)), expected)

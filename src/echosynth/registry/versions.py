@@ -2,13 +2,15 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash
-from echosynth.common.paths import STORED
+from echosynth.common.paths import CARD, STORED, WEIGHTS
+from echosynth.serving.manifest import PACKAGE_SHA, check_package
 from echosynth.serving.packaging import ARTIFACT
 from echosynth.tracking import store
 
@@ -22,41 +24,63 @@ NONE_THERE = "none is registered; run `echosynth register`, or `dvc repro` where
 
 
 def fetch(version: "ModelVersion", folder: Path) -> None:
-    """Write a version's files, as the registry holds them now, into an existing folder.
+    """Write a version's weights and card, as the registry holds them now, into an existing folder.
 
     Raises:
         EchosynthError: they do not arrive, or are not those that were registered.
     """
+    with _downloaded(version, f"/artifacts/{ARTIFACT}") as fetched:
+        for file in STORED:
+            (folder / file).write_bytes((fetched / file).read_bytes())
+    if other := _other(folder, version.tags):
+        raise EchosynthError(
+            f"version {version.version} of {version.name} is damaged in the MLflow store: its {other} is not the one "
+            "that was registered; delete the version and register its model anew with `echosynth register`"
+        )
+
+
+def check_stored(version: "ModelVersion") -> None:
+    """Check all that the registry holds of a version, its code included, against the hash that it was registered with.
+    A version from before there was such a hash has its weights and its card checked by `fetch` alone.
+
+    Raises:
+        EchosynthError: its files do not arrive, or one was changed, added or removed.
+    """
+    if registered := version.tags.get(PACKAGE_SHA):
+        with _downloaded(version) as package:
+            check_package(package, f"version {version.version} of {version.name}", registered)
+
+
+@contextmanager
+def _downloaded(version: "ModelVersion", part: str = "") -> Iterator[Path]:
+    """A copy of a version's files, or of a folder of them, for the block; missing ones are missed in the block."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    which = f"version {version.version} of {version.name}"
     with store.reported():
         uri = store.client().get_model_version_download_uri(version.name, version.version)
     with tempfile.TemporaryDirectory() as temporary:
         try:
-            fetched = mlflow.artifacts.download_artifacts(f"{uri}/artifacts/{ARTIFACT}", dst_path=temporary)
-            for file in STORED:
-                (folder / file).write_bytes((Path(fetched) / file).read_bytes())
+            yield Path(mlflow.artifacts.download_artifacts(f"{uri}{part}", dst_path=temporary))
         except (MlflowException, OSError) as error:
             reason = " ".join(str(error).split())[:200].replace(f"{temporary}/", "")
             raise EchosynthError(
-                f"the files of {which} do not come from the MLflow store ({reason}); restore them there, or delete "
-                "the version and register its model anew"
+                f"the files of version {version.version} of {version.name} do not come from the MLflow store "
+                f"({reason}); restore them there, or delete the version and register its model anew"
             ) from error
-    if not holds(folder, version.tags):
-        raise EchosynthError(
-            f"{which} is damaged in the MLflow store: its weights or its card are not those that were registered; "
-            "delete the version and register its model anew with `echosynth register`"
-        )
 
 
 def holds(folder: Path, tags: Mapping[str, str]) -> bool:
-    """Whether a folder holds the files of the version with these tags; the card of an old version may have no hash."""
-    if not all((folder / file).is_file() for file in STORED):
-        return False
+    """Whether a folder holds the weights and the card of the version with these tags."""
+    return all((folder / file).is_file() for file in STORED) and _other(folder, tags) is None
+
+
+def _other(folder: Path, tags: Mapping[str, str]) -> str | None:
+    """The file that is not the one of the version with these tags; the card of an old version may have no hash."""
     weights, card = (file_hash(folder / file) for file in STORED)
-    return weights == tags.get(SHA) and card == tags.get(CARD_SHA, card)
+    if weights != tags.get(SHA):
+        return WEIGHTS
+    return None if card == tags.get(CARD_SHA, card) else CARD
 
 
 def names_a_number(alias_or_version: str) -> bool:

@@ -1,7 +1,8 @@
 """The classifier in MLflow's model format: logged in a run, and asked as a server would ask it.
 
 A logged model holds the weights with their card, a copy of this package and the pinned packages that serving needs:
-neither DVC nor git nor a file of the project is wanted where it is served. See `served_model.py` for what it answers.
+neither DVC nor git nor a file of the project is wanted where it is served. `manifest.py` lists all its files, and
+`served_model.py` says what it answers.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.files import workspace
 from echosynth.common.paths import STORED
 from echosynth.common.views import VIEWS
+from echosynth.serving.manifest import MANIFEST, write_manifest
 from echosynth.tracking import store
 
 ARTIFACT = "classifier"  # folder of both files among a logged model's artifacts
@@ -44,16 +47,26 @@ REQUIREMENTS = (
 )
 
 
-def log_classifier(run_id: str, model_folder: Path, example: Images) -> str:
+@dataclass(frozen=True)
+class LoggedClassifier:
+    """A classifier in the store.
+
+    Attributes:
+        uri: of the logged model, such as models:/m-0123.
+        package_sha: SHA-256 of the list of its files, see `echosynth.serving.manifest`.
+    """
+
+    uri: str
+    package_sha: str
+
+
+def log_classifier(run_id: str, model_folder: Path, example: Images) -> LoggedClassifier:
     """Log a classifier as a model of a run; nothing is registered.
 
     Args:
         run_id: of a run in the store.
         model_folder: holds model.safetensors and card.json; its other files are left out.
         example: (N, H, W) uint8 grey frames, N of 2 or more, which are stored with the model: noise, never a patient's.
-
-    Returns:
-        URI of the logged model, such as models:/m-0123.
 
     Raises:
         EchosynthError: a file of the model is missing, the example is of a wrong shape, or the store cannot be used.
@@ -63,7 +76,13 @@ def log_classifier(run_id: str, model_folder: Path, example: Images) -> str:
     with _content(model_folder, example) as content:
         store.connect()
         with store.reported(), silent(), same_path(), mlflow.start_run(run_id=run_id):
-            return str(mlflow.pyfunc.log_model(name="classifier", **content).model_uri)
+            logged = mlflow.pyfunc.log_model(name="classifier", **content)
+            # MLflow adds to the files until it has stored them, so that only then they can be listed.
+            with tempfile.TemporaryDirectory() as folder:
+                package = Path(mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=folder))
+                sha = write_manifest(package)
+                store.client().log_model_artifact(logged.model_id, str(package / MANIFEST))
+    return LoggedClassifier(str(logged.model_uri), sha)
 
 
 def save_classifier(model_folder: Path, target: Path, example: Images) -> None:
@@ -76,6 +95,7 @@ def save_classifier(model_folder: Path, target: Path, example: Images) -> None:
 
     with _content(model_folder, example) as content, store.reported(), silent(), same_path():
         mlflow.pyfunc.save_model(path=target, **content)
+        write_manifest(target)
 
 
 @contextlib.contextmanager
@@ -115,7 +135,7 @@ def predicted(uri: str, frames: Sequence[Image]) -> npt.NDArray[np.float32]:
         (N, 4) float32 probabilities in the order of `echosynth.common.views.VIEWS`.
 
     Raises:
-        EchosynthError: the store cannot be used, or has no such model.
+        EchosynthError: the store cannot be used or has no such model, or a file of it was changed since.
     """
     import mlflow
 

@@ -15,6 +15,11 @@ A file on the command line:
 
 A wrong request is answered with status 400 and one sentence, and one wrong input refuses the request; see
 `echosynth.serving.served_requests` for the limits. MLflow itself answers 500 where the header Content-Type is missing.
+
+When it is loaded it checks its own files against their list (`echosynth.serving.manifest`), and the list against the
+registry where the variable MLFLOW_TRACKING_URI names one that answers. So it notices whatever was damaged or edited by
+somebody who did not know of the check. It is no lock: this file and those of the package that it imports before the
+check could be edited themselves, and whoever writes the artifact store runs code where a model is served.
 """
 
 import logging
@@ -24,9 +29,11 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.yaml_utils import read_yaml
 from pydantic import BaseModel
 
 from echosynth.common.errors import EchosynthError
+from echosynth.serving.manifest import PACKAGE_SHA, REGISTERED_AS, check_package
 
 
 class Input(BaseModel):
@@ -59,6 +66,23 @@ class Refused(MlflowException):  # type: ignore[misc]  # mlflow is not typed for
         pass
 
 
+def registered_sha(package: Path) -> str | None:
+    """Hash of the list of files as the registry has it; None for what comes from no registry, for a version from before
+    there was one, and where no store is named or it does not answer, which the log says."""
+    if not (package / REGISTERED_AS).is_file() or not mlflow.is_tracking_uri_set():
+        return None
+    version = read_yaml(str(package), REGISTERED_AS)
+    try:
+        found = mlflow.MlflowClient().get_model_version(version["model_name"], str(version["model_version"]))
+    except MlflowException:
+        logging.getLogger(__name__).warning(
+            "the registry does not answer: the files of the model are checked against their own list alone"
+        )
+        return None
+    sha: str | None = found.tags.get(PACKAGE_SHA)
+    return sha
+
+
 class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     """Pictures and files in, views and probabilities out.
 
@@ -69,8 +93,14 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     _skip_type_hint_validation = True
 
     def load_context(self, context: Any) -> None:
-        """Load the network from the folder that was logged with the model."""
-        from echosynth.serving.view_classifier import ViewClassifier
+        """Check the files of the model, then load the network from the folder that was logged with it.
+
+        Raises:
+            EchosynthError: a file was changed, added or removed since the model was registered.
+        """
+        package = Path(__file__).parent
+        check_package(package, "the served model", registered_sha(package))
+        from echosynth.serving.view_classifier import ViewClassifier  # the rest of the code, which is checked now
 
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # its warnings quote requests
         warnings.filterwarnings("ignore", module="pydicom")  # so do these; decoders' own filters know no threads
