@@ -59,7 +59,7 @@ def test_there_is_no_registry_without_a_database(bare: Path) -> None:
 @pytest.mark.parametrize("file", ["model.safetensors", "card.json"])
 def test_damaged_files_are_not_handed_out(three: Path, file: str) -> None:
     (three / "model-2" / "artifacts" / ARTIFACT / file).write_text('{"size": 64}')
-    with pytest.raises(EchosynthError, match=f"version 2 of {NAME} is damaged in the MLflow store"):
+    with pytest.raises(EchosynthError, match=f"version 2 of {NAME} is damaged in the MLflow store: its {file} is not"):
         load_registered("champion")
     assert not list((three / ".resume" / "registry").glob("*"))
 

@@ -1,5 +1,6 @@
 """Registering: once for each network, checked, described, and no alias moves."""
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,12 @@ def test_network_is_registered_once_and_no_alias_moves(pretended: Path) -> None:
     assert (first.created, again.created) == (True, False)
     assert (first.version, first.run_id, first.model_sha) == (again.version, again.run_id, again.model_sha)
     (version,) = versions()
+    (listed,) = (pretended / "mlartifacts").rglob("manifest.json")
     assert (str(version.version), version.description) == (first.version, "words")
     assert version.tags == {
         "model_sha": file_hash(folder / "model.safetensors"),
         "card_sha": file_hash(folder / "card.json"),
+        "package_sha": hashlib.sha256(listed.read_bytes()).hexdigest(),
         "score.recall": "0.9",
         "data.shift": "def",
     }
@@ -144,6 +147,15 @@ def test_version_whose_files_are_gone_is_not_taken_for_registered(pretended: Pat
     (stored,) = (pretended / "mlartifacts").rglob("model.safetensors")
     stored.unlink()
     with pytest.raises(EchosynthError, match=r"the files of version 1 .* restore them there, or delete the version"):
+        register(folder, {}, FRAMES, said(folder, list(FRAMES)))
+
+
+def test_version_with_edited_code_is_not_taken_for_registered(pretended: Path) -> None:
+    folder = network(pretended / "final", 0.01)
+    register(folder, {}, FRAMES, said(folder, list(FRAMES)))
+    (stored,) = (pretended / "mlartifacts").rglob("served_model.py")
+    stored.write_text(stored.read_text() + "# edited\n")
+    with pytest.raises(EchosynthError, match=r"version 1 .* its file served_model\.py is not the one that was regist"):
         register(folder, {}, FRAMES, said(folder, list(FRAMES)))
 
 

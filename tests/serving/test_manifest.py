@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +87,25 @@ def test_a_changed_package_is_loaded_by_nobody(package: Path, case: str) -> None
     change, file, words = CHANGES[case]
     change(package / file)
     refused(f"the served model is damaged: its file {file} {words};", lambda: predicted(str(package), list(NOISE)))
+
+
+@pytest.mark.slow
+def test_edited_code_does_not_run_in_a_server_of_its_own(package: Path) -> None:
+    load = "import mlflow; mlflow.pyfunc.load_model('model')"
+    with (package / CODE).open("a") as code:
+        code.write("print('this code ran')\n")
+    for words in (f"the served model is damaged: its file {CODE} {OTHER};", None):
+        run = subprocess.run(
+            [sys.executable, "-c", load],
+            cwd=package.parent,
+            env={"PATH": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ("this code ran" in run.stdout) == (words is None)
+        assert words in run.stderr.splitlines()[-1] if words else run.returncode == 0
+        write_manifest(package)  # so that the second time it is what it says
 
 
 def test_what_mlflow_and_python_write_themselves_changes_nothing(package: Path, classifier_folder: Path) -> None:

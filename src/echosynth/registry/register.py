@@ -231,9 +231,9 @@ def _check_files(version: "ModelVersion", example: npt.NDArray[np.uint8], expect
     Raises:
         EchosynthError: its files do not arrive or are not those that were registered, or they say something else.
     """
-    check_stored(version)
     with tempfile.TemporaryDirectory() as folder:
         fetch(version, Path(folder))
+        check_stored(version)
         _compare(version, ViewClassifier(Path(folder)).probabilities(list(example)), expected)
 
 
