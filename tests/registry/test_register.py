@@ -153,7 +153,7 @@ def test_version_whose_files_are_gone_is_not_taken_for_registered(pretended: Pat
 def test_version_with_edited_code_is_not_taken_for_registered(pretended: Path) -> None:
     folder = network(pretended / "final", 0.01)
     register(folder, {}, FRAMES, said(folder, list(FRAMES)))
-    (stored,) = (pretended / "mlartifacts").rglob("served_model.py")
+    (stored,) = (pretended / "mlartifacts").rglob("artifacts/served_model.py")
     stored.write_text(stored.read_text() + "# edited\n")
     with pytest.raises(EchosynthError, match=r"version 1 .* its file served_model\.py is not the one that was regist"):
         register(folder, {}, FRAMES, said(folder, list(FRAMES)))
