@@ -32,6 +32,7 @@ HISTORY: dict[str, Any] = {
             "why": "a try",
         },
     ],
+    "elsewhere": [],
 }
 
 
@@ -47,8 +48,29 @@ def test_versions_then_decisions(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     )
 
 
+def test_decisions_of_other_stores_stand_apart_without_their_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = HISTORY["decisions"][0] | {"accepted": True, "version": "7", "before": "6", "after": "7", "who": "Bob"}
+    elsewhere = [
+        other | {"model_sha": "0123456789abcdef", "held_as": ["1", "2"]},
+        other | {"model_sha": "fedcba9876543210", "held_as": []},
+    ]
+    monkeypatch.setattr(decisions, "history", lambda: HISTORY | {"elsewhere": elsewhere})
+    assert cli.main(["history"]) == 0
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert said[5].startswith("2026-11-22T10:01:02 promote 1 none -> none Ada")
+    assert said[6:] == [
+        "",
+        "decided in another store, or on a version that was deleted here:",
+        "when (UTC) decision model version here who outcome why",
+        "2026-11-22T10:01:02 promote 01234567 1 2 Bob accepted a try",
+        "2026-11-22T10:01:02 promote fedcba98 none Bob accepted a try",
+    ]
+
+
 def test_nothing_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(decisions, "history", lambda: {"versions": [], "decisions": []})
+    monkeypatch.setattr(decisions, "history", lambda: {"versions": [], "decisions": [], "elsewhere": []})
     assert cli.main(["history"]) == 0
     assert capsys.readouterr().out.split("\n")[::2] == ["no version is registered", "nothing was decided yet"]
 

@@ -20,13 +20,26 @@ def version_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def decision_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Make a heading and a row of cells for each decision, the oldest first."""
+    """Make a heading and a row of cells for each decision of this store, the oldest first."""
     rows = []
     for one in history["decisions"]:
-        outcome = "accepted" if one["accepted"] else f"refused by {', '.join(one['failed'])}"
         change = f"{one['before'] or 'none'} -> {one['after'] or 'none'}"
-        rows.append((one["when"][:19], one["action"], one["version"], change, one["who"], outcome, one["why"]))
+        rows.append((one["when"][:19], one["action"], one["version"], change, one["who"], _outcome(one), one["why"]))
     return [("when (UTC)", "decision", "version", "champion", "who", "outcome", "why"), *rows]
+
+
+def elsewhere_rows(history: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Make a heading and a row of cells for each decision that was not made in this store, or not on what it holds:
+    by the model's hash, without the numbers that it had there."""
+    rows = []
+    for one in history["elsewhere"]:
+        model, here = one["model_sha"][:8] or "unknown", " ".join(one["held_as"]) or "none"
+        rows.append((one["when"][:19], one["action"], model, here, one["who"], _outcome(one), one["why"]))
+    return [("when (UTC)", "decision", "model", "version here", "who", "outcome", "why"), *rows]
+
+
+def _outcome(decision: Mapping[str, Any]) -> str:
+    return "accepted" if decision["accepted"] else f"refused by {', '.join(decision['failed'])}"
 
 
 @click.command()
@@ -42,4 +55,7 @@ def run(as_json: bool) -> int:
     print("\n".join(aligned(version_rows(found))) if found["versions"] else "no version is registered")
     print()
     print("\n".join(aligned(decision_rows(found))) if found["decisions"] else "nothing was decided yet")
+    if found["elsewhere"]:
+        print("\ndecided in another store, or on a version that was deleted here:")
+        print("\n".join(aligned(elsewhere_rows(found))))
     return 0

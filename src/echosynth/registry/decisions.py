@@ -1,13 +1,15 @@
 """Decisions about versions: who, when, why, by which gates, from which version to which.
 
 Each is kept three times: as a JSON file of the project, which git holds (`models/registry`), as a tag of the version,
-which every clone that shares the store sees, and as an artifact of a run.
+which every clone that shares the store sees, and as an artifact of a run. Numbers of versions mean something in their
+own store only; across stores a decision belongs to a model by the hash of its weights.
 """
 
 import getpass
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -17,15 +19,16 @@ from typing import Any, Literal
 
 from echosynth.common import git
 from echosynth.common.errors import EchosynthError
-from echosynth.common.files import read_json, workspace, write_json
+from echosynth.common.files import workspace, write_json
 from echosynth.common.views import VIEWS
 from echosynth.registry import versions as registry
 from echosynth.registry.gates import Gate
 from echosynth.tracking import store
+from echosynth.tracking.history import blobs
 
 FOLDER = Path("models/registry")
 TAG = "decision."
-COLUMNS = {"name", "when", "action", "version", "before", "after", "who", "why", "accepted", "failed"}
+COLUMNS = {"name", "when", "action", "version", "before", "after", "model_sha", "who", "why", "accepted", "failed"}
 SHOWN = ("test.macro_auprc", "test.macro_f1", *(f"test.recall_{view}" for view in VIEWS))
 
 
@@ -136,7 +139,10 @@ def history() -> dict[str, Any]:
 
     Returns:
         versions: version, aliases, created (UTC), model_sha and the registered test scores, the newest first;
-        decisions: see `Decision`, the oldest first, of the store and of the project's files together.
+        decisions: see `Decision`, the oldest first: those that were made in this store;
+        elsewhere: likewise, those that the project's files or git know besides: of other stores, whose numbers of
+            versions are not this one's, and on versions that were deleted here. `held_as` lists the versions here with
+            the same weights.
 
     Raises:
         EchosynthError: there is no registry, or a file of a decision is damaged.
@@ -146,33 +152,67 @@ def history() -> dict[str, Any]:
     names: dict[str, list[str]] = {}
     for alias, version in registry.aliases().items():
         names.setdefault(version, []).append(alias)
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    files = sorted((workspace() / FOLDER).glob("*.json"))
-    stored = [json.loads(text) for one in held for key, text in one.tags.items() if key.startswith(TAG)]
-    for content in [*map(_read, files), *stored]:
-        if content["name"] == registry.NAME:
-            found[content["when"], content["version"]] = content
+    made_here = _by_key([json.loads(text) for one in held for key, text in one.tags.items() if key.startswith(TAG)])
+    files = [_read(path) for path in sorted((workspace() / FOLDER).glob("*.json"))]
+    known = _by_key([*_committed(), *files])  # a file that is there counts, not what it once was
+    versions = [
+        {
+            "version": str(one.version),
+            "aliases": sorted(names.get(str(one.version), [])),
+            "created": datetime.fromtimestamp(one.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+            "model_sha": one.tags.get(registry.SHA, ""),
+            "scores": {key: float(one.tags[f"score.{key}"]) for key in SHOWN if f"score.{key}" in one.tags},
+        }
+        for one in held
+    ]
     return {
-        "versions": [
-            {
-                "version": str(one.version),
-                "aliases": sorted(names.get(str(one.version), [])),
-                "created": datetime.fromtimestamp(one.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-                "model_sha": one.tags.get(registry.SHA, ""),
-                "scores": {key: float(one.tags[f"score.{key}"]) for key in SHOWN if f"score.{key}" in one.tags},
-            }
-            for one in held
+        "versions": versions,
+        "decisions": [dict(made_here[key]) for key in sorted(made_here)],
+        "elsewhere": [
+            dict(known[key])
+            | {"held_as": [one["version"] for one in versions if one["model_sha"] == known[key]["model_sha"] != ""]}
+            for key in sorted(known.keys() - made_here.keys())
         ],
-        "decisions": [dict(found[key]) for key in sorted(found)],
     }
+
+
+def _by_key(contents: list[Mapping[str, Any]]) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    """Decisions on this model by what tells one from another, sortable by time; of the same the last counts."""
+    keys = ("when", "action", "version", "model_sha")
+    return {tuple(one[key] for key in keys): one for one in contents if one["name"] == registry.NAME}
+
+
+def _committed() -> list[Mapping[str, Any]]:
+    """All decisions that were ever committed, the oldest first: `dvc exp apply` of an experiment from before a
+    decision deletes its file, and the next commit takes that over.
+
+    Where git does not answer, a line on stderr says why, and none is known.
+    """
+    try:
+        # The history of a path leaves out branches that were merged without a trace, unless it is asked for in full.
+        listed = git.text("rev-list", "--all", "--full-history", "--objects", "--", FOLDER.as_posix()).splitlines()
+        texts = blobs(*(line.partition(" ")[0] for line in reversed(listed) if line.endswith(".json")))
+    except EchosynthError as error:
+        print(f"decisions that only git's history holds are not shown: {error}", file=sys.stderr)
+        return []
+    return [content for text in texts if (content := _parsed(text)) is not None]
+
+
+def _parsed(text: bytes) -> Mapping[str, Any] | None:
+    """A decision from the text of its file; None where it is none, as with the marks of a conflict in it."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and content.keys() >= COLUMNS else None
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     """A decision that is kept as a file; nothing makes it anew, so that the advice of `read_json` would lose it."""
     content = None
-    with suppress(EchosynthError):
-        content = read_json(path)
-    if not isinstance(content, dict) or COLUMNS - content.keys():
+    with suppress(OSError):
+        content = _parsed(path.read_bytes())
+    if content is None:
         raise EchosynthError(
             f"{path} holds no decision that can be read; bring it back with `git checkout -- {path}`, or move it away"
         )
