@@ -140,6 +140,6 @@ def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         main(["nonsense"])
     assert (
-        "there is no section nonsense; choose from data, networks, diffusion, tracking, pipeline"
+        "there is no section nonsense; choose from data, cines, networks, diffusion, tracking, pipeline"
         in capsys.readouterr().err
     )
