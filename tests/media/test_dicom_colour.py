@@ -106,6 +106,7 @@ SUBSAMPLED = [jpeg(frame, transformed=True, subsampled=True) for frame in TRUTH]
 UNTRANSFORMED = [jpeg(frame, transformed=False) for frame in TRUTH]
 STREAMS = {
     "JFIF": PLAIN,
+    "JFIF, of other numbers": [named(data, b"\0\1\2") for data in PLAIN],
     "numbered as in JFIF": [without(data, JFIF) for data in PLAIN],
     "subsampled": [named(without(data, JFIF), b"\0\1\2") for data in SUBSAMPLED],
     "Adobe, not transformed": [named(data, b"\1\2\3") for data in UNTRANSFORMED],

@@ -94,5 +94,6 @@ def test_a_store_outside_of_the_workspace_belongs_to_others_too(old: Path, monke
     other = old.parent / "other"
     other.mkdir()
     shutil.copy(old / "params.yaml", other)
+    store._stores.clear()  # as in another process
     logged(other, "second", monkeypatch)
     assert read(first) == "first"
