@@ -183,8 +183,7 @@ class RunLogger:
     def _write(self, call: Callable[[], object]) -> None:
         """Do it here, or where the run goes on when nobody answers here."""
         try:
-            with store.reported(self.place.uri), store.whole(self.place.uri):
-                call()
+            self._call(call)
         except store.Unreachable as error:
             if self._elsewhere is None:
                 raise
@@ -197,8 +196,12 @@ class RunLogger:
                     rows.log_tags(other.place, other.parent, {SERVER_RUN: self.parent})
             self.id, self.parent, self.place, self._elsewhere = other.id, other.parent, other.place, None
             self._points |= other._points
-            with store.reported(self.place.uri), store.whole(self.place.uri):
-                call()
+            self._call(call)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        """Do it here; a local store is not interrupted in the middle of it."""
+        with store.reported(self.place.uri), store.whole(self.place.uri):
+            call()
 
 
 def _input(dataset: Dataset) -> "DatasetInput":

@@ -20,12 +20,10 @@ def follow(database: Path, experiment: str, artifacts: Path) -> None:
     never writes into its original.
 
     Args:
-        database: SQLite file in the workspace; nothing happens where it is missing or has no tables.
+        database: SQLite file in the workspace; nothing happens where it holds something else than MLflow's tables.
         experiment: name of the experiment that tells where the artifacts were.
         artifacts: the folder where they are now.
     """
-    if not database.is_file():
-        return
     now = artifacts.as_uri()
     with closing(sqlite3.connect(database, timeout=60)) as opened, opened:
         tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
