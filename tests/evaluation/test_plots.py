@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 from typing import Any
 
 import cv2
@@ -76,3 +79,13 @@ def test_a_plot_shows_one_result_after_another_as_figures_of_their_own_would() -
         predictions = rng.dirichlet(np.ones(4), count), rng.integers(0, 4 if count > 40 else 3, count)
         expected = alone(PrecisionRecallPlot(), *predictions, title)
         assert np.array_equal(pixels(precision_recall_png(*predictions, title)), expected)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("module://not_here.inline", False), ("svg", True)])
+def test_the_back_end_of_a_notebook_that_is_not_installed_here_is_passed_over(given: str, kept: bool) -> None:
+    """As in `!dvc repro` of a notebook."""
+    ask = "import os; from echosynth.evaluation import plots; print(os.environ.get('MPLBACKEND'))"
+    environment = os.environ | {"MPLBACKEND": given}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (f"{given}\n" if kept else "None\n")
