@@ -89,3 +89,11 @@ def test_other_files_are_none(other: bytes) -> None:
 def test_a_torn_meta_header_says_nothing() -> None:
     whole = head(BasicTextSRStorage)
     assert [unusable(whole[:length]) for length in (0, 131, 140, 150)] == [""] * 4
+
+
+def test_a_damaged_syntax_is_not_quoted() -> None:
+    whole = bytearray(head(UltrasoundImageStorage, ImplicitVRLittleEndian))
+    at = whole.index(ImplicitVRLittleEndian.encode())
+    whole[at : at + 17] = b"MEIER^ANNA\x01.2.840."
+    said = unusable(bytes(whole))
+    assert said == "DICOM in a transfer syntax that cannot be decoded (damaged)"

@@ -1,7 +1,11 @@
 import errno
 import hashlib
+import sqlite3
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import (
@@ -11,6 +15,8 @@ from echosynth.common.files import (
     explained,
     file_hash,
     fingerprint,
+    full_disk,
+    full_disk_explained,
     read_json,
     workspace,
     write_json,
@@ -80,6 +86,53 @@ def test_what_the_disk_refuses_is_explained(tmp_path, code, words):
     with pytest.raises(OSError, match="odd") as error, explained(tmp_path / "x"):
         raise OSError(errno.EIO, "odd")
     assert not isinstance(error.value, EchosynthError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [  # as they come from a disk that is full
+        OSError("262144 requested and 131056 written"),  # numpy.save
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        sqlite3.OperationalError("database or disk is full"),
+        RuntimeError("ITK ERROR: MetaImageIO: File cannot be written: a.mhd\nReason: No space left on device"),
+        RuntimeError("OSError: [Errno 28] No space left on device"),  # of another process
+    ],
+)
+def test_a_full_disk_is_known_in_the_words_of_every_library(error):
+    sentence = "cannot write x: the disk is full; free some room and run again"
+    with pytest.raises(EchosynthError) as said, explained("x"):
+        raise error
+    assert str(said.value) == sentence
+    with (
+        pytest.raises(EchosynthError, match=r"^cannot write in .*: the disk is full; free"),
+        full_disk_explained(),
+    ):
+        try:
+            raise error
+        except type(error):
+            raise LookupError("and then this") from None
+    assert full_disk(RuntimeError("[Errno 122] Disk quota exceeded")) == "the disk quota is used up; free some room"
+
+
+def test_a_net_leaves_other_errors_and_sentences_alone():
+    for error in (PermissionError(errno.EACCES, "no"), EchosynthError("database or disk is full"), KeyError("28")):
+        with pytest.raises(type(error)) as raised, full_disk_explained():
+            raise error
+        assert raised.value is error
+    with pytest.raises(EchosynthError, match=r"^it will not do$"), explained("x"):
+        raise EchosynthError("it will not do")
+
+
+def test_of_a_copy_the_second_file_is_what_cannot_be_written():
+    with pytest.raises(EchosynthError, match=r"^cannot write there: the disk is full"), full_disk_explained():
+        raise OSError(errno.ENOSPC, "No space left on device", "here", None, "there")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has a device that is always full")
+def test_numpy_on_a_full_disk():
+    with pytest.raises(EchosynthError, match="cannot write x: the disk is full"), explained("x"):  # noqa: SIM117
+        with Path("/dev/full").open("wb") as stream:
+            np.save(stream, np.zeros(100_000))
 
 
 def test_a_path_through_a_file_is_explained(tmp_path):

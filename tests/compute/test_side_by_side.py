@@ -1,5 +1,6 @@
 """Work in several processes, of which some fail, are killed, or lose the one that started them."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -63,6 +64,8 @@ def fail(folder: Path, how: str, number: int) -> None:
     wait_for([folder / "0"])
     if how in ("killed", "told to go"):
         os.kill(os.getpid(), signal.SIGKILL if how == "killed" else signal.SIGTERM)
+    if how == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "a.npy")
     raise EchosynthError("too hot; cool it") if how == "sentence" else ZeroDivisionError("by nought")
 
 
@@ -138,6 +141,7 @@ def test_modules_are_imported_once_for_all(monkeypatch: pytest.MonkeyPatch) -> N
     ("how", "error", "sentence"),
     [
         ("sentence", EchosynthError, "task 1: too hot; cool it$"),
+        ("full", EchosynthError, "task 1: cannot write a.npy: the disk is full; free some room and run again$"),
         ("killed", EchosynthError, f"task 1: its process was killed, .* memory .* {PROCESSES}=1 "),
         ("told to go", EchosynthError, r"task 1: its process was told to go \(exit status 143\); run again: what"),
         ("otherwise", RuntimeError, "ZeroDivisionError: by nought"),
@@ -156,7 +160,9 @@ def test_a_task_that_fails_ends_all_with_a_sentence(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_when_the_first_one_is_told_to_go(tmp_path: Path, number: signal.Signals) -> None:
+def test_no_process_is_left_when_the_first_one_is_told_to_go(
+    tmp_path: Path, python: Path, number: signal.Signals
+) -> None:
     code = (
         "import signal, sys, joblib; from functools import partial; from pathlib import Path\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs are started without
@@ -165,7 +171,7 @@ def test_no_process_is_left_when_the_first_one_is_told_to_go(tmp_path: Path, num
         f"side_by_side(partial(stand, Path({str(tmp_path)!r})), TASKS)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([python, "-c", code], env=environment, stderr=subprocess.DEVNULL) as process:
         workers = wait_for([tmp_path / "0", tmp_path / "1"])
         if number == signal.SIGKILL:
             kill([psutil.Process(process.pid)])

@@ -8,6 +8,7 @@ import pytest
 from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.ingest.check import check
+from echosynth.media.probe import too_large
 from echosynth.sources.registry import find_source
 
 VIEWS = ("A2C", "A4C", "PLAX", "PSAX")
@@ -60,6 +61,19 @@ def test_all_is_counted_and_every_file_looked_at_once(tmed2: Path, params: Param
 def test_the_limit_of_a_patient_and_view_is_applied(tmed2: Path, params_with: Callable[..., Params]) -> None:
     found = check(find_source("tmed2"), tmed2, params_with(ingest={"max_per_patient_view": 2}))
     assert (found.records, found.taken) == (24, 16)
+
+
+def test_the_limit_of_pixels_is_that_of_the_section(
+    tmed2: Path, params_with: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echosynth.ingest.check.probe", lambda path: too_large(10, 11))
+    assert check(find_source("tmed2"), tmed2, params_with(decoding={"pixels": 110})).bad == 0
+    assert check(find_source("tmed2"), tmed2).bad == 0
+    found = check(find_source("tmed2"), tmed2, params_with(decoding={"pixels": 109}))
+    assert found.bad == 24
+    assert list(found.omitted) == [
+        "file claims pictures of 10 x 11 pixels, more than decoding.pixels = 109 allows; leave it out"
+    ]
 
 
 def test_without_parameters_nothing_is_said_about_shares(tmed2: Path) -> None:

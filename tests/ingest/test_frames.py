@@ -8,7 +8,7 @@ from tests.media.films import X264, broken, film
 
 from echosynth.imagesets.prepare import prepare
 from echosynth.imagesets.store import pixel_hash
-from echosynth.ingest.frames import dissimilar, marked, read_record, similarity_scores, spaced
+from echosynth.ingest.frames import decoded, dissimilar, marked, read_record, similarity_scores, spaced
 from echosynth.media.decode import read_frame
 from echosynth.sources.base import Record
 
@@ -21,7 +21,7 @@ def numbers(reading):
     return [taken.frame for taken in reading.taken]
 
 
-def decoded(taken):
+def shown(taken):
     return cv2.imdecode(np.frombuffer(taken.png, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
@@ -98,7 +98,7 @@ def test_pictures_are_prepared_and_encoded(tmp_path, write_png, ingest_params):
     reading = read_record(record(path, moment="ES"), False, (0, 0), ingest_params())
     (taken,) = reading.taken
     expected = prepare(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), 32)
-    assert np.array_equal(decoded(taken), expected) and taken.pixels == pixel_hash(expected)
+    assert np.array_equal(shown(taken), expected) and taken.pixels == pixel_hash(expected)
     assert (taken.frame, taken.moment, reading.frames, reading.error) == (0, "ES", 1, "")
 
 
@@ -106,7 +106,7 @@ def test_spaced_marked_and_dissimilar_frames_of_a_cine(tmp_path, write_avi, inge
     path = write_avi(tmp_path / "v.avi", 20)  # grey 20, 30, ... 210
     every = read_record(record(path), True, (0, 0), ingest_params(frames="spaced", frames_per_cine=4))
     assert numbers(every) == [2, 7, 12, 17]
-    assert [decoded(taken).mean() for taken in every.taken] == pytest.approx([40, 90, 140, 190], abs=2)
+    assert [shown(taken).mean() for taken in every.taken] == pytest.approx([40, 90, 140, 190], abs=2)
     both = record(path, marked=(("ES", 12), ("ED", 4), ("ED", 99)))
     reading = read_record(both, True, (0, 0), ingest_params(frames="marked"))
     assert [(taken.frame, taken.moment) for taken in reading.taken] == [(4, "ED"), (12, "ES")]
@@ -146,7 +146,7 @@ def test_native_frames_are_not_kept(tmp_path, write_avi, ingest_params, monkeypa
         return prepare(frame, *args)
 
     monkeypatch.setattr("echosynth.ingest.frames.prepare", counted)
-    read_record(record(write_avi(tmp_path / "v.avi", 20)), True, (0, 0), ingest_params(frames="dissimilar"))
+    decoded(record(write_avi(tmp_path / "v.avi", 20)), True, (0, 0), ingest_params(frames="dissimilar"), 1.0)
     assert len(most) == 20 and max(most) <= 2
 
 
@@ -163,7 +163,7 @@ def test_pixels_are_made_square_unless_the_study_did_not(tmp_path, ingest_params
     assert reading.squared is square and not reading.error
     (frame,) = read_frame(path, lambda total: reading.taken[0].frame).frames
     wide = np.asarray(cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), (128, 48), interpolation=cv2.INTER_CUBIC))
-    assert np.array_equal(decoded(reading.taken[0]), prepare(wide if square else frame, 32))
+    assert np.array_equal(shown(reading.taken[0]), prepare(wide if square else frame, 32))
     assert not read_record(record(film(tmp_path / "s.mp4", frames=3)), True, (0, 0), ingest_params()).squared
 
 

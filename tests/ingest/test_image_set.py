@@ -90,9 +90,20 @@ def test_at_most_so_many_images_of_a_patient_and_view(tmp_path, tmed2, params_wi
         report = ingest(TMED2, tmed2, tmp_path / "out", params)
         manifest = read_image_set(tmp_path / "out").manifest
         assert manifest.groupby(["group", "view"]).size().max() == 2 and len(manifest) == 10
-        assert report["omitted"]["more than 2 of one patient and view"]["count"] == 3
+        assert report["omitted"]["not taken: at most 2 of one patient and view"]["count"] == 3
         chosen.append(frozenset(manifest["id"]))
     assert len(set(chosen)) > 1
+
+
+def test_at_most_so_many_images_of_a_patient(tmp_path, tmed2, params_with):
+    params = params_with(ingest={"max_per_patient_view": 2, "max_per_patient": 3, "workers": 1})
+    report = ingest(TMED2, tmed2, tmp_path / "out", params)
+    manifest = read_image_set(tmp_path / "out").manifest
+    patients = manifest.groupby("group").size()
+    assert patients.max() == 3 and manifest.groupby(["group", "view"]).size().max() <= 2
+    (reason,) = (name for name in report["omitted"] if name.startswith("not taken"))
+    assert reason == "not taken: at most 2 of one patient and view and 3 of one patient"
+    assert report["omitted"][reason]["count"] == 13 - len(manifest)
 
 
 def test_one_random_frame_of_each_video(tmp_path, dynamic, params_with):
@@ -371,3 +382,29 @@ def test_a_release_of_flat_pictures_stops(tmp_path, dynamic, params_with, write_
     with pytest.raises(EchosynthError, match=r"of one grey level, more than data\.max_bad_share = 0\.2 allows"):
         ingest(DYNAMIC, dynamic, tmp_path / "many", settings)
     assert not (tmp_path / "many").exists()
+
+
+def test_damaged_frames_are_passed_over_and_noted(tmp_path, dynamic, params_with, write_avi):
+    path = dynamic / "Videos/0X3.avi"
+    content = bytearray(path.read_bytes())
+    starts = [at for at in range(len(content)) if content[at : at + 3] == b"\xff\xd8\xff"]
+    content[starts[2] : starts[2] + 2] = bytes(2)  # of 12 frames
+    path.write_bytes(content)
+    params = params_with(ingest={"size": 32, "workers": 1, "frames": "spaced", "frames_per_cine": 12})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", params)
+    assert report["images"] == 8 * 12 - 1 and report["left_out"] == 0
+    assert "1 damaged frames of otherwise usable files were passed over" in report["notes"]
+    table = read_image_set(tmp_path / "out").manifest
+    damaged = table[table.groupby("group")["id"].transform("size") == 11]
+    assert list(damaged["frame"]) == [0, 1, *range(3, 12)]
+    strict = params_with(ingest=params.ingest.model_dump() | {"workers": 1}, decoding={"usable": 1.0})
+    report = ingest(DYNAMIC, dynamic, tmp_path / "out", strict)
+    assert report["images"] == 7 * 12 and report["omitted"]["unreadable"]["count"] == 1
+
+
+def test_the_limits_are_those_of_the_section(tmp_path, dynamic, params_with):
+    few = params_with(ingest={"size": 32, "workers": 1}, decoding={"pixels": 100})
+    with pytest.raises(EchosynthError, match=r"claims pictures of 112 x 112 pixels, more than decoding\.pixels = 100 "):
+        ingest(DYNAMIC, dynamic, tmp_path / "out", few)
+    assert screen_release(DYNAMIC, dynamic, tmp_path / "screening", few)["unreadable"] == 8
+    assert screen_release(DYNAMIC, dynamic, tmp_path / "screening", params_with())["unreadable"] == 0

@@ -68,8 +68,8 @@ def write(path: Path, label: str, data: bytes, syntax: str = ExplicitVRLittleEnd
     return path
 
 
-def packed(path: Path, label: str, streams: list[bytes], syntax: str) -> Path:
-    return write(path, label, encapsulate([stream + b"\0" * (len(stream) % 2) for stream in streams]), syntax)
+def packed(path: Path, label: str, streams: list[bytes], syntax: str, **tags: object) -> Path:
+    return write(path, label, encapsulate([stream + b"\0" * (len(stream) % 2) for stream in streams]), syntax, **tags)
 
 
 def jpeg(rgb: np.ndarray, *, transformed: bool, subsampled: bool = False) -> bytes:

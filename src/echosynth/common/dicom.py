@@ -1,5 +1,6 @@
 """What a DICOM file says of itself in its first bytes, without a library that reads it."""
 
+import re
 import struct
 from typing import Final
 
@@ -55,7 +56,8 @@ def unusable(head: bytes) -> str:
     if kind.startswith(WITHOUT_PICTURE):
         return "a DICOM object without a picture"
     if syntax and syntax not in DECODABLE:
-        return f"DICOM in a transfer syntax that cannot be decoded ({syntax})"
+        known = re.fullmatch(r"[0-9.]{1,64}", syntax)  # a damaged one may reach into what is private
+        return f"DICOM in a transfer syntax that cannot be decoded ({syntax if known else 'damaged'})"
     return ""
 
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -26,23 +27,65 @@ def ignored_input(name: str) -> Path:
     return here if here.is_file() else workspace() / here
 
 
+FULL = {
+    errno.ENOSPC: "the disk is full; free some room",
+    errno.EDQUOT: "the disk quota is used up; free some room",
+}
+REASONS = FULL | {
+    errno.EACCES: "no permission; choose a folder that you may write to or change its mode",
+    errno.EPERM: "no permission; choose a folder that you may write to or change its mode",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file; move that file away",
+}
+NUMBERED = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # Rust's libraries, and what another process says
+UNNUMBERED = re.compile("No space left on device|database or disk is full|[0-9]+ requested and [0-9]+ written")
+
+
 @contextmanager
-def explained(target: Path) -> Iterator[None]:
+def explained(target: Path | str) -> Iterator[None]:
     """Turn a full disk, a read-only folder and the like into one sentence that names `target`."""
     try:
         yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: "the disk is full; free some room",
-            errno.EDQUOT: "the disk quota is used up; free some room",
-            errno.EACCES: "no permission; choose a folder that you may write to or change its mode",
-            errno.EPERM: "no permission; choose a folder that you may write to or change its mode",
-            errno.EROFS: "the file system is read-only; choose another folder",
-            errno.ENOTDIR: "a part of the path is a file; move that file away",
-        }
-        if error.errno not in reasons:
-            raise
-        raise EchosynthError(f"cannot write {target}: {reasons[error.errno]} and run again") from error
+    except EchosynthError:
+        raise
+    except Exception as error:
+        if reason := REASONS.get(_number(error)) or full_disk(error):
+            raise EchosynthError(f"cannot write {target}: {reason} and run again") from error
+        raise
+
+
+@contextmanager
+def full_disk_explained() -> Iterator[None]:
+    """Turn a full disk into the same sentence where nobody nearer to the file has: a net round commands and stages."""
+    try:
+        yield
+    except EchosynthError:
+        raise
+    except Exception as error:
+        if reason := full_disk(error):
+            named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy, the second
+            place = named or f"in {Path.cwd()}, in {os.environ.get('TMPDIR', '/tmp')} or what is printed"
+            raise EchosynthError(f"cannot write {place}: {reason} and run again") from error
+        raise
+
+
+def full_disk(error: BaseException | None) -> str:
+    """Say what is full and what to do, where an error or what is behind it comes from a full disk, whatever a library
+    made of it: SQLite, safetensors, NumPy and other processes have words of their own. Else empty."""
+    while error is not None:
+        if reason := FULL.get(_number(error)):
+            return reason
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _number(error: BaseException) -> int:
+    """The system's number of an error, 0 where it is not known."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if found := NUMBERED.search(str(error)):
+        return int(found[1] or found[2])
+    return errno.ENOSPC if UNNUMBERED.search(str(error)) else 0
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import explained
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -48,7 +49,5 @@ def save_weights(tensors: dict[str, torch.Tensor], path: Path, facts: dict[str, 
     Raises:
         EchosynthError: the file cannot be written, because the disk is full for instance.
     """
-    try:
+    with explained(path):
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, path, facts)
-    except SafetensorError as error:
-        raise EchosynthError(f"cannot write {path}: {error}; free some room and run again") from None

@@ -18,6 +18,7 @@ import joblib
 import torch
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import full_disk_explained
 from echosynth.common.launch import PROCESSES, wanted_processes
 from echosynth.common.termination import Terminated, termination_as_exception
 from echosynth.compute.threads import chosen_by_user, with_threads
@@ -139,7 +140,7 @@ def _worker(work: Callable[[Task], None], number: int, threads: int, link: Conne
     os.environ["LOCAL_RANK"] = str(number)
     torch.set_num_threads(threads)
     try:
-        with termination_as_exception():
+        with termination_as_exception(), full_disk_explained():
             for task in _received(link):
                 work(task)
                 link.send(None)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from echosynth.ingest.frames import Reading, Taken, read_record
 from echosynth.ingest.options import IngestParams
 from echosynth.ingest.rules import Seed
+from echosynth.media.options import DecodingParams
 from echosynth.sources.base import Record
 
 ROWS = "rows.json"
@@ -28,6 +29,7 @@ class Batch:
         seeds: one for each of them.
         is_cine: see `echosynth.ingest.frames.read_record`.
         params: section ingest.
+        limits: section decoding.
     """
 
     number: int
@@ -35,12 +37,13 @@ class Batch:
     seeds: Sequence[Seed]
     is_cine: bool
     params: IngestParams
+    limits: DecodingParams
 
 
 def decode(batch: Batch) -> tuple[int, bytes]:
     """The number of a batch and its pictures as the journal keeps them: small, and ready to be written."""
     readings = (
-        read_record(record, batch.is_cine, seed, batch.params)
+        read_record(record, batch.is_cine, seed, batch.params, batch.limits)
         for record, seed in zip(batch.records, batch.seeds, strict=True)
     )
     return batch.number, pack(readings)

@@ -12,7 +12,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.ingest.options import IngestSettings
 from echosynth.ingest.rules import bad_files, limit_per_patient, missing_views, too_many_bad
-from echosynth.media.probe import PICTURE_SUFFIXES, VIDEO_SUFFIXES, probe
+from echosynth.media.probe import MAX_PIXELS, PICTURE_SUFFIXES, VIDEO_SUFFIXES, allow_pixels, probe
 from echosynth.sources.base import Listing, Record, Source, read_salt, relative
 
 # Looking at a file is waiting for the disk, and a network disk answers many at a time.
@@ -105,11 +105,12 @@ def check(source: Source, folder: Path, params: IngestSettings | None = None) ->
     Args:
         source: the adapter.
         folder: the release.
-        params: sections data and ingest; without them nothing is said about shares and selection.
+        params: sections data, decoding and ingest; without them nothing is said about shares and selection.
 
     Raises:
         EchosynthError: the adapter refuses the folder: it or a table is missing, or nothing in it is usable.
     """
+    allow_pixels(params.decoding.pixels if params else MAX_PIXELS)
     listing: Listing = source.list_records(folder)
     wrong = _probe_all(listing.records, source.name)
     omitted: dict[str, list[str]] = defaultdict(

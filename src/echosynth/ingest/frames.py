@@ -1,20 +1,27 @@
 """Which frames become pictures, and one file read to them: random, evenly spaced, dissimilar, or marked ED and ES."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from echosynth.common.arrays import Image
+from echosynth.common.child import Channel
 from echosynth.common.errors import EchosynthError
 from echosynth.imagesets.prepare import is_square, prepare, square_pixels, to_grey
-from echosynth.imagesets.store import encode, pixel_hash
 from echosynth.ingest.options import IngestParams
-from echosynth.ingest.rules import Seed
+from echosynth.media.apart import DECODERS
 from echosynth.media.decode import read_stream
+from echosynth.media.options import LIMITS, DecodingParams
+from echosynth.media.probe import allow_pixels
 from echosynth.sources.base import Moment, Record
+
+if TYPE_CHECKING:
+    from echosynth.ingest.rules import Seed  # which the child process does without: it brings pandas
 
 QUANTILE = 0.25
 FLAT = 2  # grey levels between the darkest and the brightest pixel of a picture that shows nothing
@@ -49,6 +56,7 @@ class Reading:
         marks_lost: ED and ES marks that could not be followed.
         enlarged: whether the picture was smaller than what is made of it.
         flat: pictures of one grey level, or nearly.
+        lost: frames of those that were chosen which could not be used and were passed over.
         squared: whether its pixels were not square and were made so.
         error: why there are no pictures, with the file's name; "" when there are.
     """
@@ -61,7 +69,23 @@ class Reading:
     enlarged: bool = False
     flat: int = 0
     squared: bool = False
+    lost: int = 0
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture before it is encoded.
+
+    Attributes:
+        frame: its number in the file, from 0.
+        moment: "ED", "ES" or "".
+        pixels: (side, side) uint8.
+    """
+
+    frame: int
+    moment: str
+    pixels: Image
 
 
 def spaced(total: int, count: int) -> list[int]:
@@ -130,7 +154,7 @@ def _by_mark(record: Record, is_cine: bool, params: IngestParams) -> bool:
     return params.frames == "marked" if is_cine else bool(record.marked)
 
 
-def _choose(record: Record, is_cine: bool, key: Seed, params: IngestParams, total: int) -> Sequence[int]:
+def _choose(record: Record, is_cine: bool, key: "Seed", params: IngestParams, total: int) -> Sequence[int]:
     """Numbers of the frames to decode; for `dissimilar` all of them."""
     if not is_cine and not record.marked:
         return [0]
@@ -144,8 +168,25 @@ def _choose(record: Record, is_cine: bool, key: Seed, params: IngestParams, tota
     return marks or [int(np.random.default_rng(key).integers(total))]
 
 
-def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:
-    stream = read_stream(record.path, lambda total: _choose(record, is_cine, key, params, total))
+def decoded(
+    record: Record, is_cine: bool, key: "Seed", params: IngestParams, usable: float
+) -> tuple[list[Picture], dict[str, Any]]:
+    """Decode the chosen frames of a file one at a time and prepare them, in this process.
+
+    Args:
+        record: the file.
+        is_cine: whether frames are chosen by `params.frames`; else the marked ones or, of a still, the only one.
+        key: seed of the random frame, of this file alone, so that others coming or going change nothing.
+        params: section ingest.
+        usable: see `echosynth.media.decode.read_stream`.
+
+    Returns:
+        The pictures, and what `Reading` holds beside them.
+
+    Raises:
+        EchosynthError: the file cannot be read.
+    """
+    stream = read_stream(record.path, lambda total: _choose(record, is_cine, key, params, total), usable)
     pictures: list[Image] = []
     height = width = 0
     enlarged = False
@@ -159,26 +200,92 @@ def _read(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Rea
     by_mark = _by_mark(record, is_cine, params)
     moments, lost = marked(stream.total, record.marked) if by_mark else ({}, 0)
     flat = sum(int(np.ptp(pictures[place])) <= FLAT for place in places)
-    taken = (
-        Taken(number, moments.get(number, record.moment), pixel_hash(picture), encode(picture))
-        for number, picture in ((stream.numbers[place], pictures[place]) for place in places)
+    used = stream.used
+    found = [
+        Picture(number, moments.get(number, record.moment), picture)
+        for number, picture in ((used[place], pictures[place]) for place in places)
+    ]
+    return found, {
+        "frames": stream.total,
+        "width": width,
+        "height": height,
+        "marks_lost": lost,
+        "enlarged": enlarged,
+        "flat": flat,
+        "squared": not is_square(spacing),
+        "lost": len(stream.lost),
+    }
+
+
+def encoded(pictures: Iterable[Picture], facts: Mapping[str, Any]) -> Reading:
+    """Put pictures and facts together."""
+    from echosynth.imagesets.store import encode, pixel_hash  # here: the child process does without pandas
+
+    return Reading(
+        tuple(Taken(one.frame, one.moment, pixel_hash(one.pixels), encode(one.pixels)) for one in pictures), **facts
     )
-    return Reading(tuple(taken), stream.total, width, height, lost, enlarged, flat, not is_square(spacing))
 
 
-def read_record(record: Record, is_cine: bool, key: Seed, params: IngestParams) -> Reading:
-    """Decode the chosen frames of a file one at a time, prepare and encode them.
+def read_record(
+    record: Record, is_cine: bool, key: "Seed", params: IngestParams, limits: DecodingParams = LIMITS
+) -> Reading:
+    """Decode the chosen frames of a file one at a time and prepare them, in a child process; then encode them.
 
     Args:
-        record: the file.
-        is_cine: whether frames are chosen by `params.frames`; else the marked ones or, of a still, the only one.
-        key: seed of the random frame, of this file alone, so that others coming or going change nothing.
-        params: section ingest.
+        record: see `decoded`.
+        is_cine: see there.
+        key: see there.
+        params: see there.
+        limits: section decoding.
 
     Returns:
         The pictures, or the error: one bad file must not stop the others.
     """
     try:
-        return _read(record, is_cine, key, params)
+        return _read_apart(record, is_cine, key, params, limits)
     except EchosynthError as error:
         return Reading(error=str(error))
+
+
+def _read_apart(record: Record, is_cine: bool, key: "Seed", params: IngestParams, limits: DecodingParams) -> Reading:
+    pictures: list[Picture] = []
+    facts: dict[str, Any] = {}
+    arguments: dict[str, Any] = {
+        "path": str(record.path),
+        "moment": record.moment,
+        "marked": record.marked,
+        "is_cine": is_cine,
+        "key": key,
+        "params": params.model_dump(),
+        "pixels": limits.pixels,
+        "usable": limits.usable,
+    }
+    with DECODERS.job(f"{__name__}:serve", str(record.path), limits, **arguments) as job:
+        while found := job.receive(params.size**2):
+            facts, pixels = found
+            if pixels:
+                picture = np.frombuffer(pixels, np.uint8).reshape(params.size, params.size)
+                pictures.append(Picture(facts["frame"], facts["moment"], picture))
+    return encoded(pictures, facts)
+
+
+def serve(
+    channel: Channel,
+    payload: bytearray,
+    path: str,
+    moment: Literal["", "ED", "ES"],
+    marked: list[tuple[Moment, int]],
+    is_cine: bool,
+    key: list[int],
+    params: dict[str, Any],
+    pixels: int,
+    usable: float,
+) -> None:
+    """The child's part of `read_record`: a message for each picture, then one about the file."""
+    allow_pixels(pixels)
+    marks = tuple((which, number) for which, number in marked)
+    record = Record(Path(path), "", "", "file", moment, marked=marks)
+    pictures, facts = decoded(record, is_cine, (key[0], key[1]), IngestParams.model_validate(params), usable)
+    for one in pictures:
+        channel.send({"frame": one.frame, "moment": one.moment}, np.ascontiguousarray(one.pixels).data)
+    channel.send(facts)

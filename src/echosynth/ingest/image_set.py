@@ -14,7 +14,7 @@ from echosynth.imagesets.schema import check_ids
 from echosynth.imagesets.store import write_image_stream
 from echosynth.ingest.batches import Batch, decode
 from echosynth.ingest.journal import Journal
-from echosynth.ingest.options import IngestParams, IngestSettings
+from echosynth.ingest.options import IngestSettings
 from echosynth.ingest.rules import limit_per_patient, own_seed
 from echosynth.ingest.summary import Account
 from echosynth.screening.decisions import verdicts
@@ -31,10 +31,9 @@ HOW = {"backend", "dask_scheduler", "workers"}
 
 def _limited(account: Account) -> list[Record]:
     """The stills of the listing that are taken; the others are counted."""
-    most = account.params.ingest.max_per_patient_view
     taken, dropped = limit_per_patient(account.listing.records, account.params.ingest)
     for record in dropped:
-        account.listing.omit(f"more than {most} of one patient and view", relative(record, account.folder))
+        account.listing.omit(f"not taken: {account.params.ingest.limits}", relative(record, account.folder))
     return taken
 
 
@@ -76,14 +75,14 @@ def _chosen(account: Account, errors: Mapping[Record, str], review: Review | Non
     return _readable(account, _limited(account), errors)
 
 
-def _journal(source: Source, folder: Path, records: Sequence[Record], params: IngestParams) -> Journal:
+def _journal(source: Source, folder: Path, records: Sequence[Record], params: IngestSettings) -> Journal:
     listing = [(relative(record, folder), record.moment, record.marked) for record in records]
-    settings = params.model_dump(exclude=HOW)
+    settings = [params.ingest.model_dump(exclude=HOW), params.decoding.model_dump()]
     return Journal(source.name, source.has_cines, settings, fingerprint(listing), folder_stamp(folder))
 
 
 def _decode_all(
-    journal: Journal, source: Source, folder: Path, records: Sequence[Record], params: IngestParams
+    journal: Journal, source: Source, folder: Path, records: Sequence[Record], params: IngestSettings
 ) -> list[int]:
     """Bring every batch into the journal; those that are there already are not decoded again. Returns their sizes."""
     size = max(1, min(BATCH, len(records) // FEWEST_BATCHES))
@@ -97,11 +96,11 @@ def _decode_all(
     def batches() -> Iterator[Batch]:
         for number in missing:
             chosen = records[starts[number] : starts[number] + size]
-            seeds = [own_seed(params.seed, source.name, relative(record, folder)) for record in chosen]
-            yield Batch(number, chosen, seeds, source.has_cines, params)
+            seeds = [own_seed(params.ingest.seed, source.name, relative(record, folder)) for record in chosen]
+            yield Batch(number, chosen, seeds, source.has_cines, params.ingest, params.decoding)
 
     def finished() -> Iterator[int]:
-        for number, data in run(decode, batches(), params):
+        for number, data in run(decode, batches(), params.ingest):
             journal.write(number, data)
             yield from range(sizes[number])
 
@@ -141,16 +140,16 @@ def ingest(
 ) -> dict[str, Any]:
     """Turn a release into an image set with a report, whole or not at all.
 
-    Of stills with a known patient at most `ingest.max_per_patient_view` of each patient and view are taken, of a cine
-    the frames that `ingest.frames` asks for; cines that the screening drops are left out. The bytes written depend
-    neither on the back end nor on the number of workers. An ingest that was killed goes on after the last finished
-    batch when it is started again.
+    Of stills with a known patient at most `ingest.max_per_patient_view` of each patient and view are taken, and at
+    most `ingest.max_per_patient` of each patient; of a cine the frames that `ingest.frames` asks for; cines that the
+    screening drops are left out. The bytes written depend neither on the back end nor on the number of workers. An
+    ingest that was killed goes on after the last finished batch when it is started again.
 
     Args:
         source: the adapter.
         folder: the release.
         out: the image set: images.zip, manifest.csv and report.json.
-        params: sections data, review and ingest.
+        params: sections data, decoding, review and ingest.
         review: the outcome of the screening (a folder), whose rows of files are read, and a person's decisions (a
             file), which are not looked at for sources of stills. None: the release is listed here, and every cine is
             kept.
@@ -168,14 +167,14 @@ def ingest(
     """
     salt, errors = read_salt(params.data.salt_file, params.data.salt_id), dict[Record, str]()
     if review:
-        listing, errors = read_listing(review[0], source, folder, salt)
+        listing, errors = read_listing(review[0], source, folder, salt, params.decoding)
     else:
         listing = source.list_records(folder)
     account = Account(source, listing, folder, params, salt)
     records = _chosen(account, errors, review)
-    journal = _journal(source, folder, records, params.ingest)
+    journal = _journal(source, folder, records, params)
     with journal.held():
-        sizes = _decode_all(journal, source, folder, records, params.ingest)
+        sizes = _decode_all(journal, source, folder, records, params)
         try:
             write_image_stream(out, _rows(journal, sizes, records, account), lambda: {"report.json": account.content()})
         finally:

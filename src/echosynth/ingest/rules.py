@@ -1,7 +1,7 @@
 """Rules that `echosynth check` and the ingest share: which stills are taken, and when a release cannot be trusted."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +18,8 @@ def own_seed(seed: int, *parts: str) -> Seed:
 
 
 def limit_per_patient(records: Sequence[Record], params: IngestParams) -> tuple[list[Record], list[Record]]:
-    """Take at most `ingest.max_per_patient_view` stills of one patient and view, drawn at random.
+    """Take at most `ingest.max_per_patient_view` stills of one patient and view, drawn at random, and of these at most
+    `ingest.max_per_patient` of one patient, where that is above 0.
 
     Args:
         records: of a release of stills.
@@ -27,15 +28,26 @@ def limit_per_patient(records: Sequence[Record], params: IngestParams) -> tuple[
     Returns:
         The records that are taken and those that are left out, in their order.
     """
-    together: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
-        together[record.group, record.view].append(record)
-    dropped: set[Record] = set()
-    for (group, view), some in together.items():
-        if some[0].group_kind == "patient" and len(some) > params.max_per_patient_view:
-            order = np.random.default_rng(own_seed(params.seed, group, view)).permutation(len(some))
-            dropped.update(some[index] for index in order[params.max_per_patient_view :])
+    dropped = _surplus(records, lambda record: (record.group, record.view), params.max_per_patient_view, params.seed)
+    if params.max_per_patient:
+        left = [record for record in records if record not in dropped]
+        dropped |= _surplus(left, lambda record: (record.group,), params.max_per_patient, params.seed)
     return [one for one in records if one not in dropped], [one for one in records if one in dropped]
+
+
+def _surplus(
+    records: Sequence[Record], together: Callable[[Record], tuple[str, ...]], most: int, seed: int
+) -> set[Record]:
+    """Records of known patients beyond `most` of those that belong together, drawn at random."""
+    sets: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        sets[together(record)].append(record)
+    dropped: set[Record] = set()
+    for key, some in sets.items():
+        if some[0].group_kind == "patient" and len(some) > most:
+            order = np.random.default_rng(own_seed(seed, *key)).permutation(len(some))
+            dropped.update(some[index] for index in order[most:])
+    return dropped
 
 
 def bad_files(listing: Listing, unreadable: int, attempted: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ UNREADABLE = "unreadable"
 def selection(source: Source, params: IngestParams) -> str:
     """How pictures were chosen, in words."""
     if not source.has_cines:
-        return f"stills, at most {params.max_per_patient_view} of one patient and view where patients are known"
+        return f"stills, {params.limits} where patients are known"
     return {
         "random": "one random frame of each cine",
         "spaced": f"{params.frames_per_cine} evenly spaced frames of each cine",
@@ -45,7 +45,7 @@ class Account:
         self.source, self.listing, self.folder, self.params, self.salt = source, listing, folder, params, salt
         self.views, self.sizes, self.kinds, self.frames = (Counter[Any]() for _ in range(4))
         self.groups: set[str] = set()
-        self.enlarged = self.squared = self.marks_lost = self.flat = 0
+        self.enlarged = self.squared = self.marks_lost = self.flat = self.lost = 0
         self.errors: dict[str, str] = {}  # file -> sentence
         self.screening: dict[str, Any] = {}
 
@@ -82,6 +82,7 @@ class Account:
         """Count a file."""
         self.marks_lost += reading.marks_lost
         self.flat += reading.flat
+        self.lost += reading.lost
         if reading.taken:
             self.frames[reading.frames] += 1
             return
@@ -130,6 +131,8 @@ class Account:
                 f"{self.marks_lost} marks of end diastole or end systole were passed over: they lie outside of their "
                 "file or call one frame both"
             )
+        if self.lost:
+            notes.append(f"{self.lost} damaged frames of otherwise usable files were passed over")
         if self.squared:
             notes.append(f"the pixels of {self.squared} images were not square and were made so")
         return notes

@@ -1,6 +1,8 @@
 """DICOM: any transfer syntax that pydicom and GDCM know, to 8-bit grey or RGB frames of the tissue picture."""
 
+import io
 import logging
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.encaps import get_frame
+from pydicom.encaps import generate_frames, get_frame
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_color_lut, iter_pixels
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
+from echosynth.media.complaints import complaints
 from echosynth.media.dicom_colour import HALF_CHROMA, RGB, by_sight, of_plain_pixels, of_stream, to_rgb
-from echosynth.media.probe import MAX_VALUES, too_large
+from echosynth.media.mjpeg import another_size, undecodable
+from echosynth.media.probe import MAX_VALUES, j2k_size, jpeg_size, too_large
 
 Box = tuple[int, int, int, int]
 # Codes of PS3.3 C.8.5.5: spatial format "2D", data type "tissue", unit "cm".
@@ -29,6 +33,7 @@ FORMAT_2D, TYPE_TISSUE, UNIT_CM = 1, 1, 3
 # Writers disagree whether the last column of a region is part of it, so regions may stick out by this share of the
 # picture.
 SLACK = 0.01
+ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # of an object, in words of Python
 DEFERRED = 1 << 16  # bytes; what is longer, such as pixels, is not read with the header
 
 # Decoders log every failed try with its trace; the errors raised here say which file it was.
@@ -42,11 +47,16 @@ def _explained(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns about every private oddity of a header
             yield
-    except EchosynthError:
+    except (EchosynthError, MemoryError):
         raise
     except Exception as error:  # decoders raise all sorts over broken bytes
-        reason = " ".join(str(error).split())[:200]
-        raise EchosynthError(f"{path} cannot be decoded as DICOM ({reason}); export it again") from None
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> EchosynthError:
+    words = "".join(letter if letter.isprintable() else " " for letter in ADDRESS.sub("", str(error)))
+    reason = " ".join(words.split())[:200]
+    return EchosynthError(f"{path} cannot be decoded as DICOM ({reason}); export it again")
 
 
 def _region(header: Any, path: Path) -> tuple[Box | None, tuple[float, float] | None, str]:
@@ -109,7 +119,7 @@ def _to_8_bit(pixels: npt.NDArray[Any], header: Any) -> Image:
         centre, width = (float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
         scaled = (values - (centre - 0.5)) / max(width - 1, 1) + 0.5
     elif bits == 8 and pixels.dtype == np.uint8:
-        scaled = pixels / 255.0
+        return 255 - pixels if photometric == "MONOCHROME1" else pixels
     else:
         low = -(2 ** (bits - 1)) if int(header.get("PixelRepresentation", 0)) else 0
         scaled = (pixels.astype(np.float64) - low) / (2**bits - 1)
@@ -156,47 +166,85 @@ def _open(path: Path) -> Any:
     return header
 
 
-def _stream(header: Any, number: int) -> bytes:
-    """The compressed frame of that number."""
+def _places(header: Any) -> dict[str, Any]:
+    """What says where the compressed frames are."""
     tables = [header.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
-    return bytes(
-        get_frame(
-            header.PixelData,
-            number,
-            number_of_frames=int(header.get("NumberOfFrames") or 1),
-            extended_offsets=(tables[0], tables[1]) if all(tables) else None,
-        )
-    )
+    return {
+        "number_of_frames": int(header.get("NumberOfFrames") or 1),
+        "extended_offsets": (tables[0], tables[1]) if all(tables) else None,
+    }
 
 
-def _stored(path: Path, header: Any, numbers: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
-    """The frames as they are stored, but RGB where they have three colours."""
+def _wrong_sizes(path: Path, header: Any, numbers: Sequence[int]) -> dict[int, EchosynthError]:
+    """Frames whose stream claims another size than the header: a decoder would take memory for it."""
+    syntax, expected = header.file_meta.TransferSyntaxUID, (int(header.Columns), int(header.Rows))
+    if not syntax.is_encapsulated or syntax == RLELossless:  # whose frames claim nothing
+        return {}
+    size_of, wanted, wrong = j2k_size if syntax in JPEG2000TransferSyntaxes else jpeg_size, set(numbers), {}
+    places = _places(header)
+    for number, data in enumerate(generate_frames(header.PixelData, **places)):
+        found = size_of(io.BytesIO(data)) if number in wanted else None
+        if found and 0 not in found and found != expected:  # a JPEG may say its height at its end
+            wrong[number] = another_size(path, number, places["number_of_frames"], found, expected)
+        if number == numbers[-1]:
+            break
+    return wrong
+
+
+def _stored(path: Path, header: Any, numbers: Sequence[int]) -> Iterator[npt.NDArray[Any] | EchosynthError]:
+    """The frames as they are stored, but RGB where they have three colours; or why one cannot be decoded."""
+    wrong = _wrong_sizes(path, header, numbers)
+    pixels = _sound(path, header, [number for number in numbers if number not in wrong])
+    for number in numbers:
+        yield wrong[number] if number in wrong else next(pixels)
+
+
+def _sound(path: Path, header: Any, numbers: Sequence[int]) -> Iterator[npt.NDArray[Any] | EchosynthError]:
+    """See `_stored`: of frames whose size is right."""
+    if not numbers:
+        return
     syntax, label = header.file_meta.TransferSyntaxUID, str(header.PhotometricInterpretation)
     if syntax.is_encapsulated:
-        colours = of_stream(_stream(header, numbers[0]), syntax, label) if header.SamplesPerPixel == 3 else label
+        stream = get_frame(header.PixelData, numbers[0], **_places(header))
+        colours = of_stream(bytes(stream), syntax, label) if header.SamplesPerPixel == 3 else label
     else:
         colours = of_plain_pixels(header, header.get_item("PixelData", keep_deferred=True).length, path)
     # Plain pixels are read from where the wanted frames are. Packed ones are small, and reading all of them shows
     # whether the file is torn before a decoder in C complains on stderr.
     source = header if syntax.is_encapsulated or syntax.is_deflated or not header.preamble else path
     # Several frames at once of YBR_FULL_422 are too much for pydicom 3.0.2, which halves their length twice.
-    turns = [[number] for number in numbers] if colours == HALF_CHROMA and source is path else [numbers]
-    for turn in turns:
-        for pixels in iter_pixels(source, indices=turn, raw=True, photometric_interpretation=colours or RGB):
-            colours = colours or by_sight(pixels, path)
-            yield to_rgb(pixels, colours)
+    at_once = 1 if colours == HALF_CHROMA and source is path else len(numbers)
+    done, total = 0, int(header.get("NumberOfFrames") or 1)
+    while done < len(numbers):
+        turn = numbers[done : done + at_once]
+        try:
+            decoded = iter_pixels(source, indices=turn, raw=True, photometric_interpretation=colours or RGB)
+            for number in turn:
+                with complaints() as heard:
+                    pixels = next(decoded)
+                colours = colours or by_sight(pixels, path)
+                done += 1
+                yield undecodable(path, number, total) if heard.damage else to_rgb(pixels, colours)
+        except (EchosynthError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise all sorts over broken bytes; the frames behind it may be whole
+            done += 1
+            yield _broken(path, error)
 
 
-def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Image]:
+def _frames(path: Path, header: Any, numbers: Sequence[int], box: Box | None) -> Iterator[Image | EchosynthError]:
     with _explained(path):
         for pixels in _stored(path, header, numbers):
+            if isinstance(pixels, EchosynthError):
+                yield pixels
+                continue
             frame = _to_8_bit(pixels, header)
             yield frame if box is None else frame[box[1] : box[3], box[0] : box[2]]
 
 
 def read_dicom(
     path: Path, choose: Callable[[int], Sequence[int]]
-) -> tuple[Iterator[Image], tuple[float, float] | None, Sequence[int], int, str]:
+) -> tuple[Iterator[Image | EchosynthError], tuple[float, float] | None, Sequence[int], int, str]:
     """Open a DICOM file for some of its frames; the others are not decoded.
 
     Args:
@@ -204,8 +252,8 @@ def read_dicom(
         choose: gets the number of frames and returns the numbers of those to decode.
 
     Returns:
-        frames (H, W) grey or (H, W, 3) RGB uint8, decoded one at a time; spacing (x, y) in mm, or in a common unit, or
-        None; the chosen numbers; the number of all frames; a note.
+        frames (H, W) grey or (H, W, 3) RGB uint8, decoded one at a time, or why one cannot be;
+        spacing (x, y) in mm, or in a common unit, or None; the chosen numbers; the number of all frames; a note.
 
     Raises:
         EchosynthError: the file is no DICOM picture or is damaged; the frames raise it, too.

@@ -4,6 +4,7 @@ Frame n is the n-th in the order of presentation, whatever the container says of
 the frames (`echosynth.media.timeline`), decoding begins at the key frame before a wanted one; else at the beginning.
 """
 
+from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -21,15 +22,18 @@ from av.video.stream import VideoStream
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.media.mjpeg import another_size, undecodable
-from echosynth.media.probe import MAX_PIXELS, too_large
+from echosynth.media.probe import most_pixels, too_large
 from echosynth.media.timeline import Packet, Timeline, timeline
 
 FORMATS = {".avi": "avi", ".mp4": "mov"}  # suffix -> FFmpeg's reader; none other is ever asked
-LIMITS = {"max_pixels": str(MAX_PIXELS)}
 # The decoders of these mark the frames that they had to make up. Others are told to fail over a broken packet, which
 # these do where a video begins in the middle of a longer one, too.
-MARKS_DAMAGE = ("h264", "hevc")
-STRICT = LIMITS | {"err_detect": "explode"}
+MARKS_DAMAGE = ("h264",)
+STRICT = {"err_detect": "crccheck+explode"}
+# These check every slice, and only log what they find.
+TELLS_BY_LOG = ("ffv1",)
+# Frames that may be shown between one and another that it needs, where no times tell.
+REORDERED = 4
 EIGHT_BITS = ("yuv420p", "yuvj420p")  # among others: those of nearly all videos
 BICUBIC = Interpolation.BICUBIC
 # Degrees counterclockwise -> quarter turns.
@@ -37,6 +41,11 @@ TURNS = {90: 1, 180: 2, -180: 2, -90: 3}
 Output = tuple[float, Any, bool]  # number of a frame, the frame, whether it is sound
 NOTHING: Output = (-1, None, False)
 END: Output = (float("inf"), None, False)
+
+
+def _limits() -> dict[str, str]:
+    """What FFmpeg refuses by itself, inside of streams, too."""
+    return {"max_pixels": str(most_pixels())}
 
 
 class _Cine:
@@ -58,7 +67,9 @@ class _Cine:
         # As a file and not by its name, in which FFmpeg takes a colon for a protocol.
         self._file = self.path.open("rb")
         try:
-            self.container = av.open(self._file, "r", format=FORMATS[self.path.suffix.lower()], options=LIMITS)
+            self.container = av.open(
+                self._file, "r", format=FORMATS[self.path.suffix.lower()], options=_limits(), metadata_errors="replace"
+            )
         except av.FFmpegError as error:
             self._file.close()
             raise EchosynthError(f"{self.path} is no readable video ({error.strerror}); copy it again") from None
@@ -68,7 +79,7 @@ class _Cine:
         self.stream, self.context = stream, stream.codec_context
         # One thread: ingest runs as many processes as there are cores, and FFmpeg's threads delay the first frame.
         self.context.thread_type, self.context.thread_count = "NONE", 1
-        self.context.options = LIMITS if self.context.name in MARKS_DAMAGE else STRICT
+        self.context.options = _limits() | ({} if self.context.name in MARKS_DAMAGE else STRICT)
         self._at_start = True
 
     def close(self) -> None:
@@ -100,31 +111,69 @@ class _Cine:
         packets = self._packets_from(table, first)
         broken: list[int] = []
         number, clean, passing = -1, first == 0, False
+        begun: int | None = None  # time of the first key frame
+        waiting: deque[tuple[int, Any, bool]] = deque()
         self.context.skip_frame = "DEFAULT"
         for self._place, packet in enumerate(packets, first):
             # What is neither wanted nor needed by others is passed over.
             if passing != (table is not None and self._place not in self.wanted):
                 passing = not passing
                 self.context.skip_frame = "NONREF" if passing else "DEFAULT"
+            if begun is None and packet is not None and packet.is_keyframe:
+                begun = packet.pts or 0
             try:
-                frames = self.context.decode(packet)
+                frames = self._decoded(packet)
             except av.FFmpegError:
-                broken.append(self._place)
+                # A recording that was cut out of another begins with what nobody can decode.
+                if begun is not None and (packet is None or packet.pts is None or packet.pts >= begun):
+                    broken.append(self._place)
                 continue
             for frame in frames:
                 number += 1
                 if table is None:
                     if frame.is_corrupt:
                         broken.append(number)
+                    waiting.append((number, frame, True))
                     # A broken packet may have held a frame: from then on nobody can tell their numbers.
-                    yield number, frame, not broken
+                    while number - waiting[0][0] >= REORDERED:
+                        shown, picture, _ = waiting.popleft()
+                        yield shown, picture, not broken
                 elif (time := frame.pts) is not None and time in table.numbers:
                     if frame.is_corrupt:
                         broken.append(table.packets[time])
                     # A "key frame" that needs others refreshes the picture bit by bit: none of what follows is whole.
                     clean = clean or (time == table.times[first] and frame.pict_type == PictureType.I)
-                    sound = clean and (not broken or table.is_sound(table.packets[time], broken))
-                    yield table.numbers[time], frame, sound
+                    waiting.append((time, frame, clean))
+                    # A frame may need another that is shown later, of which nothing is known before.
+                    while waiting and table.needed[table.packets[waiting[0][0]]] <= time:
+                        yield self._judged(table, waiting.popleft(), broken)
+        for shown, picture, started in waiting:
+            one = (shown, picture, started)
+            yield self._judged(table, one, broken) if table else (shown, picture, not broken)
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        """The frames that a packet brings forth.
+
+        Raises:
+            av.FFmpegError: it is damaged.
+        """
+        if self.context.name not in TELLS_BY_LOG:
+            return self.context.decode(packet)
+        before = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as said:
+                frames = self.context.decode(packet)
+        finally:
+            av.logging.set_level(before)
+        if any(level <= av.logging.ERROR for level, _, _ in said):
+            raise av.InvalidDataError(0, "damaged", None)
+        return frames
+
+    def _judged(self, table: Timeline, waiting: tuple[int, Any, bool], broken: Sequence[int]) -> Output:
+        """A frame by its time, and whether it is sound, now that all that it may need is known."""
+        time, frame, clean = waiting
+        return table.numbers[time], frame, clean and (not broken or table.is_sound(table.packets[time], broken))
 
     def _packets_from(self, table: Timeline | None, first: int) -> Iterator[Any]:
         if self._at_start and not first:
@@ -219,7 +268,7 @@ class FFmpegVideo:
         with closing(_Cine(self._path)) as cine:
             return next((frame for _, frame, sound in cine.decoded(self._table) if sound), None)
 
-    def read(self, numbers: Sequence[int]) -> Iterator[Image]:
+    def read(self, numbers: Sequence[int]) -> Iterator[Image | EchosynthError]:
         """Decode chosen frames.
 
         Colours are those of FFmpeg's converter, and the same as OpenCV's reader gives: by the matrix and range that the
@@ -230,10 +279,8 @@ class FFmpegVideo:
             numbers: of the frames, from 0, ascending.
 
         Returns:
-            (H, W, 3) RGB uint8, one at a time.
-
-        Raises:
-            EchosynthError: a frame is damaged or has another size than the first.
+            (H, W, 3) RGB uint8, one at a time, or why a frame cannot be used: it is damaged or has another size than
+            the first.
         """
         convert = VideoReformatter().reformat
         first: tuple[int, int] | None = None
@@ -244,13 +291,15 @@ class FFmpegVideo:
             for number in numbers:
                 frame = cine.frame(self._table, number)
                 if frame is None:
-                    raise undecodable(self._path, number, self.total)
+                    yield undecodable(self._path, number, self.total)
+                    continue
                 size = frame.width, frame.height
                 if size != (first or self.size):
                     # The header may be wrong about all of them.
                     first = first or ((one := self._first()).width, one.height)
                     if size != first:
-                        raise another_size(self._path, number, self.total, size, first)
+                        yield another_size(self._path, number, self.total, size, first)
+                        continue
                 # Of more than 8 bits FFmpeg makes BGR more carefully than RGB.
                 deep = frame.format.name not in EIGHT_BITS and max(part.bits for part in frame.format.components) > 8
                 form = "bgr24" if deep else "rgb24"

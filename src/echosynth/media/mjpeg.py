@@ -10,6 +10,7 @@ import numpy as np
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.media.avi import avi_chunks, avi_size, avi_spacing
+from echosynth.media.complaints import complaints
 from echosynth.media.probe import HEAD, jpeg_size, too_large
 
 Place = tuple[int, int]  # of a frame: first byte and length
@@ -79,7 +80,7 @@ def mjpeg_spacing(path: Path, places: Sequence[Place]) -> tuple[float, float] | 
     return (x, y) if stated and x != y else None
 
 
-def read_by_index(path: Path, places: Sequence[Place], numbers: Sequence[int]) -> Iterator[Image]:
+def read_by_index(path: Path, places: Sequence[Place], numbers: Sequence[int]) -> Iterator[Image | EchosynthError]:
     """Decode chosen frames.
 
     Args:
@@ -88,10 +89,8 @@ def read_by_index(path: Path, places: Sequence[Place], numbers: Sequence[int]) -
         numbers: of the frames, from 0.
 
     Returns:
-        (H, W, 3) RGB uint8, one at a time. A frame without Huffman tables has the standard ones.
-
-    Raises:
-        EchosynthError: a frame is torn or has another size than the first.
+        (H, W, 3) RGB uint8, one at a time, or why a frame cannot be used: it is torn or has another size than the
+        first. A frame without Huffman tables has the standard ones.
     """
     with path.open("rb") as stream:
         stream.seek(places[0][0])
@@ -102,13 +101,14 @@ def read_by_index(path: Path, places: Sequence[Place], numbers: Sequence[int]) -
             data = stream.read(length)
             found = jpeg_size(io.BytesIO(data))
             if found and found != size and size:
-                raise another_size(path, number, len(places), found, size)
+                yield another_size(path, number, len(places), found, size)
+                continue
             whole = found is not None and too_large(*found) is None and b"\xff\xd9" in data[-64:]
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            frame = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
-            if frame is None:
-                raise undecodable(path, number, len(places))
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            with complaints() as heard:
+                frame = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
+            usable = frame is not None and not heard.damage
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if usable else undecodable(path, number, len(places))
 
 
 def undecodable(path: Path, number: int, total: int) -> EchosynthError:

@@ -9,7 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import BinaryIO
 
 from echosynth.common.dicom import is_dicom, unusable
@@ -21,8 +21,10 @@ VOLUME_SUFFIXES = (".mhd", ".mha", ".nii.gz", ".nii")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, *VOLUME_SUFFIXES, *DICOM_SUFFIXES)
 
-# A picture of more pixels than this is a broken or hostile header: the largest screens have a tenth of it.
+# A picture of more pixels than this is a broken or hostile header, unless a process allows another number: the largest
+# screens have a tenth of it.
 MAX_PIXELS = 2**27
+_allowed = [MAX_PIXELS]
 # Volumes are read whole: values of all their frames together.
 MAX_VALUES = 2**29
 # So much of a file's start holds every header that is looked at; so much of its end the closing bytes and what some
@@ -30,6 +32,8 @@ MAX_VALUES = 2**29
 HEAD, TAIL = 1 << 16, 4096
 # JPEGs have a dozen markers in front of the picture, MP4 files few boxes (or two for each fragment).
 MOST_PARTS = 10_000
+DIGITS = 10  # of a size: Python refuses to read or write numbers of thousands
+JPEG_LS = 0xF7  # marker of its frame header
 TORN = "is torn: its end is missing; copy it again"
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 _TITLES = {
@@ -62,16 +66,28 @@ def kind_of(path: Path) -> str | None:
         return ".dcm" if is_dicom(stream.read(132)) else None
 
 
-def too_large(width: int, height: int, frames: int = 1) -> str | None:
+def allow_pixels(pixels: int) -> None:
+    """Have this process refuse pictures of more pixels from now on."""
+    _allowed[:] = [pixels]
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have in this process."""
+    return _allowed[0]
+
+
+def too_large(width: int, height: int, frames: int = 1, most: int | None = None) -> str | None:
     """What is wrong with pictures of that size, None when nothing is.
 
     Args:
         width: in pixels; a colour counts once.
         height: in pixels.
         frames: pictures that are read at once.
+        most: pixels that a picture may have, where it is not what this process allows.
     """
-    if width * height > MAX_PIXELS:
-        return f"claims pictures of {width} x {height} pixels, more than any scanner makes; leave it out"
+    most = most or most_pixels()
+    if width * height > most:
+        return f"claims pictures of {width} x {height} pixels, more than decoding.pixels = {most} allows; leave it out"
     if width * height * frames > MAX_VALUES:
         return f"claims {frames} pictures of {width} x {height} pixels, too many to read at once; leave it out"
     return None
@@ -111,11 +127,21 @@ def jpeg_size(stream: BinaryIO) -> tuple[int, int] | None:
         length = int.from_bytes(stream.read(2), "big")
         if code in (0xD9, 0xDA) or length < 2:
             return None
-        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+        if code == JPEG_LS or (0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC)):
             size = stream.read(5)
             return (int.from_bytes(size[3:5], "big"), int.from_bytes(size[1:3], "big")) if len(size) == 5 else None
         stream.seek(length - 2, 1)
     return None
+
+
+def j2k_size(stream: BinaryIO) -> tuple[int, int] | None:
+    """Width and height of the JPEG 2000 code stream that begins where `stream` stands (ITU-T T.800, A.5.1); None when
+    it is none."""
+    head = stream.read(24)
+    if len(head) < 24 or head[:4] != b"\xff\x4f\xff\x51":  # SOC, SIZ
+        return None
+    right, bottom, left, top = struct.unpack_from(">4I", head, 8)
+    return right - left, bottom - top
 
 
 def meta_header(head: bytes) -> dict[str, str]:
@@ -199,38 +225,43 @@ def _mp4(stream: BinaryIO, head: bytes, size: int) -> str | None:
     return None if b"moov" in names else "is torn: its index is missing; copy it again"
 
 
-def meta_data_file(path: Path, header: Mapping[str, str]) -> Path | None:
-    """The file with the pixels of a MetaImage, None when they follow the header or stand in a list of files."""
-    name = header.get("ElementDataFile", "")
-    return None if name in ("LOCAL", "") or name.split()[0] == "LIST" or "%" in name else path.parent / name
+def _is_plain(name: str) -> bool:
+    """Whether a MetaImage header names one file in its own folder: readers take a list or a pattern for several."""
+    return re.fullmatch(r"(\./)?[^/\\%]+", name) is not None and name.split()[0] not in ("LIST", ".", "..")
 
 
 def _meta(path: Path, head: bytes, size: int) -> str | None:
     header = meta_header(head)
     try:
-        shape = tuple(int(number) for number in header["DimSize"].split())
+        numbers = header["DimSize"].split()
+        shape = tuple(int(number) for number in numbers if len(number) <= DIGITS)
+        if len(shape) < len(numbers):
+            return "claims an absurd size; leave it out"
     except (KeyError, ValueError):
         return "has no size in its header; copy it again"
     if len(shape) < 2 or min(shape) < 1:
         return "has no size of a picture in its header; copy it again"
     if problem := _volume_size(shape):
         return problem
-    data = meta_data_file(path, header)
-    if data is None:
-        available = size
-    else:
-        name = header["ElementDataFile"]
-        if Path(name).is_absolute() or ".." in PureWindowsPath(name).parts:
-            return "takes its data from outside its folder; copy both files into one folder"
+    name, available = header.get("ElementDataFile", ""), size
+    if name not in ("LOCAL", ""):
+        if not _is_plain(name):
+            return "takes its data from another folder or from several files; write it as one file (.mha)"
+        data = path.parent / name
         if not data.is_file():
             return f"lacks its data file {name}; copy it, too"
         available = data.stat().st_size
     if header.get("CompressedData", "").lower() == "true" or header.get("BinaryData", "").lower() == "false":
-        return None if available else f"has an empty data file {header['ElementDataFile']}; copy it again"
+        return None if available else f"has an empty data file {name}; copy it again"
+    return TORN if available < meta_bytes(header) else None
+
+
+def meta_bytes(header: Mapping[str, str]) -> int:
+    """How many bytes of values a MetaImage header tells of that `probe` found right."""
     each = _META_BYTES.get(header.get("ElementType", "").removeprefix("MET_").removeprefix("U"), 1)
     channels = header.get("ElementNumberOfChannels", "1")
-    needed = math.prod(shape) * each * (int(channels) if re.fullmatch("[0-9]{1,4}", channels) else 1)
-    return TORN if available < needed else None
+    shape = (int(number) for number in header["DimSize"].split())
+    return math.prod(shape) * each * (int(channels) if re.fullmatch("[0-9]{1,4}", channels) else 1)
 
 
 def _nifti(head: bytes, size: int | None) -> str | None:

@@ -40,6 +40,18 @@ class Timeline:
         """Time -> number of the packet."""
         return {time: packet for packet, time in enumerate(self.times)}
 
+    @cached_property
+    def needed(self) -> tuple[int, ...]:
+        """For each packet the latest time of a frame that it may need, back to its start: once that one was shown, all
+        that it needs is known."""
+        found, last, before, since = [], 0, self.times[0], self.times[0]
+        for packet, (time, start) in enumerate(zip(self.times, self.starts, strict=True)):
+            if start == packet:
+                last, before, since = packet, since, time
+            since = max(since, time)
+            found.append(since if start == last else max(before, since))
+        return tuple(found)
+
     def start(self, number: int) -> int:
         """The packet with which decoding has to begin for frame `number`."""
         return self.starts[self.packets[self.shown[number]]]

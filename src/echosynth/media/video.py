@@ -10,7 +10,7 @@ from echosynth.media.avi import avi_size
 from echosynth.media.mjpeg import Place, mjpeg_places, mjpeg_spacing, read_by_index
 from echosynth.media.probe import HEAD
 
-Reader = Callable[[Sequence[int]], Iterator[Image]]
+Reader = Callable[[Sequence[int]], Iterator[Image | EchosynthError]]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Video:
         total: number of frames.
         size: width and height of a frame in pixels, as the file's header states them (before it is turned upright).
         spacing: relative width and height of a pixel; None: square, or the file does not say.
-        read: function of ascending frame numbers from 0 that yields them as (H, W, 3) RGB uint8, one at a time. Raises
-            EchosynthError where one is damaged or has another size than the first.
+        read: function of ascending frame numbers from 0 that yields them as (H, W, 3) RGB uint8, one at a time, or an
+            error where one is damaged or has another size than the first.
     """
 
     total: int

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.media.probe import nifti_header, too_large
+from echosynth.media.probe import HEAD, TORN, meta_bytes, meta_header, nifti_header, too_large
 
 # A gzip file may hold so many bytes more than its header says before it counts as hostile.
 SLACK = 1 << 24
@@ -39,6 +39,29 @@ def _check_gzip(path: Path) -> None:
                     raise EchosynthError(f"{path} unpacks to more than its header says; leave it out")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EchosynthError(f"{path} is torn or no gzip file ({error}); copy it again") from None
+
+
+def _check_meta(path: Path) -> None:
+    """Unpack the compressed values of a MetaImage: SimpleITK takes no notice of their check sum."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    header = meta_header(head)
+    if header.get("CompressedData", "").lower() != "true":
+        return
+    name = header.get("ElementDataFile", "")
+    begin = head.index(b"\n", head.index(b"ElementDataFile")) + 1 if name == "LOCAL" else 0
+    left, unpack = meta_bytes(header), zlib.decompressobj()
+    try:
+        with (path if name == "LOCAL" else path.parent / name).open("rb") as stream:
+            stream.seek(begin)
+            while not unpack.eof and (chunk := unpack.unconsumed_tail or stream.read(1 << 20)):
+                left -= len(unpack.decompress(chunk, 1 << 20))
+                if left < 0:
+                    raise EchosynthError(f"{path} unpacks to more than its header says; leave it out")
+    except zlib.error as error:
+        raise EchosynthError(f"{path} is damaged ({error}); copy it again") from None
+    if left or not unpack.eof:
+        raise EchosynthError(f"{path} {TORN}")
 
 
 def _read(path: Path, name: Path) -> Any:
@@ -124,6 +147,8 @@ def read_volume(
     """
     if path.suffix.lower() == ".gz":
         _check_gzip(path)
+    if path.suffix.lower() in (".mha", ".mhd"):
+        _check_meta(path)
     image, note = _image(path)
     pictures = _pictures(path, image)
     numbers = choose(len(pictures))

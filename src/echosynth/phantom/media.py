@@ -1,5 +1,7 @@
 """Writing pictures and cines, and doing so in several processes."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -34,12 +36,14 @@ def write_avi(path: Path, frames: Sequence[Image], quality: int, fps: float = 50
     for frame in frames:
         writer.write(frame)
     writer.release()
+    with path.open("rb") as stream:  # OpenCV says nothing of a full disk: the length in the header is written last
+        if int.from_bytes(stream.read(8)[4:], "little") + 8 != path.stat().st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def write_png(path: Path, picture: Image) -> None:
     """Write (H, W) grey or (H, W, 3) blue, green, red as PNG."""
-    if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 5]):
-        raise EchosynthError(f"cannot write {path}: OpenCV refused the picture; check that the folder is writable")
+    path.write_bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 5])[1].tobytes())
 
 
 def _alone(task: Callable[[T], R], item: T) -> R:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
-from echosynth.media.decode import read_frame
+from echosynth.media.apart import read_frame
+from echosynth.media.options import DecodingParams
 from echosynth.screening.colour import difference_histogram, grey_share, judge
 from echosynth.screening.options import ReviewParams
 
@@ -67,9 +68,9 @@ def _measures(frame: Image, review: ReviewParams) -> Measures:
     )
 
 
-def _look(path: Path, review: ReviewParams | None) -> Look:
+def _look(path: Path, review: ReviewParams | None, limits: DecodingParams) -> Look:
     try:
-        clip = read_frame(path)
+        clip = read_frame(path, limits)
     except EchosynthError as error:
         return FirstLook(error=str(error)), None
     height, width = clip.frames.shape[1:3]
@@ -84,13 +85,15 @@ class Batch:
         start: number of the first.
         paths: the files.
         review: section review; None: their colours are not measured.
+        limits: section decoding.
     """
 
     start: int
     paths: list[Path]
     review: ReviewParams | None
+    limits: DecodingParams
 
 
 def look_at_batch(batch: Batch) -> tuple[int, list[Look]]:
     """Decode and measure the first frame of each file; there are no measures of an unreadable one."""
-    return batch.start, [_look(path, batch.review) for path in batch.paths]
+    return batch.start, [_look(path, batch.review, batch.limits) for path in batch.paths]

@@ -18,7 +18,8 @@ from filelock import FileLock
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import atomic_file, file_hash, fingerprint, workspace, write_json
 from echosynth.imagesets.schema import FILES, check, read_csv
-from echosynth.media.decode import read_frame
+from echosynth.media.apart import read_frame
+from echosynth.media.options import LIMITS, DecodingParams
 from echosynth.screening.first_look import FirstLook
 from echosynth.sources.base import Listing, Record, Source, hashed, record_id, relative
 from echosynth.sources.folders import folder_stamp
@@ -111,16 +112,18 @@ def _recalled(screening: Path, source: Source, folder: Path) -> tuple[Listing, d
     return listing, {record: error for record, error in errors.items() if error}
 
 
-def _error(path: Path) -> str:
+def _error(path: Path, limits: DecodingParams) -> str:
     """Why the screening could not look at a file."""
     try:
-        read_frame(path)
+        read_frame(path, limits)
     except EchosynthError as error:
         return str(error)
     return f"{path} was not there when the release was screened; run `dvc repro` again"
 
 
-def read_listing(screening: Path, source: Source, folder: Path, salt: str) -> tuple[Listing, dict[Record, str]]:
+def read_listing(
+    screening: Path, source: Source, folder: Path, salt: str, limits: DecodingParams = LIMITS
+) -> tuple[Listing, dict[Record, str]]:
     """The files of a release as its screening found them.
 
     Args:
@@ -128,6 +131,7 @@ def read_listing(screening: Path, source: Source, folder: Path, salt: str) -> tu
         source: the adapter.
         folder: the release.
         salt: secret for the hashes.
+        limits: section decoding.
 
     Returns:
         The listing, and for each record of it that cannot be read why, a sentence.
@@ -142,4 +146,4 @@ def read_listing(screening: Path, source: Source, folder: Path, salt: str) -> tu
     unread = [
         record for record in listing.records if record_id(salt, source.name, relative(record, folder)) not in readable
     ]
-    return listing, {record: _error(record.path) for record in unread}
+    return listing, {record: _error(record.path, limits) for record in unread}

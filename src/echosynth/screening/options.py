@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from echosynth.common.options import Fraction, Section, Workers
+from echosynth.media.options import DecodingParams
 from echosynth.sources.options import DataParams
 
 
@@ -24,6 +25,8 @@ class ScreeningSettings(Protocol):
 
     @property
     def data(self) -> DataParams: ...
+    @property
+    def decoding(self) -> DecodingParams: ...
     @property
     def review(self) -> ReviewParams: ...
     @property

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from echosynth.common.files import atomic_folder, write_json
-from echosynth.common.options import Workers
 from echosynth.common.parallel import run
 from echosynth.common.progress import progress
 from echosynth.imagesets.schema import GROUPS, RECORDINGS, check
-from echosynth.media.decode import read_frame
+from echosynth.media.apart import read_frame
+from echosynth.media.options import DecodingParams
 from echosynth.screening.colour import LEVELS
 from echosynth.screening.contact_sheet import Tile, write_sheets
 from echosynth.screening.decisions import flagged_in_kept
@@ -35,11 +35,12 @@ GREY = "grey"  # what a group without a reason is called
 Founders = npt.NDArray[np.int64]
 
 
-def _look_at_all(paths: list[Path], review: ReviewParams | None, workers: Workers, name: str) -> list[Look]:
+def _look_at_all(paths: list[Path], review: ReviewParams | None, params: ScreeningSettings, name: str) -> list[Look]:
     """Look at files in parallel; the result is in the order of `paths`."""
     found: dict[int, list[Look]] = {}
-    batches = [Batch(start, paths[start : start + BATCH], review) for start in range(0, len(paths), BATCH)]
-    done = run(look_at_batch, batches, workers)
+    starts = range(0, len(paths), BATCH)
+    batches = [Batch(start, paths[start : start + BATCH], review, params.decoding) for start in starts]
+    done = run(look_at_batch, batches, params.ingest)
     for start, looked in progress(done, len(batches), f"screen {name}", f"x {BATCH} files"):
         found[start] = looked
     return [one for start in sorted(found) for one in found[start]]
@@ -101,7 +102,9 @@ def _group(founder: str, members: list[Measures]) -> dict[str, Any]:
     }
 
 
-def _tiles(recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path]) -> Iterator[Tile]:
+def _tiles(
+    recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path], limits: DecodingParams
+) -> Iterator[Tile]:
     """Examples of the groups, then single recordings that the rule would drop from groups to be kept."""
     numbered = groups.assign(number=range(1, len(groups) + 1))
     # Large frames differ significantly by little: where there are thousands of groups, the small ones that are to be
@@ -114,11 +117,11 @@ def _tiles(recordings: pd.DataFrame, groups: pd.DataFrame, paths: dict[str, Path
             f"colour {row['colourfulness']:.1f}, flagged {row['flagged']}",
             row["group"][-12:],
         )
-        yield Tile(read_frame(paths[row["group"]]).frames[0], row["proposal"], lines)
+        yield Tile(read_frame(paths[row["group"]], limits).frames[0], row["proposal"], lines)
     number_of = dict(zip(numbered["group"], numbered["number"], strict=True))
     for row in flagged_in_kept(recordings, groups).head(MOST_TILES).to_dict("records"):
         lines = (f"one of group {number_of[row['group']]}", f"DROP {row['proposal']}", "recording", row["id"][-12:])
-        yield Tile(read_frame(paths[row["id"]]).frames[0], "drop", lines)
+        yield Tile(read_frame(paths[row["id"]], limits).frames[0], "drop", lines)
 
 
 def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSettings) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
         folder: the release.
         out: folder for files.csv, left_out.json (see `echosynth.screening.listing`), recordings.csv, groups.csv,
             metrics.json and contact sheets sheet.png, sheet-2.png, ...
-        params: sections review and ingest, and data.salt_file. Without review.method `ks` each recording
+        params: sections decoding, review and ingest, and data.salt_file. Without review.method `ks` each recording
             is alone, groups.csv is empty and there is no sheet.
 
     Returns:
@@ -147,7 +150,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
     salt = read_salt(params.data.salt_file, params.data.salt_id)
     stamp = folder_stamp(folder)
     listing, review = source.list_records(folder), params.review if source.has_cines else None
-    looked = _look_at_all([record.path for record in listing.records], review, params.ingest, source.name)
+    looked = _look_at_all([record.path for record in listing.records], review, params, source.name)
     measured: dict[str, Measures] = {}
     paths: dict[str, Path] = {}
     for record, (_, colours) in zip(listing.records, looked, strict=True):
@@ -170,7 +173,7 @@ def screen_release(source: Source, folder: Path, out: Path, params: ScreeningSet
     with atomic_folder(out) as part:
         for name, schema, table in (("recordings.csv", RECORDINGS, recordings), ("groups.csv", GROUPS, groups)):
             check(schema, table, str(out / name)).to_csv(part / name, index=False, lineterminator="\n")
-        write_sheets(part, _tiles(recordings, groups, paths))
+        write_sheets(part, _tiles(recordings, groups, paths, params.decoding))
         write_json(part / "metrics.json", metrics)
         write_listing(part, source, folder, stamp, listing, [look for look, _ in looked], salt)
     return metrics

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -133,7 +133,7 @@ def _correlations(pictures: _Pictures, pairs: Pairs) -> npt.NDArray[np.float64]:
     return result
 
 
-def find_duplicates(packs: Sequence[Images], manifest: pd.DataFrame, threshold: float) -> Duplicates:
+def find_duplicates(packs: Sequence[Images], manifest: pd.DataFrame, threshold: float | Literal["none"]) -> Duplicates:
     """Find pictures that are equal, or nearly equal, over all image sets.
 
     Equal pictures have the same hash; each is paired with the first of its kind. Near duplicates are looked for among
@@ -144,8 +144,10 @@ def find_duplicates(packs: Sequence[Images], manifest: pd.DataFrame, threshold: 
     Args:
         packs: pictures of each set, (n, S, S) uint8, S even.
         manifest: the rows of all sets, in the same order.
-        threshold: least Pearson correlation of near duplicates, 0 to 1.
+        threshold: least Pearson correlation of near duplicates, 0 to 1; "none": nothing is looked for.
     """
+    if threshold == "none":
+        return find_duplicates([], manifest[:0], 1)
     pictures = _Pictures(packs)
     vectors, blank = _reduced(pictures, len(manifest))
     # In order of the ids, so that the order of the sets does not matter.

@@ -16,7 +16,7 @@ class SplitParams(Section):
     official: Literal["auto", "always", "never"]
     validation: Fraction
     test: Fraction
-    near_duplicate: float = Field(gt=0, le=1)
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] | Literal["none"]
     subsets: list[SubsetSize] = Field(min_length=1)
 
     @model_validator(mode="after")
