@@ -14,6 +14,7 @@ from pydicom.data import get_testdata_file
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.media.decode import read_clip
+from echosynth.media.options import LIMITS
 from echosynth.serving.clips import Named, listed, predict_clip, predict_clips
 from echosynth.serving.view_classifier import ViewClassifier
 
@@ -130,17 +131,27 @@ def test_one_bad_file_does_not_stop_the_others(classifier: ViewClassifier, frame
     for result, words in zip(results, ["is torn", "no known kind", "is missing"], strict=False):
         assert words in result["error"]
         assert set(result) == {"file", "error"}
-    assert set(results[-1]) == {"file", "view", "frames", "probabilities"}
+    assert set(results[-1]) == {"file", "view", "frames", "chosen", "total", "probabilities"}
 
 
-def test_frames_of_different_sizes_are_refused(classifier: ViewClassifier, frames: np.ndarray, tmp_path: Path) -> None:
+def test_a_frame_of_another_size_is_passed_over_where_enough_are_left(
+    classifier: ViewClassifier, frames: np.ndarray, tmp_path: Path
+) -> None:
     path = write(tmp_path / "damaged.avi", frames)
+    whole_path = write(tmp_path / "whole.avi", frames)
     content = bytearray(path.read_bytes())
     second = content.find(b"\xff\xc0", content.find(b"\xff\xc0") + 1)  # the header of its second JPEG
     content[second + 5 : second + 7] = (24).to_bytes(2, "big")
     path.write_bytes(content)
+    whole = LIMITS.model_copy(update={"usable": 1.0})
     with pytest.raises(EchosynthError, match=r"damaged\.avi: frame 1 of 7 has 64 x 24 pixels and not 64 x 48"):
-        predict_clip(classifier, path, 7)
+        predict_clip(classifier, path, 7, whole)
+    result = predict_clip(classifier, path, 7)
+    assert (result["frames"], result["chosen"], result["total"]) == (6, 7, 7)
+    good = [frame for number, frame in enumerate(read_clip(whole_path).frames) if number != 1]
+    np.testing.assert_allclose(
+        list(result["probabilities"].values()), classifier.probabilities(good).mean(0), atol=1e-5
+    )
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ import numpy as np
 model = mlflow.pyfunc.load_model("model")
 inputs = json.loads(pathlib.Path("inputs.json").read_text())
 print(json.dumps([[record[view] for view in ("A2C", "A4C", "PLAX", "PSAX")] for record in model.predict(inputs)]))
-import echosynth
+import echosynth.media.dicom, echosynth.media.ffmpeg, echosynth.media.volume  # which the child process imports
 files = [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "echosynth"]
 assert all(pathlib.Path(file).is_relative_to(pathlib.Path("model").resolve()) for file in files), files
 nodes = [node for file in files for node in ast.walk(ast.parse(pathlib.Path(file).read_text()))]

@@ -42,11 +42,11 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = prediction_table.predicted
 
-    def watched(classifier: ViewClassifier, file: Named, max_frames: int) -> dict[str, Any]:
+    def watched(classifier: ViewClassifier, file: Named, *how: Any) -> dict[str, Any]:
         if file.name in stops:
             raise KeyboardInterrupt
         names.append(file.name)
-        return real(classifier, file, max_frames)
+        return real(classifier, file, *how)
 
     monkeypatch.setattr(prediction_table, "predicted", watched)
     stops.clear()
@@ -67,10 +67,16 @@ def test_a_row_for_each_file(classifier: ViewClassifier, folder: Path, tmp_path:
     assert [row["file"] for row in rows] == [*(f"{number}.png" for number in range(5)), "torn.png"]
     for row in rows[:-1]:
         expected = predict_clip(classifier, folder / row["file"], 8)
-        assert (row["view"], row["frames"], row["error"]) == (expected["view"], "1", "")
+        assert (row["view"], row["frames"], row["chosen"], row["total"], row["error"]) == (
+            expected["view"],
+            "1",
+            "1",
+            "1",
+            "",
+        )
         found = [float(row[view]) for view in VIEWS]
         np.testing.assert_allclose(found, [expected["probabilities"][view] for view in VIEWS], rtol=0, atol=1e-6)
-    assert [rows[-1][name] for name in ("view", "frames", *VIEWS)] == [""] * 6
+    assert [rows[-1][name] for name in ("view", "frames", "chosen", "total", *VIEWS)] == [""] * 8
     assert "is torn" in rows[-1]["error"]
     assert list(out.parent.iterdir()) == [out]
 

@@ -15,6 +15,7 @@ import pydicom
 import pytest
 
 from echosynth.common.views import VIEWS
+from echosynth.serving.options import SERVED
 from echosynth.serving.packaging import save_classifier
 from echosynth.serving.served_requests import answers
 from echosynth.serving.view_classifier import ViewClassifier
@@ -68,7 +69,7 @@ def test_batches_are_answered_as_locally(server: Any, classifier: ViewClassifier
     assert [record["view"] for record in records] == [VIEWS[row.argmax()] for row in expected]
     found = np.array([[record[view] for view in VIEWS] for record in records])
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5)
-    assert all(set(record) == {"view", *VIEWS} for record in records)
+    assert all(set(record) == {"view", *VIEWS, "frames", "chosen", "total"} for record in records)
 
 
 def test_frames_of_all_sizes_go_into_one_request(server: Any, classifier: ViewClassifier) -> None:
@@ -143,7 +144,9 @@ def test_warnings_of_decoders_quote_nobody(classifier_folder: Path) -> None:
         warnings.simplefilter("always")
         pydicom.Dataset().StudyDate = SECRET
         assert SECRET in str(shown.pop().message)
-        ServedClassifier().load_context(SimpleNamespace(artifacts={"classifier": classifier_folder}))
+        ServedClassifier().load_context(
+            SimpleNamespace(artifacts={"classifier": classifier_folder}, model_config=SERVED.model_dump())
+        )
         shown.clear()
         pydicom.Dataset().StudyDate = SECRET
     assert not shown
@@ -154,12 +157,22 @@ def test_signature_and_example_tell_what_to_send(model: Path, server: Any) -> No
 
     loaded = mlflow.pyfunc.load_model(str(model))
     outputs = loaded.metadata.get_output_schema().to_dict()
-    assert set(outputs[0]["properties"]) == {"view", *VIEWS}
+    assert set(outputs[0]["properties"]) == {"view", *VIEWS, "frames", "chosen", "total"}
     inputs = loaded.metadata.get_input_schema().to_dict()
     assert set(inputs[0]["properties"]) == {"image", "file"}
     example = json.loads((model / "serving_input_example.json").read_text())
     assert example == {"inputs": [{"image": frame.tolist()} for frame in NOISE[:2]]}
     assert server.post("/invocations", json=example).status_code == 200
+
+
+def test_the_configuration_of_the_model_says_the_limits(model: Path) -> None:
+    import mlflow
+
+    loaded = mlflow.pyfunc.load_model(str(model), model_config={"pixels": 100})  # as SERVING_MODEL_CONFIG does
+    assert len(loaded.predict([{"image": NOISE[0, :10, :10].tolist()}])) == 1
+    for large in ({"image": NOISE[0].tolist()}, {"file": coded(NOISE[0])}):
+        with pytest.raises(mlflow.exceptions.MlflowException, match=r"56 x 40 pixels, more than decoding\.pixels"):
+            loaded.predict([large])
 
 
 def test_arrays_need_no_lists_in_python(model: Path, classifier: ViewClassifier) -> None:

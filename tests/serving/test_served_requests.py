@@ -2,9 +2,10 @@
 
 import base64
 import io
-import weakref
+import json
+import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from pydicom.data import get_testdata_file
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
-from echosynth.media.decode import Stream
-from echosynth.serving import clips, served_requests
-from echosynth.serving.clips import FRAMES, predict_clip
-from echosynth.serving.served_requests import answers
+from echosynth.media.options import DecodingParams
+from echosynth.serving import requests
+from echosynth.serving.clips import predict_clip
+from echosynth.serving.options import FRAMES, SERVED
+from echosynth.serving.served_requests import answers, answers_to_json
 from echosynth.serving.view_classifier import ViewClassifier
 
 RANDOM = np.random.default_rng(7)
@@ -42,7 +44,7 @@ def png(picture: np.ndarray) -> bytes:
 
 def rows(found: list[dict[str, Any]]) -> np.ndarray:
     for record in found:
-        assert list(record) == ["view", *VIEWS]
+        assert list(record) == ["view", *VIEWS, "frames", "chosen", "total"]
         assert record["view"] == max(VIEWS, key=lambda view: record[view])
     return np.array([[record[view] for view in VIEWS] for record in found])
 
@@ -77,7 +79,8 @@ def test_a_file_gets_what_predict_says(classifier: ViewClassifier, tmp_path: Pat
         cv2.imwrite(str(path), COLOUR)
     (record,) = answers(classifier, [{"file": coded(path.read_bytes())}])
     expected = predict_clip(classifier, path, FRAMES)
-    assert record == {"view": expected["view"], **expected["probabilities"]}
+    counts = {name: expected[name] for name in ("frames", "chosen", "total")}
+    assert record == {"view": expected["view"], **expected["probabilities"], **counts}
 
 
 def test_line_breaks_in_base64_do_no_harm(classifier: ViewClassifier) -> None:
@@ -138,20 +141,73 @@ def test_what_is_no_request_is_refused_in_one_sentence(classifier: ViewClassifie
     assert "/tmp" not in text
 
 
+def limited(**changes: Any) -> DecodingParams:
+    return SERVED.model_copy(update=changes)
+
+
+def as_json(inputs: object) -> bytes:
+    return json.dumps({"inputs": inputs}, default=np.ndarray.tolist).encode()
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_request_as_it_was_sent_is_refused_in_the_same_words(classifier: ViewClassifier, case: str) -> None:
+    inputs, words = WRONG[case]
+    with pytest.raises(EchosynthError, match=words):
+        answers_to_json(classifier, as_json(inputs))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"7", b"{}", b'{"inputs": [[[1]]], "x": 1}', b"\xff\xfe", b"[" * 100_000, b'{"x": []}']
+)
+def test_what_is_no_request_at_all(classifier: ViewClassifier, body: bytes) -> None:
+    with pytest.raises(EchosynthError, match=r'^the request is not \{"inputs": \[...\]\} in JSON'):
+        answers_to_json(classifier, body)
+
+
+def test_a_request_as_it_was_sent_gets_the_same_answers(
+    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path
+) -> None:
+    cine = coded(
+        write_avi(tmp_path / "cine.avi", frames=list(RANDOM.integers(0, 256, (40, 48, 48, 3), np.uint8))).read_bytes()
+    )
+    inputs = [{"file": coded(png(GREY))}, {"image": COLOUR.tolist()}, GREY.tolist(), {"file": cine, "image": None}]
+    found = answers_to_json(classifier, as_json(inputs))
+    assert found == answers(classifier, inputs)
+    assert [(row["frames"], row["chosen"], row["total"]) for row in found] == [*[(1, 1, 1)] * 3, (20, 20, 40)]
+
+
 def test_limits(classifier: ViewClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served_requests, "MAX_PIXELS", 2000)
-    monkeypatch.setattr(served_requests, "MAX_BYTES", 5000)
-    monkeypatch.setattr(served_requests, "MAX_INPUTS", 2)
-    small = GREY[:30, :30]
-    assert len(answers(classifier, [small.tolist(), {"file": coded(png(small))}])) == 2
+    monkeypatch.setattr(requests, "MAX_INPUTS", 2)
+    monkeypatch.setattr(requests, "MAX_FRAMES", 1)
+    small, few = GREY[:30, :30], limited(pixels=2000)
+    assert len(answers(classifier, [{"file": coded(png(small))}], few)) == 1
     for large in (GREY, GREY.tolist(), {"file": coded(png(GREY))}):
-        with pytest.raises(EchosynthError, match=r"has 2,240 pixels; 2,000 are allowed"):
-            answers(classifier, [large])
-    for count in (5001, 100_000):
-        with pytest.raises(EchosynthError, match="file that is too large"):
-            answers(classifier, [{"file": coded(bytes(count))}])
+        words = r"^inputs\[0\] .*claims pictures of 56 x 40 pixels, more than decoding.pixels = 2000 allows"
+        with pytest.raises(EchosynthError, match=words):
+            answers(classifier, [large], few)
+        with pytest.raises(EchosynthError, match=words):
+            answers_to_json(classifier, as_json([large]), few)
+    assert len(answers(classifier, [GREY])) == 1  # the limit was of that request
+    with pytest.raises(EchosynthError, match=r"inputs\[1\] brings the request to 2 frames; 1 are allowed"):
+        answers(classifier, [small, small])
     with pytest.raises(EchosynthError, match="holds 3 elements; send 1 to 2"):
         answers(classifier, [small] * 3)
+
+
+def test_what_takes_much_memory_is_refused_and_the_next_is_answered(classifier: ViewClassifier) -> None:
+    large = {"file": coded(png(np.zeros((5000, 5000, 3), np.uint8)))}  # 75 MB when decoded
+    little = limited(memory=64, pixels=2**27)
+    with pytest.raises(
+        EchosynthError, match=r"^inputs\[0\] has a file that takes more memory than decoding.memory = 64"
+    ):
+        answers(classifier, [large], little)
+    with pytest.raises(EchosynthError, match=r"^something in the request takes more memory than decoding.memory = 64"):
+        answers_to_json(classifier, as_json([large]), little)
+    many = b'{"inputs": [' + b"[]," * 3_000_000 + b"[]]}"  # 9 MB become 200
+    with pytest.raises(EchosynthError, match=r"^something in the request takes more memory"):
+        answers_to_json(classifier, many, little)
+    enough = limited(pixels=2**27)
+    assert answers(classifier, [large], enough) == answers_to_json(classifier, as_json([large]), enough)
 
 
 def test_a_small_file_that_claims_to_be_large_is_refused(classifier: ViewClassifier) -> None:
@@ -168,15 +224,14 @@ def test_a_small_file_that_claims_to_be_large_is_refused(classifier: ViewClassif
 @pytest.mark.parametrize(
     ("marker", "offset", "bytes_", "words"),
     [
-        (b"\xff\xc0", 5, bytes([40, 0, 40, 0]), "a file that has frames of different sizes; export it again"),
-        (b"\xff\xd8", 0, bytes(2), "a file whose frame 1 of 12 cannot be decoded; copy it again"),
+        (b"\xff\xc0", 5, bytes([40, 0, 40, 0]), "frame 1 of 12 has 10240 x 10240 pixels and not"),
+        (b"\xff\xd8", 0, bytes(2), "frame 1 of 12 cannot be decoded"),
     ],
 )
-def test_a_later_frame_that_is_larger_or_damaged_is_refused(
+def test_a_later_frame_that_is_larger_or_damaged(
     classifier: ViewClassifier,
     write_avi: Callable[..., Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     marker: bytes,
     offset: int,
     bytes_: bytes,
@@ -185,11 +240,11 @@ def test_a_later_frame_that_is_larger_or_damaged_is_refused(
     content = bytearray(write_avi(tmp_path / "v.avi", 12).read_bytes())
     second = content.find(marker, content.find(marker) + 1)
     content[second + offset : second + offset + len(bytes_)] = bytes_
-    decoded: list[object] = []
-    monkeypatch.setattr(classifier, "prepared", lambda frames, spacing: decoded.extend(frames))
-    with pytest.raises(EchosynthError, match=rf"inputs\[0\] has {words}"):
-        answers(classifier, [{"file": coded(bytes(content))}])
-    assert marker == b"\xff\xd8" or not decoded
+    request = [{"file": coded(bytes(content))}]
+    with pytest.raises(EchosynthError, match=rf"inputs\[0\] has a file of which {words}"):
+        answers(classifier, request, limited(usable=1.0))
+    (row,) = answers(classifier, request)
+    assert (row["frames"], row["chosen"], row["total"]) == (11, 12, 12)
 
 
 def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(classifier: ViewClassifier) -> None:
@@ -197,56 +252,21 @@ def test_a_small_cine_that_claims_to_be_large_is_refused_before_it_is_decoded(cl
     header.Rows = header.Columns = 10_000
     file = io.BytesIO()
     header.save_as(file)
-    with pytest.raises(EchosynthError, match=r"inputs\[0\] has a file that has 100,000,000 pixels; 8,388,608 are"):
+    with pytest.raises(EchosynthError, match=r"^inputs\[0\] has a file that claims pictures of 10000 x 10000 pixels"):
         answers(classifier, [{"file": coded(file.getvalue())}])
 
 
-def test_the_pixels_of_a_file_and_of_a_request_are_limited(
-    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cine = {"file": coded(write_avi(tmp_path / "cine.avi", 8, side=48).read_bytes())}  # 18,432 pixels
-    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", 18_431)
-    words = r"inputs\[1\] has a file that has 18,432 pixels, 8 frames of 48 x 48; 18,431 are allowed in a file"
-    with pytest.raises(EchosynthError, match=words):
-        answers(classifier, [GREY, cine])
-    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", 18_432)
-    monkeypatch.setattr(served_requests, "MAX_REQUEST_PIXELS", 18_432 + 2_240)
-    for last in (GREY[:1, :1], GREY[:1, :1].tolist(), {"file": coded(png(GREY[:1, :1]))}):
-        assert len(answers(classifier, [GREY, cine])) == 2
-        words = "brings the request to 20,673 pixels; 20,672 are allowed, send the rest in another request"
-        with pytest.raises(EchosynthError, match=rf"inputs\[2\] .*{words}"):
-            answers(classifier, [GREY.tolist(), cine, last])
-
-
-def test_only_frames_that_are_looked_at_count(
-    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_avi(tmp_path / "cine.avi", frames=[np.full((48, 48, 3), level, np.uint8) for level in range(200)])
-    monkeypatch.setattr(served_requests, "MAX_FILE_PIXELS", FRAMES * 48 * 48)
-    assert len(answers(classifier, [{"file": coded(path.read_bytes())}])) == 1
-
-
-def test_a_cine_is_decoded_frame_by_frame(
-    classifier: ViewClassifier, write_avi: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alive: list[weakref.ref[np.ndarray]] = []
-    most = []
-    opened = clips.opened
-
-    def watched(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for frame in frames:
-            alive.append(weakref.ref(frame))
-            most.append(sum(frame() is not None for frame in alive))
-            yield frame
-            del frame
-
-    def watch(path: Path, count: int) -> Stream:
-        stream = opened(path, count)
-        return Stream(watched(stream.frames), stream.numbers, stream.spacing, stream.total)
-
-    monkeypatch.setattr(served_requests, "opened", watch)
-    answers(classifier, [{"file": coded(write_avi(tmp_path / "cine.avi", 20).read_bytes())}] * 2)
-    assert len(most) == 40 and max(most) <= 3
+@pytest.mark.parametrize("element", ["Rows", "BitsAllocated", "NumberOfFrames"])
+def test_nothing_of_a_file_is_quoted(classifier: ViewClassifier, element: str) -> None:
+    secret = "MEIER^ANNA"
+    header = pydicom.dcmread(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
+    with warnings.catch_warnings(action="ignore"):
+        header.add(pydicom.DataElement(element, "LO", secret))
+        file = io.BytesIO()
+        header.save_as(file)
+    with pytest.raises(EchosynthError, match=r"^inputs\[0\] has a file (that|of which)") as refused:
+        answers(classifier, [{"file": coded(file.getvalue())}])
+    assert secret not in str(refused.value)
 
 
 def test_one_bad_input_refuses_the_request(classifier: ViewClassifier) -> None:

@@ -18,8 +18,9 @@ from pydicom.data import get_testdata_file
 
 from bench import serving
 from echosynth.common.views import VIEWS
-from echosynth.serving.clips import FRAMES, predict_clip
+from echosynth.serving.clips import predict_clip
 from echosynth.serving.manifest import PACKAGE_SHA
+from echosynth.serving.options import FRAMES
 from echosynth.serving.packaging import log_classifier
 from echosynth.serving.view_classifier import ViewClassifier
 from echosynth.tracking import store
@@ -113,7 +114,7 @@ def test_it_refuses_says_why_keeps_silent_and_lives_on(server: tuple[str, Path])
         "inputs[2] has a file of 0 bytes; send one with content"
     )
     large = [0] * 4097
-    assert "8,388,608 are allowed" in refused(address, body([large] * 2048))["message"]
+    assert "4097 x 2048 pixels, more than decoding.pixels" in refused(address, body([large] * 2048))["message"]
     assert len(ask(address, body(NOISE[0].tolist()))) == 1
     said = log.read_text()
     assert "POST /invocations" in said

@@ -1,5 +1,6 @@
 """From frames to probabilities."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_spacing_decides_what_is_square(classifier_folder: Path) -> None:
     square = classifier.probabilities(frames, (0.3, 0.3))
     np.testing.assert_allclose(square, classifier.probabilities(frames), atol=1e-6)
     assert np.abs(classifier.probabilities(frames, (0.3, 0.15)) - square).max() > 1e-4
-    classifier.card = classifier.card.model_copy(update={"square_pixels": False})
+    classifier.preprocessing = replace(classifier.preprocessing, square=False)
     np.testing.assert_array_equal(classifier.probabilities(frames, (0.3, 0.15)), classifier.probabilities(frames))
 
 

@@ -1,24 +1,23 @@
 """Views of whole files: the probabilities of a cine's frames, averaged."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from echosynth.classifier.network import predict
 from echosynth.common import dicom
-from echosynth.common.arrays import Image
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
-from echosynth.media.decode import Stream, read_stream
+from echosynth.media.apart import DECODERS
+from echosynth.media.options import LIMITS, DecodingParams
 from echosynth.media.probe import DICOM_SUFFIXES, kind_of
+from echosynth.serving import requests
 from echosynth.serving.view_classifier import ViewClassifier
-
-FRAMES = 32  # of a cine, evenly spaced: what is looked at unless somebody asks for another number
 
 
 @dataclass(frozen=True)
@@ -89,71 +88,60 @@ def _is_picture(path: Path) -> bool:
         return True  # whoever asked for the folder wants to know
 
 
-def opened(path: Path, max_frames: int) -> Stream:
-    """At most so many evenly spaced frames of a file, all of one size, decoded one at a time.
-
-    Raises:
-        EchosynthError: see `echosynth.media.decode.read_stream`; the frames raise it, too.
-    """
-
-    def chosen(total: int) -> range:
-        step = math.ceil(total / max_frames)
-        return range((total - 1) % step // 2, total, step)  # as much is left out before the first as after the last
-
-    stream = read_stream(path, chosen)
-    return replace(stream, frames=_alike(path, stream.frames))
-
-
-def _alike(path: Path, frames: Iterator[Image]) -> Iterator[Image]:
-    """The frames, up to one of another size."""
-    shape = None
-    for frame in frames:
-        if shape not in (None, frame.shape):
-            raise EchosynthError(f"{path} has frames of different sizes; export it again")
-        shape = frame.shape
-        yield frame
-
-
-def predict_clip(classifier: ViewClassifier, path: Path, max_frames: int) -> dict[str, Any]:
+def predict_clip(
+    classifier: ViewClassifier, path: Path, max_frames: int, limits: DecodingParams = LIMITS
+) -> dict[str, Any]:
     """The view of one file.
 
     Args:
         classifier: a trained network with its preprocessing.
         path: a cine or a still that `echosynth.media.decode` can read.
         max_frames: so many evenly spaced frames are looked at, at most (1 or more).
+        limits: what decoding may use, and which share of these frames must be usable.
 
     Returns:
-        view: the most probable one; frames: how many were averaged; probabilities: view -> mean probability.
+        view: the most probable one; frames: how many were averaged; chosen: how many were looked at, the others being
+        damaged; total: frames of the file; probabilities: view -> mean probability.
 
     Raises:
         EchosynthError: the file cannot be read.
     """
-    stream = opened(path, max_frames)
-    means = classifier.probabilities(stream.frames, stream.spacing).mean(axis=0, dtype=np.float64)
+    how = classifier.preprocessing
+    arguments = asdict(how) | {"frames": max_frames, "pixels": limits.pixels, "usable": limits.usable}
+    with DECODERS.job(f"{requests.__name__}:serve_path", str(path), limits, path=str(path), **arguments) as job:
+        (read,) = requests.received(job, how, max_frames * how.size**2)
+    means = predict(classifier.network, read.images).mean(axis=0, dtype=np.float64)
     return {
         "view": VIEWS[means.argmax()],
-        "frames": len(stream.numbers),
+        "frames": len(read.images),
+        "chosen": read.chosen,
+        "total": read.total,
         "probabilities": {view: float(mean) for view, mean in zip(VIEWS, means, strict=True)},
     }
 
 
-def predicted(classifier: ViewClassifier, file: Named, max_frames: int) -> dict[str, Any]:
+def predicted(classifier: ViewClassifier, file: Named, max_frames: int, limits: DecodingParams) -> dict[str, Any]:
     """Its name as `file` with what `predict_clip` returns, or with the reason as `error` when it cannot be read."""
     try:
-        return {"file": file.name} | predict_clip(classifier, file.path, max_frames)
+        return {"file": file.name} | predict_clip(classifier, file.path, max_frames, limits)
     except EchosynthError as error:
         return {"file": file.name, "error": str(error)}
 
 
-def predict_clips(classifier: ViewClassifier, files: Sequence[Named], max_frames: int) -> list[dict[str, Any]]:
+def predict_clips(
+    classifier: ViewClassifier, files: Sequence[Named], max_frames: int, limits: DecodingParams = LIMITS
+) -> list[dict[str, Any]]:
     """The views of many files, in their order; one that cannot be read does not stop the others.
 
     Args:
         classifier: a trained network with its preprocessing.
         files: cines and stills.
         max_frames: evenly spaced frames of a file, at most (1 or more).
+        limits: see `predict_clip`.
 
     Returns:
         For each file what `predicted` returns.
     """
-    return [predicted(classifier, file, max_frames) for file in progress(files, len(files), "prediction", "files")]
+    return [
+        predicted(classifier, file, max_frames, limits) for file in progress(files, len(files), "prediction", "files")
+    ]

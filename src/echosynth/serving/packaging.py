@@ -27,6 +27,7 @@ from echosynth.common.files import workspace
 from echosynth.common.paths import STORED
 from echosynth.common.views import VIEWS
 from echosynth.serving.manifest import MANIFEST, write_manifest
+from echosynth.serving.options import SERVED
 from echosynth.tracking import store
 
 ARTIFACT = "classifier"  # folder of both files among a logged model's artifacts
@@ -121,6 +122,7 @@ def _content(model_folder: Path, example: Images) -> Iterator[dict[str, Any]]:
             "code_paths": [str(Path(echosynth.__file__).parent)],
             "input_example": [{"image": frame.tolist()} for frame in example],
             "pip_requirements": requirements(),
+            "model_config": SERVED.model_dump(),
         }
 
 

@@ -18,10 +18,11 @@ from echosynth.common.files import atomic_file, explained, fingerprint
 from echosynth.common.progress import progress
 from echosynth.common.resume import code_hash
 from echosynth.common.views import VIEWS
+from echosynth.media.options import LIMITS, DecodingParams
 from echosynth.serving.clips import Named, predicted
 from echosynth.serving.view_classifier import ViewClassifier
 
-COLUMNS = ("file", "view", "frames", *VIEWS, "error")
+COLUMNS = ("file", "view", "frames", "chosen", "total", *VIEWS, "error")
 DECIMALS = 6
 
 
@@ -41,7 +42,12 @@ class Written:
 
 
 def write_table(
-    classifier: ViewClassifier, model_md5: str, files: Sequence[Named], max_frames: int, out: Path
+    classifier: ViewClassifier,
+    model_md5: str,
+    files: Sequence[Named],
+    max_frames: int,
+    out: Path,
+    limits: DecodingParams = LIMITS,
 ) -> Written:
     """Name the view of each file in a CSV table.
 
@@ -51,6 +57,7 @@ def write_table(
         files: cines and stills; a row each, in this order.
         max_frames: evenly spaced frames of a file, at most (1 or more).
         out: the table, with the columns `COLUMNS`; it takes the place of an older one when it is complete.
+        limits: see `echosynth.serving.clips.predict_clip`.
 
     Raises:
         EchosynthError: the table cannot be written, or another run writes it.
@@ -59,7 +66,7 @@ def write_table(
         raise EchosynthError(f"{out} is a folder; name a table such as {out / 'views.csv'}")
     if out.parent.exists() and not out.parent.is_dir():
         raise EchosynthError(f"{out.parent} is a file; name a table in a folder")
-    key = fingerprint(model_md5, max_frames, code_hash(__name__))
+    key = fingerprint(model_md5, max_frames, limits.usable, code_hash(__name__))
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         rows = _Rows(out.with_name(f"{out.name}.rows.part"))
@@ -68,7 +75,7 @@ def write_table(
             todo = [pair for pair in zip(identities, files, strict=True) if pair[0] not in rows]
             done = len(files) - len(todo)
             for identity, file in progress(todo, len(files), "prediction", "files", start=done):
-                rows.add(identity, predicted(classifier, file, max_frames))
+                rows.add(identity, predicted(classifier, file, max_frames, limits))
             errors = _write(out, (rows[identity] for identity in identities))
             rows.path.unlink(missing_ok=True)  # while it is held: another run may be about to take it
     return Written(len(files), errors, done)
@@ -149,6 +156,7 @@ def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
         table.writerow(COLUMNS)
         for row in rows:
             shares = [f"{row['probabilities'][view]:.{DECIMALS}f}" if "view" in row else "" for view in VIEWS]
-            table.writerow([row["file"], row.get("view", ""), row.get("frames", ""), *shares, row.get("error", "")])
+            facts = [row.get(column, "") for column in ("file", "view", "frames", "chosen", "total")]
+            table.writerow([*facts, *shares, row.get("error", "")])
             errors += "error" in row
     return errors

@@ -6,15 +6,17 @@ answers at /invocations. An input is a picture in numbers, grey (H, W) or RGB (H
 DICOM, AVI or MP4 file in base64. All forms mix within a request; a batch of frames is a plain tensor of numbers:
 
     {"inputs": [{"image": [[0, 12], [255, 7]]}, {"file": "iVBORw0KGgo..."}, [[3, 4], [5, 6]]]}
-    {"predictions": [{"view": "A4C", "A2C": 0.08, "A4C": 0.81, "PLAX": 0.04, "PSAX": 0.07}, ...]}
+    {"predictions": [{"view": "A4C", "A2C": 0.08, "A4C": 0.81, "PLAX": 0.04, "PSAX": 0.07,
+                      "frames": 1, "chosen": 1, "total": 1}, ...]}
 
 A file on the command line:
 
     (printf '{"inputs": [{"file": "'; base64 -w0 clip.dcm; printf '"}]}') |
         curl 127.0.0.1:8000/invocations -H 'Content-Type: application/json' --data-binary @-
 
-A wrong request is answered with status 400 and one sentence, and one wrong input refuses the request; see
-`echosynth.serving.served_requests` for the limits. MLflow itself answers 500 where the header Content-Type is missing.
+A wrong request is answered with status 400 and one sentence, and one wrong input refuses the request. Files are decoded
+in a child process within the limits of the model's configuration (`echosynth.media.options`). MLflow's server reads
+requests of any size; `echosynth serve` does not. MLflow itself answers 500 where the header Content-Type is missing.
 
 When it is loaded it checks its own files against their list (`echosynth.serving.manifest`), and the list against the
 registry where the variable MLFLOW_TRACKING_URI names one that answers. So it notices whatever was damaged or edited by
@@ -44,13 +46,16 @@ class Input(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The most probable view, and the probabilities by name."""
+    """The most probable view, and the probabilities by name; see `echosynth.serving.served_requests.answers`."""
 
     view: str
     A2C: float
     A4C: float
     PLAX: float
     PSAX: float
+    frames: int
+    chosen: int
+    total: int
 
 
 class Refused(MlflowException):  # type: ignore[misc]  # mlflow is not typed for us
@@ -100,11 +105,13 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """
         package = Path(__file__).parent
         check_package(package, "the served model", registered_sha(package))
+        from echosynth.media.options import DecodingParams
         from echosynth.serving.view_classifier import ViewClassifier  # the rest of the code, which is checked now
 
         logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # its warnings quote requests
         warnings.filterwarnings("ignore", module="pydicom")  # so do these; decoders' own filters know no threads
         self.classifier = ViewClassifier(Path(context.artifacts["classifier"]))
+        self.limits = DecodingParams.model_validate(dict(context.model_config))
 
     def predict(self, context: Any, model_input: list[Input], params: dict[str, Any] | None = None) -> list[Prediction]:
         """Name the views.
@@ -123,7 +130,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         from echosynth.serving.served_requests import answers
 
         try:
-            return answers(self.classifier, model_input)  # type: ignore[return-value]  # plain mappings, for JSON
+            return answers(self.classifier, model_input, self.limits)  # type: ignore[return-value]  # plain mappings, for JSON
         except EchosynthError as error:
             raise Refused.invalid_parameter_value(str(error)) from None
 
