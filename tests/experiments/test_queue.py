@@ -77,6 +77,15 @@ def test_nothing_is_queued_from_another_state_than_planned(project: Path) -> Non
         (project / name).write_text(before)
 
 
+def test_a_full_disk_is_said_in_the_words_of_this_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: unexpected error - [Errno 28] No space left on device\n\nHaving any troubles? Hit us up\n"
+    full = SimpleNamespace(returncode=255, stdout="", stderr=said)
+    monkeypatch.setattr(queue, "subprocess", SimpleNamespace(run=lambda *_, **__: full))
+    sentence = "^cannot write .dvc/tmp/exps: the disk is full; free some room and run again$"
+    with pytest.raises(EchosynthError, match=sentence):
+        queue.put(Experiment("a", (), (), queue.origin(), fingerprint({"a": 1})))
+
+
 def test_results_and_scores_are_found_whatever_was_committed_since(project: Path) -> None:
     commit = git("rev-parse", "HEAD")
     assert queue.finished() == set()
@@ -154,7 +163,7 @@ def test_an_experiment_is_lost_when_no_worker_can_have_it(
     begun: Any, monkeypatch: pytest.MonkeyPatch, work: list[str], lost: list[str]
 ) -> None:
     monkeypatch.setattr(workers, "at_work", lambda: work)
-    assert [name for name, held in queue.state().running.items() if not held] == lost
+    assert queue.abandoned(queue.state()) == lost
     assert [name for name in "abc" if queue.bury(name)] == lost
     assert begun.marked == [f"task {name}" for name in lost]
     assert not queue.bury("d")  # has ended meanwhile

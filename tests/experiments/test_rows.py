@@ -9,6 +9,7 @@ import pytest
 
 from echosynth.experiments import rows
 from echosynth.tracking import store
+from echosynth.tracking.rows import REPLACED
 from echosynth.tracking.runs import child_run, finish_parent
 
 Run = Callable[..., str]
@@ -45,7 +46,7 @@ def test_of_two_finished_rows_the_one_stays_whose_result_dvc_has(run: Run) -> No
     first, other, second = run("a"), run("b"), run("a")
     assert first != second
     assert rows.settle(["a", "b"]) == []
-    assert status(first) == ("FAILED", rows.REPLACED)
+    assert status(first) == ("KILLED", REPLACED)
     assert status(second) == status(other) == ("FINISHED", "")
 
 
@@ -64,7 +65,7 @@ def test_trainings_that_came_from_dvc_s_run_cache_stand_below_the_row_that_stays
         assert rows.settle(["a"]) == []
         assert children(later) == ["diffusion", "echo", "net", "other net"]
         assert [children(row) for row in earlier] == [[], ["net"]]
-        assert [status(row)[0] for row in (*earlier, later)] == ["FAILED", "FAILED", "FINISHED"]
+        assert [status(row)[0] for row in (*earlier, later)] == ["KILLED", "KILLED", "FINISHED"]
 
 
 def test_no_row_of_an_experiment_without_a_result_is_finished(run: Run, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_no_row_of_an_experiment_without_a_result_is_finished(run: Run, tmp_path
     (tmp_path / "colleague").mkdir()
     theirs = run("a", tmp_path / "colleague")
     assert rows.settle(["b"], ["a"]) == []
-    assert status(lost) == ("FAILED", rows.REPLACED)
+    assert status(lost) == ("FAILED", REPLACED)
     assert status(kept) == status(theirs) == ("FINISHED", "")
     assert run("a") == lost  # its next attempt goes on in it
     assert status(lost) == ("FINISHED", "")
@@ -95,7 +96,7 @@ def test_rows_that_wait_for_a_server_are_seen_to(run: Run, monkeypatch: pytest.M
     (tmp_path / "mlflow.db").rename(folder / "mlflow.db")
     assert rows.settle(["a"]) == []
     found = store.kept().client
-    assert [found.get_run(row).info.status for row in (first, second)] == ["FAILED", "FINISHED"]
+    assert [found.get_run(row).info.status for row in (first, second)] == ["KILLED", "FINISHED"]
     assert not (tmp_path / "mlflow.db").exists()
 
 

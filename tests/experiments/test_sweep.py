@@ -205,6 +205,16 @@ def test_what_another_call_left_in_the_queue_is_named(fake: Any, capsys: pytest.
     assert "queued by another call" not in capsys.readouterr().err
 
 
+def test_what_another_call_left_without_a_worker_is_named_and_stays(
+    fake: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.running, fake.orphans = {"old": 1}, {"old"}
+    assert execute(plan("a"), 1) == {}
+    said = capsys.readouterr().err
+    assert "old: DVC shows it as running, but its queue worker is gone; `dvc queue kill old` marks it" in said
+    assert fake.orphans == {"old"}
+
+
 def test_rows_are_seen_to_of_all_and_what_ran_now_without_one_is_named(
     fake: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,17 @@ import psutil
 import pytest
 from mlflow.entities import Run
 from tests.killing import dead, kill, wait_dead
-from tests.pipeline.commands import HASTY, INTERPRETER, call, descendants, ended, runs, start, wait_for
+from tests.pipeline.commands import (
+    HASTY,
+    INTERPRETER,
+    bare_environment,
+    call,
+    descendants,
+    ended,
+    runs,
+    start,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -74,7 +85,7 @@ if "queue-worker" in sys.orig_argv:
     monitor = TemporaryWorker.monitor
 
     def soon(self, name):
-        self.timeout = 4
+        self.timeout = 2
         monitor(self, name)
 
     TemporaryWorker.monitor = soon
@@ -82,11 +93,24 @@ if "queue-worker" in sys.orig_argv:
 
     def slow(*words, **options):
         (Path(__file__).parent / "slow").touch()
-        time.sleep(6)
+        time.sleep(3)
         return begin(*words, **options)
 
     TempDirExecutor.from_stash_entry = classmethod(slow)
     Node.reply = lambda *_, **__: None
+"""
+# A worker looks every three seconds, and not every ten, whether there is nothing left in the queue.
+BRIEF = """
+if "queue-worker" in sys.orig_argv:
+    from dvc_task.worker import TemporaryWorker
+
+    monitor = TemporaryWorker.monitor
+
+    def soon(self, name):
+        self.timeout = 3
+        monitor(self, name)
+
+    TemporaryWorker.monitor = soon
 """
 PIPELINE = """
 stages:
@@ -281,6 +305,38 @@ def test_a_worker_that_is_slow_and_answers_nothing_keeps_its_experiment(small: P
     assert not list(small.glob(".dvc/tmp/exps/celery/broker/in/*.celery.msg"))
 
 
+def test_an_experiment_whose_worker_is_gone_is_named_with_what_ends_it_and_goes_on(small: Path, python: Path) -> None:
+    def said(*words: str, fails: bool = False) -> str:
+        done = call(small, *words, python=python)
+        assert bool(done.returncode) is fails, done.stderr
+        return done.stdout
+
+    (small / "marks/sitecustomize.py").write_text(HASTY + BRIEF)
+    queued = ("dvc", "exp", "run", "--queue", "-n", "mine", "-S", "classifier.steps=10")
+    worker = ("dvc", "exp", "queue-worker", "mine@localhost", "--clean")
+    said(*queued)
+    (small / "marks/wait").touch()
+    (small / "marks/err").touch()
+    process = subprocess.Popen([sys.executable, "-m", *worker], cwd=small, env=bare_environment())
+    wait_for("a stage", lambda: (small / "marks/begun-10").exists(), process, small)
+    assert "queue worker is gone" not in said("echosynth", "sync", fails=True)
+    kill([*descendants(process), psutil.Process(process.pid)])
+    process.wait()
+    (small / "marks/wait").unlink()
+    assert re.search(r"mine .*Running", said("dvc", "queue", "status"))
+    said("dvc", "queue", "remove", "mine", fails=True)  # what one would try
+
+    text = said("echosynth", "sync", fails=True)
+    assert "closed 2 runs whose process is gone: train 10, mine\nmine: DVC shows it as running, but its queue" in text
+    advised = re.findall("`(dvc [^`.]*)", text)
+    assert shlex.split(advised[1]) == list(queued[:6])
+    said(*shlex.split(advised[0]))
+    assert "queue worker is gone" not in said("echosynth", "sync", fails=True)
+    said(*queued)
+    assert call(small, *worker).returncode == 0
+    assert statuses(runs(small)[0]) == [("10", "FINISHED")]
+
+
 def test_a_killed_worker_s_run_is_failed_and_says_why(small: Path) -> None:
     with begun(small, "sweep", grid(small, 10)) as process:
         with (small / "src/train.py").open("a") as stream:
@@ -292,7 +348,7 @@ def test_a_killed_worker_s_run_is_failed_and_says_why(small: Path) -> None:
     assert "changed since steps-10" in said
     (parent,), (child,) = runs(small)
     assert (parent.info.status, child.info.status) == ("FAILED", "FAILED")
-    assert "is gone); `dvc repro` goes on in this row" in parent.data.tags["error"]
+    assert "is gone); the same `dvc exp run` with `-n steps-10" in parent.data.tags["error"]
     assert "its process was killed, or the machine went down" in child.data.tags["error"]
 
 
@@ -304,7 +360,7 @@ def test_one_finished_row_whatever_is_killed_when(small: Path) -> None:
     assert sorted(ranking(done.stdout)) == ["15", "16", "17"]
     parents, _ = runs(small)
     (replaced,) = (run for run in parents if run.info.status != "FINISHED")
-    assert statuses(parents) == [("15", "FAILED"), ("15", "FINISHED"), ("16", "FINISHED"), ("17", "FINISHED")]
+    assert statuses(parents) == [("15", "FINISHED"), ("15", "KILLED"), ("16", "FINISHED"), ("17", "FINISHED")]
     assert "DVC did not keep this result" in replaced.data.tags["error"]
     assert [times_begun(small, steps) for steps in (15, 16, 17)] == [2, 2, 1]
     for pid in (small / "marks/begun-16").read_text().splitlines():

@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.preloaded import DVC, MLFLOW, running
 from tests.teams.page import PRELOADED, documented, require, shell
 from tests.teams.servers import PASSWORD, Bucket, Postgres, Unavailable, running_bucket, running_postgres
 
 
 @pytest.fixture(scope="session")
-def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def preloaded(commands: Path) -> Iterator[None]:
     """DVC, Python and what they import are imported once for all commands; servers are started as they are."""
-    with running(tmp_path_factory.mktemp("preloaded"), (*DVC, *MLFLOW, "dvc_s3", "dvc_ssh")) as commands:
-        PRELOADED.append(commands)
-        yield
-        PRELOADED.clear()
+    PRELOADED.append(commands)
+    yield
+    PRELOADED.clear()
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,8 @@ def network(
     (folder / "server.env").write_text("".join([*lines, more]))
     (folder / "auth.ini").write_text(users)
     known = own | {"0.0.0.0": "127.0.0.1", "mlflow.hospital.example:5000": address}
-    [command] = documented(heading, known | {"--port 5000": f"--port {port}"})
+    fewer = {"--port 5000": f"--port {port}", "--workers 2": "--workers 1"}  # two are started in test_server.py
+    [command] = documented(heading, known | fewer)
     environment = clean_environment(folder)
     with running(command, folder, f"https://{address}", environment):
         [add] = documented("Members", {"ADMIN-PASSWORD": ADMIN, "mlflow.hospital.example:5000": address})

@@ -82,6 +82,38 @@ def test_finished_execution_keeps_its_row_and_the_next_gets_a_new_one(workspace:
     assert [run.data.metrics["f1"] for run in runs_of("pipeline")] == [0.5, 0.6]
 
 
+@pytest.mark.parametrize("other", ["", "experiment", "scores", "parameters", "commit", "lock", "kept"])
+def test_only_a_lost_row_of_the_same_result_gives_way(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    def commit() -> None:
+        git(workspace, "commit", "-q", "--allow-empty", "-m", "work")
+
+    git(workspace, "init", "-q")
+    commit()
+    page, lock = Path("page.html"), Path("dvc.lock")
+    page.write_text("a page")
+    lock.write_text("stages: {}")
+    if other == "kept":
+        lock.write_text(f"stages: {{report: {{outs: [{{path: page.html, md5: {origin.data_hash(page)}}}]}}}}")
+    with child_run("a", "train"):
+        pass
+    first = finish_parent({"f1": 0.5}, {}, [page])
+    change = {
+        "experiment": lambda: monkeypatch.setenv("DVC_EXP_NAME", "mine"),
+        "parameters": lambda: Path("params.yaml").write_text("split: {seed: 4}"),
+        "commit": commit,
+        "lock": lambda: lock.write_text("stages: {train: {}}"),
+    }
+    change.get(other, lambda: None)()
+    second = finish_parent({"f1": 0.6 if other == "scores" else 0.5}, {}, [page])
+    ends = ["FINISHED" if other else "KILLED", "FINISHED"]
+    assert [store.client().get_run(row).info.status for row in (first, second)] == ends
+    (child,) = runs_of("train")
+    assert child.info.status == "FINISHED"
+    assert child.data.tags["mlflow.parentRunId"] == (first if other else second)
+
+
 def test_other_parameters_are_another_execution(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "same-name")
     for seed in (1, 2):
@@ -231,7 +263,7 @@ def test_result_that_is_gone_is_made_again_in_a_run_of_its_own(workspace: Path) 
         with child_run("a", "train", work="state") as run:
             run.metrics({"loss": 0.5}, 10)
             run.metrics({"f1": 0.5})
-    assert [run.info.status for run in runs_of("train")] == ["FINISHED", "FINISHED"]
+    assert [run.info.status for run in runs_of("train")] == ["KILLED", "FINISHED"]
     for run in runs_of("train"):
         assert curve_of(run.info.run_id, "loss") == curve_of(run.info.run_id, "loss")[:1] == [(10, 0.5)]
         assert curve_of(run.info.run_id, "f1") == [(10, 0.5)]

@@ -11,9 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from echosynth.common.errors import EchosynthError
 from echosynth.tracking import store
+from echosynth.tracking.runs import child_run
 
 
 def test_default_store_is_in_the_workspace_and_not_in_the_working_directory(
@@ -128,6 +131,24 @@ def test_read_only_database_is_one_sentence(workspace: Path, monkeypatch: pytest
     )
     with pytest.raises(EchosynthError, match="cannot be used: attempt to write a readonly database;"):
         store.connect()
+
+
+def test_full_disk_is_one_sentence(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """SQLite says the same of a database that may not grow any more as of a full disk."""
+    full = False
+
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {1 if full else 1_000_000_000}")  # as it is, where that is more
+
+    event.listen(Pool, "checkout", limit)
+    try:
+        sentence = rf"^cannot write sqlite:///{workspace}/mlflow.db: the disk is full; free some room and run again$"
+        with pytest.raises(EchosynthError, match=sentence), child_run("a", "train") as run:
+            full = True
+            run.metrics({f"loss {number}": 0.5 for number in range(1000)})
+    finally:
+        event.remove(Pool, "checkout", limit)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_dead_server_is_one_sentence_without_its_password(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

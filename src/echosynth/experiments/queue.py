@@ -17,7 +17,7 @@ from typing import Any
 
 from echosynth.common import git
 from echosynth.common.errors import EchosynthError
-from echosynth.common.files import fingerprint
+from echosynth.common.files import fingerprint, full_disk
 from echosynth.common.yaml12 import read_yaml
 from echosynth.experiments import workers
 from echosynth.tracking import history
@@ -138,6 +138,19 @@ def state() -> QueueState:
     return QueueState(frozenset(queued - running.keys()), running, frozenset(ended - queued))
 
 
+def abandoned(state: QueueState) -> list[str]:
+    """Name the experiments that DVC shows as running although nobody is at work on them."""
+    return sorted(name for name, held in state.running.items() if not held)
+
+
+def advice(name: str) -> str:
+    """Say what to do about an abandoned experiment: DVC takes it neither up again nor out of the queue as it is."""
+    return (
+        f"{name}: DVC shows it as running, but its queue worker is gone; `dvc queue kill {name}` marks it as failed, "
+        f"and queued again under this name (`dvc exp run --queue -n {name} ...`) it goes on"
+    )
+
+
 def finished() -> frozenset[str]:
     """Name all experiments that have a result, of whatever commit."""
     return frozenset(name for name, _, _ in history.experiments())
@@ -199,7 +212,10 @@ def _dvc(*words: str) -> str:
         if not any(text in done.stderr for text in BUSY):
             break
         time.sleep(BUSY_SECONDS)
-    raise EchosynthError(f"`dvc {' '.join(words[:2])}` failed: {_last_line(done.stderr)}")
+    said = _last_line(done.stderr)
+    if full := full_disk(OSError(said)):
+        raise EchosynthError(f"cannot write {workers.EXPERIMENTS}: {full} and run again")
+    raise EchosynthError(f"`dvc {' '.join(words[:2])}` failed: {said}")
 
 
 def _last_line(text: str) -> str:

@@ -9,15 +9,12 @@ from echosynth.tracking.store import Store
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-REPLACED = "DVC did not keep this result: it was killed, or a stage failed, when this row was finished already"
-
 
 def settle(kept: Collection[str], lost: Collection[str] = ()) -> list[str]:
     """See to it that at most one execution of each experiment in this workspace is FINISHED.
 
     A stage ends the row before DVC takes the result: where DVC was killed between, the experiment ran again. Of two
-    finished rows the later one is the result that DVC has. Stages that came from DVC's run cache that time have left
-    their runs below the earlier one; these go below the later one, which lacks them.
+    finished rows the later one is the result that DVC has, and takes the place of the other.
 
     Args:
         kept: names of experiments whose result DVC has.
@@ -42,9 +39,9 @@ def settle(kept: Collection[str], lost: Collection[str] = ()) -> list[str]:
                 row = str(run.info.run_id)
                 later = latest.setdefault(execution, row)
                 if later != row:
-                    _hand_over(place, row, later)
-                if later != row or name in lost:
-                    rows.end(place, row, "FAILED", REPLACED)
+                    rows.replace(place, row, later)
+                elif name in lost:
+                    rows.end(place, row, "FAILED", rows.REPLACED)
     return sorted(without)
 
 
@@ -62,15 +59,3 @@ def _own(run: "MlflowRun") -> str:
     return origin.execution_key(
         tags.get("dvc.exp_name", ""), tags.get(rows.OTHER_PIPELINE, ""), tags.get(rows.PARAMETERS, "")
     )
-
-
-def _hand_over(place: Store, earlier: str, later: str) -> None:
-    """Hang the finished children of the earlier row whose names the later one lacks below the later one."""
-    held = {run.info.run_name for run in _children(place, later)}
-    for run in _children(place, earlier):
-        if run.info.status == "FINISHED" and run.info.run_name not in held:
-            place.client.set_tag(run.info.run_id, rows.PARENT, later)
-
-
-def _children(place: Store, parent: str) -> "list[MlflowRun]":
-    return rows.search(place, f"tags.`{rows.PARENT}` = '{parent}'")

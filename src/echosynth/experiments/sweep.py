@@ -79,8 +79,11 @@ def execute(experiments: Sequence[Experiment], count: int, what: str = "sweep", 
 def _queue_missing(open_: dict[str, Experiment]) -> None:
     """Queue what is neither waiting nor running; what a killed worker left behind counts as not running."""
     state = queue.state()
-    for name in _lost(state, open_):
-        queue.bury(name)
+    for name in queue.abandoned(state):
+        if name in open_:
+            queue.bury(name)
+        else:
+            say(queue.advice(name))
     state, finished = queue.state(), queue.finished()
     if others := sorted(state.queued - open_.keys()):
         say(
@@ -94,11 +97,6 @@ def _queue_missing(open_: dict[str, Experiment]) -> None:
         if experiment.name in state.ended:
             queue.forget(experiment.name)
         queue.put(experiment)
-
-
-def _lost(state: QueueState, open_: dict[str, Experiment]) -> list[str]:
-    """Experiments that were begun, and whose worker is gone."""
-    return sorted(name for name in open_.keys() & state.running.keys() if not state.running[name])
 
 
 @dataclass
@@ -122,8 +120,8 @@ class _Watch:
         It was killed, or had waited in vain for ten seconds and ended just when it was handed the experiment: DVC's
         workers then drop it.
         """
-        for name in _lost(state, self.open_):
-            if queue.bury(name):
+        for name in queue.abandoned(state):
+            if name in self.open_ and queue.bury(name):
                 self._lost.add(name)
 
     def begin_again(self, name: str) -> bool:

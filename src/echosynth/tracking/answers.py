@@ -9,6 +9,8 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+from echosynth.common.files import full_disk
+
 PROBE_SECONDS = 10
 
 
@@ -68,6 +70,8 @@ def sentence(uri: str, error: BaseException) -> str:
     )
     if found := re.search(r"Can't locate revision identified by '(\w+)'|\(found version (\w+)", reason):
         text = _other_schema(uri, found[1] or found[2])
+    if full := full_disk(error):
+        text = f"cannot write {uri}: {full} and run again"
     # No passwords in messages, of whatever characters.
     text = re.sub(r"(://|\")[^\s\"]*@", r"\1***@", text)
     return re.sub(r"(password=)[^&\s;]+", r"\1***", text)

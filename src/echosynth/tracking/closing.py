@@ -42,5 +42,7 @@ def _reason(run: "MlflowRun") -> str:
     if not gone:
         return ""
     if run.data.tags.get(rows.STAGE) == "pipeline":
-        return f"the pipeline ended before its report ({gone} is gone); `dvc repro` goes on in this row"
+        name = run.data.tags.get("dvc.exp_name")
+        again = f"the same `dvc exp run` with `-n {name}`" if name else "`dvc repro`"
+        return f"the pipeline ended before its report ({gone} is gone); {again} goes on in this row"
     return f"its process was killed, or the machine went down ({gone} is gone)"

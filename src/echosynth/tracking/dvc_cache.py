@@ -15,6 +15,9 @@ class NotCachedError(Exception):
 class Cache:
     """The DVC cache of this machine.
 
+    Attributes:
+        remote: whether DVC knows a remote, from which what is missing may come.
+
     Raises:
         EchosynthError: the working directory is in no DVC project.
     """
@@ -26,6 +29,7 @@ class Cache:
         try:
             with Repo(".") as repo:
                 self._path: Callable[[str], str] = repo.cache.local.oid_to_path
+                self.remote = bool(repo.config["remote"])
         except DvcException as error:
             raise EchosynthError(f"the DVC cache cannot be found ({error}); run from the project's root") from None
 

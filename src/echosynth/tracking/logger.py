@@ -154,6 +154,10 @@ class RunLogger:
             with suppress(Exception):  # a machine that will not be measured is no reason to stop
                 self._system = SystemMetrics(self.id, self.place.uri)
 
+    def replace_siblings(self) -> None:
+        """Take the place of earlier finished runs of this name, see `rows.replace_siblings`."""
+        self._write(lambda: rows.replace_siblings(self.place, self.parent, self.record.name, self.id))
+
     def end(self, status: str, error: str = "") -> None:
         """End the run as FINISHED, FAILED or KILLED, the two latter with the sentence that says why."""
         if self._system:

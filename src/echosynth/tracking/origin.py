@@ -140,9 +140,14 @@ def result_key(params: Mapping[str, Any], scores: Mapping[str, float]) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:16]
 
 
+def lock_path() -> Path:
+    """The dvc.lock of this pipeline, which may not be there yet."""
+    return Path(pipeline()) / LOCK
+
+
 def lock_hash() -> str:
-    """MD5 of dvc.lock, empty where there is none."""
-    return file_hash(LOCK) if LOCK.is_file() else ""
+    """MD5 of the dvc.lock of this pipeline, empty where there is none."""
+    return file_hash(lock_path()) if lock_path().is_file() else ""
 
 
 def data_hash(path: Path) -> str:

@@ -32,6 +32,7 @@ SERVER_RUN = "echosynth.server_run"  # on a kept run: the server's run that it g
 SENT = "echosynth.sent"  # on a kept run: the server's run that holds all of it
 
 OPEN = ("RUNNING", "FAILED")  # an execution in one of these goes on in its row
+REPLACED = "DVC did not keep this result: it was killed, or a stage failed or ran again, when this was finished already"
 RUN_TYPES = {  # by stage; any other is an evaluation
     "pipeline": "pipeline",
     "diffusion": "training",
@@ -136,6 +137,11 @@ def executions(place: Store, parameters: str, key: str = "") -> "list[MlflowRun]
     return search(place, f"{condition} and tags.`{PIPELINE}` = '{key}'" if key else condition)
 
 
+def children(place: Store, parent: str) -> "list[MlflowRun]":
+    """All runs below a row, the latest first."""
+    return search(place, f"tags.`{PARENT}` = '{parent}'")
+
+
 def goes_on(run: "MlflowRun", name: str, params: Mapping[str, str], work: str) -> bool:
     """Whether a child is the one that an attempt goes on with.
 
@@ -178,6 +184,28 @@ def end(place: Store, run_id: str, status: str, error: str = "") -> None:
         if ERROR in place.client.get_run(run_id).data.tags:  # somebody took it for dead
             place.client.delete_tag(run_id, ERROR)
     place.client.set_terminated(run_id, status)
+
+
+def replace(place: Store, earlier: str, later: str) -> None:
+    """Let a later row take the place of an earlier one of the same work, whose result DVC did not keep: of the two, it
+    alone is FINISHED.
+
+    Stages that were up to date the second time have left their runs below the earlier row; these go below the later
+    one, which lacks them.
+    """
+    held = {run.info.run_name for run in children(place, later)}
+    for run in children(place, earlier):
+        if run.info.status == "FINISHED" and run.info.run_name not in held:
+            place.client.set_tag(run.info.run_id, PARENT, later)
+    end(place, earlier, "KILLED", REPLACED)
+
+
+def replace_siblings(place: Store, parent: str, name: str, later: str) -> None:
+    """Let a child take the place of earlier finished ones of its name below the same row: its stage ran again before
+    the pipeline was done, and DVC keeps what it wrote last."""
+    for run in children(place, parent):
+        if run.info.status == "FINISHED" and run.info.run_name == name and run.info.run_id != later:
+            end(place, run.info.run_id, "KILLED", REPLACED)
 
 
 def log_tags(place: Store, run_id: str, tags: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from echosynth.common.errors import EchosynthError
 from echosynth.common.termination import Terminated, termination_as_exception
 from echosynth.common.yaml12 import read_yaml
-from echosynth.tracking import origin, processes, rows, store
+from echosynth.tracking import history, origin, processes, rows, store
 from echosynth.tracking.closing import close_dead
 from echosynth.tracking.logger import RunLogger
 from echosynth.tracking.record import Context, Record, flat_params
@@ -41,10 +41,10 @@ def child_run(
     """A run for one stage below the parent of this execution; both are made where need be.
 
     An unfinished child of the same name, parameters and work, left by an attempt that failed or was killed, is
-    continued; where the work begins anew, the earlier child stays as it is beside the new one. The run ends as
-    FINISHED; as FAILED, with the sentence in the tag `error`, when the block raises; as KILLED on Ctrl-C or SIGTERM.
-    The two latter make the parent FAILED; a worker of the stage leaves that to the stage. Names must differ among
-    children that run at the same time.
+    continued; where the work begins anew, the earlier child stays as it is beside the new one, but for one that is
+    FINISHED: of each name the row has one of these, the last. The run ends as FINISHED; as FAILED, with the sentence in
+    the tag `error`, when the block raises; as KILLED on Ctrl-C or SIGTERM. The two latter make the parent FAILED; a
+    worker of the stage leaves that to the stage. Names must differ among children that run at the same time.
 
     Args:
         name: name of the run, such as "resnet18 mixed 500 seed 0".
@@ -80,6 +80,8 @@ def child_run(
         if isinstance(error, Terminated):
             raise SystemExit(128 + signal.SIGTERM) from None
         raise
+    if not late:
+        run.replace_siblings()
     run.end("FINISHED")
 
 
@@ -90,7 +92,7 @@ def finish_parent(
     reasons: Mapping[str, str] | None = None,
 ) -> str:
     """Complete the row of this execution: final scores, all parameters, artifacts, where it comes from as it is now,
-    status FINISHED.
+    status FINISHED. A finished row of the same result that DVC did not keep is marked as replaced.
 
     Args:
         scores: name -> number, the columns by which executions are compared.
@@ -112,6 +114,7 @@ def finish_parent(
         with store.reported(place.uri):
             rows.log(place, run.id, flat_params(params))
             rows.log_tags(place, run.id, tags)
+            _replace_lost(place, run.id, tags, artifacts)
         return replace(run, _elsewhere=parent)
 
     run = _opened(parent)
@@ -150,6 +153,27 @@ def _parent(place: Store) -> RunLogger:
         return RunLogger(rows.open_parent(place), "", place, _elsewhere=_parent)
 
 
+def _replace_lost(place: Store, row: str, tags: Mapping[str, str], written: Sequence[Path]) -> None:
+    """Let a row take the place of finished ones of this execution and result that DVC was killed before it kept.
+
+    They ended at the same commit and the same dvc.lock as this one is about to, so that DVC has noted no stage since,
+    and that file does not hold what was written: it would where `dvc repro --force` runs a kept result again.
+    """
+    own = {"dvc.lock": origin.lock_hash(), **{key: tags.get(key, "") for key in (RESULT, "mlflow.source.git.commit")}}
+    executed = rows.executions(place, origin.params_hash(), origin.parent_key()) if own["dvc.lock"] else []
+    lost = [
+        str(run.info.run_id)
+        for run in executed
+        if run.info.status == "FINISHED" and all(run.data.tags.get(key, "") == text for key, text in own.items())
+    ]
+    if not lost:
+        return
+    kept = history.outs(history.stages(origin.lock_path().read_bytes()))
+    if any(kept.get(path.as_posix()) != origin.data_hash(path) for path in written):
+        for earlier in lost:
+            rows.replace(place, earlier, row)
+
+
 def _opened(at: Callable[[Store], RunLogger]) -> RunLogger:
     """A run in the store, or in the one for runs that wait when the server has ceased to answer just now."""
     with store.reported(), store.lock():  # so that nobody sends and deletes the waiting ones meanwhile
@@ -168,7 +192,7 @@ def _child(place: Store, record: Record, work: str, *, late: bool = False) -> Ru
     with store.reported(place.uri), store.lock():
         parent = rows.latest_parent(place) if late else rows.open_parent(place)
         points: set[tuple[str, int]] = set()
-        for found in rows.search(place, f"tags.`{PARENT}` = '{parent}'") if parent else []:
+        for found in rows.children(place, parent) if parent else []:
             if rows.goes_on(found, record.name, record.params, work):
                 rows.reopen(place, found, processes.mine())
                 run_id = str(found.info.run_id)

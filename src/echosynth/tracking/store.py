@@ -241,6 +241,7 @@ def _quiet_mlflow() -> ModuleType:
 
     for name in QUIET:  # after the import, which sets levels of its own
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs, with a stack, it raises too
     return mlflow
 
 

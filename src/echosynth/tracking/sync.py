@@ -47,6 +47,7 @@ class Synced:
         children: child runs added, to these rows and to rows of earlier calls.
         corrected: rows whose tag dvc.lock was that of the moment before DVC completed the file.
         missing: outputs with child runs, and pages, that the DVC cache of this machine lacks.
+        remote: whether something is missing and DVC knows a remote that may hold it.
         unrecorded: outputs that are older than the records of runs, so that they bring no child runs.
         stale: revisions whose scores are, by dvc.lock, not those of the parameters beside them; they get no row.
         skipped: what cannot be read -> why.
@@ -58,6 +59,7 @@ class Synced:
     children: int = 0
     corrected: int = 0
     missing: int = 0
+    remote: bool = False
     unrecorded: int = 0
     stale: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
@@ -92,6 +94,7 @@ def sync(flat: Flat) -> Synced:
                 work.take(result)
     except Timeout:
         raise EchosynthError("another `echosynth sync` is at work; run again when it is done") from None
+    work.done.remote = bool(work.done.missing) and work.cache.remote
     work.done.shallow = git.text_or("", "rev-parse", "--is-shallow-repository") == "true"
     return work.done
 
@@ -144,7 +147,8 @@ class _Sync:
             self._write(result, content, scores, key)
 
     @cached_property
-    def _cache(self) -> Cache:
+    def cache(self) -> Cache:
+        """Where outputs are; opened when the first one is looked for."""
         return Cache()
 
     def _outs(self, lock: str) -> dict[str, str]:
@@ -204,7 +208,7 @@ class _Sync:
 
     def _children(self, parent: str, result: Result, content: Content, tags: Mapping[str, str], *, new: bool) -> bool:
         """Add the child runs that a row lacks, and return whether the cache has all of them; a new row lacks all."""
-        found = recorded_runs(content, self._outs(result.lock_before), self._cache)
+        found = recorded_runs(content, self._outs(result.lock_before), self.cache)
         below = [] if new else rows.search(self.place, f"tags.`{PARENT}` = '{parent}'")
         there = {run.info.run_name: run.info for run in below}
         for child in found.runs:
@@ -224,7 +228,7 @@ class _Sync:
         page = content.outs.get(PAGE) if isinstance(data, Mapping) and paths.simulated(str(data.get("root"))) else None
         try:
             if page:
-                shutil.copyfile(self._cache.file(page), folder / Path(PAGE).name)
+                shutil.copyfile(self.cache.file(page), folder / Path(PAGE).name)
         except NotCachedError:
             return False
         return True
