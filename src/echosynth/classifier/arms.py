@@ -2,37 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from echosynth.classifier.options import MIXED, ArmName, group_of
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
-from echosynth.common.views import VIEWS
 from echosynth.imagesets.dataset import LabelledImages
+from echosynth.imagesets.rebalance import oversampled
 
 
 def classifier_folder(arm: ArmName, size: int | str, architecture: str, seed: int) -> Path:
     """Folder of one trained classifier."""
     return paths.cell_folder(group_of(arm), size, architecture) / paths.seed_folder(arm, seed)
-
-
-def oversampled(real: LabelledImages, seed: int) -> LabelledImages:
-    """Every view filled up to the largest one with copies, taken in turn from a random order.
-
-    Raises:
-        EchosynthError: a view has no image to copy.
-    """
-    largest = max(real.by_view().values())
-    picks = []
-    for index, view in enumerate(VIEWS):
-        members = np.flatnonzero(real.labels == index)
-        if not len(members):
-            raise EchosynthError(
-                f"the oversampled arm cannot copy view {view}: the real set has none; use a larger split.subsets"
-            )
-        shuffled = np.random.default_rng((seed, index)).permutation(members)
-        picks.append(np.concatenate([members, np.resize(shuffled, largest - len(members))]))
-    return real.rows(np.concatenate(picks))
 
 
 def training_set(arm: ArmName, real: LabelledImages, synthetic: LabelledImages | None, seed: int) -> LabelledImages:

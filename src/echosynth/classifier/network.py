@@ -8,9 +8,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from torch import nn
 
-from echosynth.classifier.options import SMALLEST_SIDE
-from echosynth.classifier.timm_networks import create
-from echosynth.common.errors import EchosynthError
+from echosynth.classifier.options import check_side
+from echosynth.classifier.timm_networks import check_known, create
+from echosynth.common.errors import EchosynthError, OptionError
 from echosynth.common.files import read_json, write_json
 from echosynth.common.options import Precision
 from echosynth.common.paths import CARD, WEIGHTS
@@ -61,22 +61,19 @@ def build(architecture: str, size: int) -> nn.Module:
     """A network with weights drawn from torch's global generator.
 
     Args:
-        architecture: resnet18, densenet121, vgg16 or inception_v3.
+        architecture: a name of timm's; resnet18, densenet121, vgg16 and inception_v3 are those of the study.
         size: side of the images in pixels.
 
     Returns:
-        Module from (B, 1, size, size) in [-1, 1] to logits (B, 4) in the order of `VIEWS`. Its `forward_features` and
+        Module from (B, 1, size, size) in [-1, 1] to logits (B, 4) in the order of `VIEWS` (inception_v3: two of them
+        while it is trained, see `echosynth.classifier.as_in_pytorch`). Its `forward_features` and
         `forward_head(x, pre_logits=True)` give the features before the last layer.
 
     Raises:
         EchosynthError: the images are too small for the architecture.
     """
-    if size < SMALLEST_SIDE[architecture]:
-        raise EchosynthError(
-            f"arms.architectures: {architecture} needs ingest.size of at least "
-            f"{SMALLEST_SIDE[architecture]}, it is {size}"
-        )
-    return create(architecture, channels=1, classes=len(VIEWS))
+    check_side("arms.architectures", architecture, size)
+    return create(architecture, channels=1, classes=len(VIEWS), size=size)
 
 
 def save(folder: Path, network: nn.Module, card: ClassifierCard) -> None:
@@ -96,8 +93,12 @@ def load(folder: Path | str, device: torch.device) -> tuple[nn.Module, Classifie
         card = ClassifierCard.model_validate(read_json(folder / CARD))
     except ValidationError as error:
         raise EchosynthError(f"{folder / CARD} is no card of a classifier ({error.errors()[0]['msg']})") from None
-    if card.views != VIEWS or card.architecture not in SMALLEST_SIDE:
-        raise EchosynthError(f"{folder / CARD}: views {card.views} or architecture {card.architecture!r} unknown here")
+    if card.views != VIEWS:
+        raise EchosynthError(f"{folder / CARD}: views {card.views} unknown here")
+    try:
+        check_known(card.architecture)
+    except OptionError as error:
+        raise EchosynthError(f"{folder / CARD}: {error}") from None
     network = build(card.architecture, card.size)
     load_weights(network, folder / WEIGHTS)
     return network.eval().to(device), card

@@ -1,8 +1,8 @@
 """Options of the view classifiers and of their arms."""
 
-from typing import Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from echosynth.common.errors import OptionError
 from echosynth.common.options import Fraction, Positive, Section, Seed
@@ -12,16 +12,64 @@ SyntheticArm = Literal["synthetic", "mixed"]
 BaselineArm = Literal["gaussian", "mixup", "mixed-gaussian", "mixed-mixup"]
 ArmName = RealArm | SyntheticArm | BaselineArm
 Group = Literal["real", "synthetic"] | BaselineArm  # the arms of real images, those of the diffusion model, each other
-Architecture = Literal["resnet18", "densenet121", "vgg16", "inception_v3"]
 
 MIXED = "mixed"  # what the names of arms of real and synthetic images begin with
 
-# Smallest side in pixels that an architecture can halve as often as it does.
-SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 80}
+# Smallest side in pixels that an architecture of the study can halve as often as it does (inception_v3 enlarges what it
+# is given). They are known, so that parameters are read without building networks; of others it is tried.
+SMALLEST_SIDE: dict[str, int] = {"resnet18": 32, "densenet121": 32, "vgg16": 32, "inception_v3": 8}
 
 # Smallest side in pixels from which on it trains on one image a step: batch normalisation needs two values a channel,
-# and below this side its last layers have one for each image. (vgg16 has none.)
-SMALLEST_SINGLE_SIDE: dict[str, int] = {"resnet18": 33, "densenet121": 61, "vgg16": 32, "inception_v3": 107}
+# and below this side its last layers have one for each image. (vgg16 has none; inception_v3 always one.)
+SMALLEST_SINGLE_SIDE: dict[str, int | None] = {"resnet18": 33, "densenet121": 61, "vgg16": 32, "inception_v3": None}
+SIDES = range(8, 513, 8)
+
+
+def _known(architecture: str) -> str:
+    if architecture not in SMALLEST_SIDE:
+        from echosynth.classifier.timm_networks import check_known  # PyTorch and timm, which the study's do not need
+
+        check_known(architecture)
+    return architecture
+
+
+Architecture = Annotated[str, AfterValidator(_known)]
+
+
+def smallest_side(architecture: str, images: int) -> int | None:
+    """Smallest side in pixels of images that an architecture can be trained on, so many a step; None where it can not
+    with 512 pixels either."""
+    if architecture in SMALLEST_SIDE:
+        return SMALLEST_SINGLE_SIDE[architecture] if images == 1 else SMALLEST_SIDE[architecture]
+    from echosynth.classifier.timm_networks import trains_on
+
+    return next((side for side in SIDES if trains_on(architecture, side, min(images, 2))), None)
+
+
+def _fits(architecture: str, size: int, images: int) -> bool:
+    if architecture in SMALLEST_SIDE:
+        smallest = smallest_side(architecture, images)
+        return smallest is not None and size >= smallest
+    from echosynth.classifier.timm_networks import trains_on
+
+    return trains_on(architecture, size, min(images, 2))
+
+
+def check_side(key: str, architecture: str, size: int) -> None:
+    """Check that an architecture takes images of this size.
+
+    Args:
+        key: the parameter that names it, such as "arms.architectures".
+        architecture: name of the network.
+        size: side of the images in pixels.
+
+    Raises:
+        OptionError: it does not.
+    """
+    if not _fits(architecture, size, 2):
+        smallest = smallest_side(architecture, 2)
+        need = f"ingest.size of at least {smallest}" if smallest and smallest > size else "another ingest.size"
+        raise OptionError(f"{key}: {architecture} needs {need}, it is {size}")
 
 
 def group_of(arm: ArmName) -> Group:
@@ -43,10 +91,11 @@ def check_batch(key: str, batch_size: int, architecture: str, size: int) -> None
     Raises:
         OptionError: there is one image a step, and too little of it is left in the last layers.
     """
-    if batch_size == 1 and size < (smallest := SMALLEST_SINGLE_SIDE[architecture]):
+    if batch_size == 1 and not _fits(architecture, size, 1):
+        smallest = smallest_side(architecture, 1)
+        where = f" where ingest.size is below {smallest} (it is {size})" if smallest and smallest > size else ""
         raise OptionError(
-            f"{key} = 1 is too few for {architecture}, whose batch normalisation needs 2 images a step or more where "
-            f"ingest.size is below {smallest} (it is {size})"
+            f"{key} = 1 is too few for {architecture}, whose batch normalisation needs 2 images a step or more{where}"
         )
 
 

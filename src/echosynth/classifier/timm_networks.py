@@ -1,7 +1,8 @@
 """timm's networks, each from its own file.
 
 `import timm` imports all of its 90 families of networks, torchvision and the libraries of its model hub: more
-processor time than PyTorch itself takes. A classifier needs one family, so that family's file is imported alone.
+processor time than PyTorch itself takes. A classifier needs one family, so the files of the families that the study
+used are imported alone.
 """
 
 import importlib
@@ -9,13 +10,17 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from difflib import get_close_matches
+from functools import cache, partial
 from threading import Lock
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
+from echosynth.classifier.as_in_pytorch import finished, options
+from echosynth.common.errors import OptionError
 from echosynth.compute import torchvision_schemas as _torchvision
 
 FAMILIES: dict[str, str] = {
@@ -31,22 +36,61 @@ LEFT_OUT = ("torchvision.models", "huggingface_hub")
 IMPORTING = Lock()  # meanwhile another thread would find the empty packages
 
 
-def create(architecture: str, channels: int, classes: int) -> nn.Module:
-    """One of timm's networks with weights drawn from torch's global generator, as `timm.create_model` makes it.
+def create(architecture: str, channels: int, classes: int, size: int) -> nn.Module:
+    """One of timm's networks with weights drawn from torch's global generator, as `timm.create_model` makes it, but for
+    what `echosynth.classifier.as_in_pytorch` says of those that the study used.
 
     Args:
         architecture: name of the network.
         channels: of its input.
         classes: of its output.
+        size: side of its input in pixels, which some transformers are built for.
     """
-    extra = {"aux_logits": False} if architecture == "inception_v3" else {}
-    network: nn.Module = _maker(architecture)(pretrained=False, in_chans=channels, num_classes=classes, **extra)
-    return network
+    extra = options(architecture)
+    if architecture not in FAMILIES and _timm().get_pretrained_cfg(architecture).fixed_input_size:
+        extra = {"img_size": size}
+    network = _maker(architecture)(pretrained=False, in_chans=channels, num_classes=classes, **extra)
+    return finished(architecture, network)
+
+
+def check_known(architecture: str) -> None:
+    """Check that timm has a network of this name.
+
+    Raises:
+        OptionError: it has none.
+    """
+    if architecture in FAMILIES:
+        return
+    if architecture not in (names := set(_timm().list_models())):
+        alike = get_close_matches(architecture, sorted(names), 3)
+        advice = f"did you mean {', '.join(alike)}" if alike else "timm.list_models() lists them"
+        raise OptionError(f"{architecture!r} is no network of timm's; {advice}")
+
+
+@cache
+def trains_on(architecture: str, size: int, images: int) -> bool:
+    """Whether a network can be trained on so many grey images of this side a step: it is built and run without numbers,
+    on PyTorch's device "meta"."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network = create(architecture, 1, 4, size).train()
+            network(torch.zeros(images, 1, size, size))
+    except Exception:  # whatever a network says of too small an input
+        return False
+    return True
+
+
+def _timm() -> ModuleType:
+    """The whole library."""
+    _torchvision.make_importable()
+    return importlib.import_module("timm")
 
 
 @cache
 def _maker(architecture: str) -> Callable[..., nn.Module]:
     """timm's function that makes a network."""
+    if architecture not in FAMILIES:
+        return partial(_timm().create_model, architecture)
     if "timm" not in sys.modules:
         try:
             with IMPORTING, _bare():

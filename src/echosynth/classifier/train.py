@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from echosynth.classifier.network import build
 from echosynth.classifier.options import TrainingParams
+from echosynth.classifier.recipes import PLAIN, Batches, Recipe
 from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
-from echosynth.compute.device import autocast, mixed_seed, pick_device, step_generator, to_tensor
+from echosynth.compute.device import autocast, mixed_seed, pick_device, step_generator
 from echosynth.imagesets.augment import augment
 from echosynth.imagesets.dataset import LabelledImages
 
@@ -52,18 +52,8 @@ class TrainedClassifier:
 
 def total_steps(params: TrainingParams, images: int) -> int:
     """Optimisation steps of a training on so many images; under budget `epochs` each epoch has as many steps as hold
-    every image once, all of them of the full size (see `batch_indices`)."""
+    every image once, all of them of the full size (see `echosynth.classifier.recipes.batch_indices`)."""
     return params.steps if params.budget == "steps" else params.epochs * math.ceil(images / params.batch_size)
-
-
-def batch_indices(count: int, batch_size: int, seed: int, step: int) -> torch.Tensor:
-    """Indices of the images of one step, always `batch_size` of them: each pass over the set takes every image once in
-    a new random order, and where it ends within a step the next one begins there, so that no step is left with a
-    rest of a few images."""
-    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
-    passes = range(int(positions[0]) // count, int(positions[-1]) // count + 1)
-    orders = torch.cat([torch.randperm(count, generator=step_generator(seed, 1, number)) for number in passes])
-    return orders[positions - passes.start * count]
 
 
 def train(
@@ -74,9 +64,11 @@ def train(
     evaluate: Callable[[nn.Module, CurvePoint], None] = lambda network, point: None,
     evaluations: int = 1,
     name: str = "",
+    recipe: Recipe = PLAIN,
+    network: nn.Module | None = None,
 ) -> TrainedClassifier:
-    """Train a classifier from scratch with cross-entropy; its last state is kept, so that no validation score is a
-    choice.
+    """Train a classifier with cross-entropy, from scratch unless a network is given; its last state is kept, so that no
+    validation score is a choice.
 
     Args:
         params: section `classifier` or `fidelity.training` of the parameters.
@@ -85,13 +77,15 @@ def train(
         data: the training images.
         evaluate: called `evaluations` times on the way, the end included, with the network in eval mode.
         name: of the training, which its progress shows.
+        recipe: what the batches hold, and how the loss weighs it.
+        network: what is trained on, see `echosynth.classifier.pretrained.grey_network`; None: a new one.
 
     Raises:
         EchosynthError: the loss is not finite.
     """
     device = pick_device()
     torch.manual_seed(mixed_seed(seed, 0))
-    network = build(architecture, data.images.shape[-1]).to(device).train()
+    network = (network or build(architecture, data.images.shape[-1])).to(device).train()
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=params.learning_rate,
@@ -101,15 +95,15 @@ def train(
     )
     steps = total_steps(params, len(data.images))
     stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
-    pixels, labels = to_tensor(data.images), torch.from_numpy(data.labels)
+    batches = Batches(recipe, data, params.batch_size, seed)
     seconds, before, losses = 0.0, 0.0, list[float]()
     for step in progress(range(steps), steps, name or f"{architecture} training", "steps"):
         began = time.monotonic()
         torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
-        pick = batch_indices(len(pixels), params.batch_size, seed, step)
-        x = augment(pixels[pick], params.augment, step_generator(seed, 2, step)).to(device)
+        x, targets = batches.draw(step)
+        x = augment(x, params.augment, step_generator(seed, 2, step)).to(device)
         with autocast(device, params.precision):
-            loss = F.cross_entropy(network(x).float(), labels[pick].to(device))
+            loss = batches.loss(network(x), targets.to(device))
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise EchosynthError(
