@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from torch.distributions import Normal, kl_divergence
 
-from echosynth.common.errors import EchosynthError
+from echosynth.common.errors import EchosynthError, OptionError
 from echosynth.config.parameters import load_params
 from echosynth.diffusion import autoencoder
 from echosynth.diffusion.autoencoder import (
@@ -18,6 +19,7 @@ from echosynth.diffusion.autoencoder import (
     autoencoder_state,
     learning_rate,
     losses,
+    similarity,
     train_autoencoder,
 )
 from echosynth.diffusion.options import AutoencoderParams, DiffusionParams
@@ -81,7 +83,7 @@ def test_kl_divergence_is_that_of_torch_distributions() -> None:
 def test_loss_is_absolute_error_plus_weighted_divergence_a_pixel() -> None:
     torch.manual_seed(0)
     network, x = Autoencoder(section(), 16), torch.rand(4, 1, 16, 16) * 2 - 1
-    parts = losses(network, x, 0.01, torch.Generator().manual_seed(3))
+    parts = losses(network, x, section(kl_weight=0.01), torch.Generator().manual_seed(3))
     with torch.no_grad():
         mean, log_variance = network.posterior(x)
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
@@ -91,6 +93,40 @@ def test_loss_is_absolute_error_plus_weighted_divergence_a_pixel() -> None:
     assert parts.error.item() == pytest.approx(error.mean() / 256, rel=1e-5)
     assert parts.divergence.item() == pytest.approx(divergence.mean(), rel=1e-5)
     assert parts.total.item() == pytest.approx((error + 0.01 * divergence).mean() / 256, rel=1e-5)
+
+
+def reference_ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """Wang et al. 2004 on pictures in [0, 1], Gaussian windows of 11 pixels, those that lie inside."""
+
+    def local(picture: np.ndarray) -> np.ndarray:
+        return gaussian_filter(picture, 1.5, radius=5)[5:-5, 5:-5]
+
+    a, b = local(first), local(second)
+    spread = local(first**2) - a**2, local(second**2) - b**2, local(first * second) - a * b
+    top = (2 * a * b + 0.01**2) * (2 * spread[2] + 0.03**2)
+    return float((top / ((a**2 + b**2 + 0.01**2) * (spread[0] + spread[1] + 0.03**2))).mean())
+
+
+def test_similarity_is_that_of_its_paper_and_replaces_the_absolute_error() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(2, 1, 24, 24, dtype=torch.float64) * 2 - 1
+    y = (x + 0.3 * torch.randn_like(x)).clamp(-1, 1)
+    pairs = [((one[0].numpy() + 1) / 2, (two[0].numpy() + 1) / 2) for one, two in zip(x, y, strict=True)]
+    assert similarity(y, x).item() == pytest.approx(np.mean([reference_ssim(*pair) for pair in pairs]), rel=1e-3)
+    network, images = Autoencoder(section(), 24).eval(), x.float()
+    params = section(kl_weight=0.0, loss="squared-ssim")
+    parts = losses(network, images, params, torch.Generator().manual_seed(3))
+    mean, log_variance = network.posterior(images)
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
+    decoded = network.decode(mean + (log_variance / 2).exp() * noise)
+    expected = (decoded - images).square().mean() + 1 - similarity(decoded, images)
+    assert parts.total.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert parts.error.item() == pytest.approx((decoded - images).abs().mean().item(), rel=1e-5)
+
+
+def test_similarity_needs_a_window() -> None:
+    with pytest.raises(OptionError, match=r"squared-ssim compares windows of 11 pixels: with ingest\.size = 8 take"):
+        Autoencoder(section(loss="squared-ssim"), 8)
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:
@@ -122,9 +158,9 @@ def test_interrupted_training_ends_with_the_same_bits() -> None:
 def test_every_step_draws_its_own_images_and_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def spy(network: Autoencoder, x: torch.Tensor, kl_weight: float, generator: torch.Generator) -> Losses:
+    def spy(network: Autoencoder, x: torch.Tensor, params: AutoencoderParams, generator: torch.Generator) -> Losses:
         seen.append((x.clone(), generator.get_state()))
-        return losses(network, x, kl_weight, generator)
+        return losses(network, x, params, generator)
 
     monkeypatch.setattr(autoencoder, "losses", spy)
     run(settings())

@@ -26,7 +26,17 @@ def test_initial_weights_are_soon_forgotten() -> None:
     nn.init.constant_(network.weight, 0.0)
     for _ in range(1000):
         ema.update(network)
-    assert ema.weights["weight"].item() < 1e-6  # without warm-up: 0.90
+    assert ema.weights["weight"].item() < 1e-6
+
+
+def test_without_warm_up_they_are_not() -> None:
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    ema = EMA(network, 0.999, warmup=False)
+    nn.init.constant_(network.weight, 0.0)
+    for _ in range(1000):
+        ema.update(network)
+    assert ema.weights["weight"].item() == pytest.approx(0.999**1000, rel=1e-3)  # 37 %
 
 
 def test_average_does_not_share_memory_with_the_network() -> None:

@@ -59,3 +59,13 @@ def test_zero_terminal_snr_leaves_nothing_of_the_image_and_the_first_step_as_it_
     assert bar[0] == pytest.approx(1 - plain[0], rel=1e-14)
     assert (bar[:-1] > 0).all()
     assert np.allclose(rescaled, reference.zero_snr_betas(plain), rtol=0, atol=1e-12)
+
+
+def test_scaled_linear_betas_are_those_of_diffusers() -> None:
+    from diffusers import DDPMScheduler
+
+    theirs = DDPMScheduler(1000, beta_start=0.002, beta_end=0.02, beta_schedule="scaled_linear").betas
+    assert np.allclose(betas("scaled-linear", 1000, False), theirs.numpy(), rtol=1e-5)
+    # For any number of steps about as little of the picture is left at the end.
+    left = [np.log1p(-betas("scaled-linear", timesteps, False)).sum() for timesteps in (500, 1000, 2000)]
+    assert np.allclose(left, left[1], rtol=0.01)

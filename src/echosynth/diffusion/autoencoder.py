@@ -1,8 +1,9 @@
 """The autoencoder of the latent route (Medfusion: Müller-Franzes et al. 2023): images to small codes and back.
 
 A variational autoencoder with a light Kullback-Leibler term (Kingma & Welling 2014; Rombach et al. 2022, section 3.1
-and appendix G). Reconstruction is measured by the absolute error alone: the perceptual and the adversarial term of
-Rombach et al. need a network trained on photographs, and invent speckle that the picture does not hold.
+and appendix G). Reconstruction is measured by the absolute error, or as in Medfusion by squared error and structural
+similarity. The perceptual and the adversarial term of both need a network trained on photographs, and invent speckle
+that the picture does not hold.
 """
 
 import math
@@ -104,23 +105,34 @@ class Losses(NamedTuple):
     divergence: torch.Tensor
 
 
-def losses(network: Autoencoder, images: torch.Tensor, kl_weight: float, generator: torch.Generator) -> Losses:
-    """Compute absolute error + kl_weight * KL, both summed over an image (Rombach et al. 2022) and divided by its
-    pixels.
+def losses(network: Autoencoder, images: torch.Tensor, params: AutoencoderParams, generator: torch.Generator) -> Losses:
+    """Compute the error of reconstruction + kl_weight * KL, both summed over an image (Rombach et al. 2022) and divided
+    by its pixels. The error is absolute, or squared + 1 - SSIM (Wang et al. 2004), as Medfusion's but for its
+    perceptual term.
 
     Their weights (1e-6 for KL) mean the same here, and the learning rate need not follow the size of the images.
 
     Args:
         network: the autoencoder.
         images: (B, 1, S, S) in [-1, 1].
-        kl_weight: 0 or more.
+        params: weight of the divergence, and what the error is.
         generator: source of the noise in z = mean + deviation * noise, on the CPU.
     """
     mean, log_variance = network.posterior(images)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-    error = (network.decode(mean + (log_variance / 2).exp() * noise) - images).abs().mean()
+    decoded = network.decode(mean + (log_variance / 2).exp() * noise)
+    error = (decoded - images).abs().mean()
+    lost = error if params.loss == "absolute" else (decoded - images).square().mean() + 1 - similarity(decoded, images)
     divergence = kl_divergence(mean, log_variance).mean()
-    return Losses(error + kl_weight * divergence / images[0].numel(), error, divergence)
+    return Losses(lost + params.kl_weight * divergence / images[0].numel(), error, divergence)
+
+
+def similarity(decoded: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean structural similarity of images (B, 1, S, S) in [-1, 1]."""
+    from pytorch_msssim import ssim
+
+    pair = ((one.float().clamp(-1, 1) + 1) / 2 for one in (decoded, images))
+    return torch.as_tensor(ssim(*pair, data_range=1, nonnegative_ssim=True))
 
 
 @dataclass
@@ -169,7 +181,7 @@ def _train_step(
     pick = torch.randint(len(images), (settings.batch_size,), generator=generator).numpy()
     x = augment(to_tensor(images[pick]), settings.augment, generator).to(device)
     with autocast(device, training_precision(params)):
-        parts = losses(network, x, settings.kl_weight, generator)
+        parts = losses(network, x, settings, generator)
     values = cast(list[float], torch.stack(parts).tolist())
     if not math.isfinite(values[0]):
         raise EchosynthError(

@@ -13,17 +13,21 @@ from echosynth.common.errors import OptionError
 from echosynth.common.options import Positive, Precision, Section, Seed
 
 Space = Literal["pixel", "latent"]  # what is diffused
-Schedule = Literal["linear", "cosine", "sigmoid", "flow"]  # how the noise grows
+Schedule = Literal["linear", "scaled-linear", "cosine", "sigmoid", "flow"]  # how the noise grows
 Prediction = Literal["epsilon", "x0", "v", "flow", "edm"]  # what the network says
 Variance = Literal["fixed-small", "fixed-large", "learned"]  # of the reverse steps
 Loss = Literal["simple", "min-snr", "edm", "hybrid", "variational"]
 Preconditioning = Literal["none", "gaussian"]  # what of the image is known without the network
 Patching = Literal["unshuffle", "haar"]  # how squares of pixels become channels
 TimestepSampling = Literal["uniform", "loss-second-moment", "logit-normal", "log-normal"]  # how training draws t
+Reconstruction = Literal["absolute", "squared-ssim"]  # error of the autoencoder
 Decay = Literal["cosine", "constant"]  # of the learning rate after the warm-up
 Solver = Literal["ancestral", "ddim", "dpm++", "unipc", "heun"]  # from noise to images
 ViewShares = Literal["balanced", "real"]  # of the views in a set
 SourceShares = Literal["real", "balanced", "none"]  # of the sources within a view; beside these, the name of one
+
+
+SSIM_WINDOW = 11  # side in pixels, Wang et al. 2004
 
 
 class AutoencoderParams(Section):
@@ -36,6 +40,7 @@ class AutoencoderParams(Section):
     batch_size: Positive
     learning_rate: float = Field(gt=0, le=1)
     kl_weight: float = Field(ge=0)
+    loss: Reconstruction = "absolute"  # likewise
     augment: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
@@ -81,6 +86,7 @@ class DiffusionParams(Section):
     weight_decay: float = Field(ge=0)
     gradient_clip: float = Field(gt=0)
     ema_decays: list[Annotated[float, Field(ge=0, lt=1)]] = Field(min_length=1, max_length=2)
+    ema_warmup: bool = True  # as it was while cards did not say
     augment: float = Field(ge=0, le=1)
     augment_share: float = Field(ge=0, le=1)
     augment_told: bool
@@ -253,6 +259,11 @@ def check_autoencoder_levels(params: AutoencoderParams, size: int) -> None:
         )
     if size == factor:
         raise OptionError(_one_pixel(size, "diffusion.autoencoder.channels", len(params.channels)))
+    if params.loss == "squared-ssim" and size < SSIM_WINDOW:
+        raise OptionError(
+            f"diffusion.autoencoder.loss = squared-ssim compares windows of {SSIM_WINDOW} pixels: with ingest.size = "
+            f"{size} take absolute"
+        )
 
 
 def _one_pixel(size: int, key: str, levels: int) -> str:

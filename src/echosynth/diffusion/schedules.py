@@ -19,6 +19,14 @@ def _linear(timesteps: int) -> Table:
     return np.linspace(scale * 1e-4, scale * 0.02, timesteps, dtype=np.float64).clip(max=MAX_BETA)
 
 
+def _scaled_linear(timesteps: int) -> Table:
+    """Rise linearly in the root of beta, from 0.002 to 0.02 (Medfusion: Müller-Franzes et al. 2023; Rombach et al. 2022
+    with other ends); the range scaled by 1000 / T, as above."""
+    scale = 1000 / timesteps
+    roots = np.linspace(math.sqrt(scale * 0.002), math.sqrt(scale * 0.02), timesteps, dtype=np.float64)
+    return (roots**2).clip(max=MAX_BETA)
+
+
 def _from_alpha_bar(bar: Table) -> Table:
     """Find betas (T,) whose running product of 1 - beta follows bar (T + 1,), bar[0] standing for the image itself."""
     return np.minimum(1 - bar[1:] / bar[:-1], MAX_BETA)
@@ -55,6 +63,7 @@ def _zero_terminal_snr(table: Table) -> Table:
 
 SCHEDULES: dict[Schedule, Callable[[int], Table]] = {
     "linear": _linear,
+    "scaled-linear": _scaled_linear,
     "cosine": _cosine,
     "sigmoid": _sigmoid,
     "flow": _flow,
@@ -65,8 +74,8 @@ def betas(schedule: Schedule, timesteps: int, zero_terminal_snr: bool) -> Table:
     """Compute the variances of the forward steps.
 
     Args:
-        schedule: `linear` (Ho et al. 2020), `cosine` (Nichol & Dhariwal 2021, eq. 17), `sigmoid` (Jabri et al. 2022) or
-            `flow` (Liu et al. 2023).
+        schedule: `linear` (Ho et al. 2020), `scaled-linear` (Medfusion), `cosine` (Nichol & Dhariwal 2021, eq. 17),
+            `sigmoid` (Jabri et al. 2022) or `flow` (Liu et al. 2023).
         timesteps: T, at least 2.
         zero_terminal_snr: rescale so that nothing of the image is left at t = T-1 (Lin et al. 2023, algorithm 1).
 

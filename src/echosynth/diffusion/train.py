@@ -187,7 +187,7 @@ class Trainer:
         self.network = ViewDenoiser(params, size, sources).to(self.device).train()
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averages = [EMA(self.network, decay) for decay in params.ema_decays]
+        self.averages = [EMA(self.network, decay, params.ema_warmup) for decay in params.ema_decays]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
