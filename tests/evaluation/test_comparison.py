@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from echosynth.common.views import VIEWS
 from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.scores import evaluate
 
@@ -57,6 +58,49 @@ def test_a_baseline_is_compared_with_and_never_the_best() -> None:
     assert [cell["arm"] for cell in result["cells"]] == ["real", "synthetic", "gaussian", "mixed-mixup"]
     assert result["cells"][2]["macro_auprc"] > result["best"]["macro_auprc"]
     assert result["best"]["arm"] == "synthetic"
+
+
+def test_without_a_candidate_there_is_no_best() -> None:
+    result = compare(*runs({("frozen", 0): 1.0, ("gaussian", 0): 1.0}), 0, 0)
+    assert result["best"] is None
+    assert [cell["arm"] for cell in result["cells"]] == ["frozen", "gaussian"]
+
+
+def test_false_positives_are_those_of_the_confusion_matrix() -> None:
+    members, labels, groups = runs(SKILL)
+    real, synthetic = compare(members, labels, groups, 200, 0)["cells"]
+    counts = np.array(real["confusion"])
+    for index, view in enumerate(VIEWS):
+        others = np.delete(np.arange(4), index)
+        assert real["false_positives"][view] == pytest.approx(counts[others, index].sum() / counts[others].sum())
+        low, high = real["interval"]["false_positives"][view]
+        assert low < real["false_positives"][view] < high
+    versus = synthetic["versus"]["real"]
+    assert versus["false_positives"]["A4C"] == pytest.approx(
+        synthetic["false_positives"]["A4C"] - real["false_positives"]["A4C"]
+    )
+    assert versus["false_positives_interval"]["A4C"][1] < 0
+
+
+def test_images_of_some_views_alone_give_the_scores_that_they_can() -> None:
+    """A set of another domain need not show every view."""
+    members, labels, groups = runs(SKILL)
+    for views in ([0, 1, 2], [1]):
+        kept = np.isin(labels, views)
+        few = [
+            replace(
+                run,
+                probabilities=run.probabilities[kept],
+                scores=evaluate(run.probabilities[kept], labels[kept], groups[kept], np.full(kept.sum(), "unity")),
+            )
+            for run in members
+        ]
+        cell = compare(few, labels[kept], groups[kept], 50, 0)["cells"][0]
+        assert cell["recall"]["PSAX"] is None
+        assert cell["interval"]["recall"]["PSAX"] == [None, None]
+        assert cell["false_positives"]["PSAX"] > 0, "an absent view can be called all the same"
+        assert (cell["macro_auprc"] is None) == (cell["macro_auprc_sd"] is None) == (len(views) == 1)
+        assert (cell["false_positives"]["A4C"] is None) == (len(views) == 1)
 
 
 def test_pairing_makes_the_interval_of_a_difference_narrower_than_the_scores_own() -> None:

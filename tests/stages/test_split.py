@@ -98,6 +98,16 @@ def test_what_the_stage_writes(tree: Path, capsys: pytest.CaptureFixture[str]) -
     assert counts == {split: sum(metrics["by_view"][split].values()) for split in counts}
 
 
+def test_groups_are_not_compared_where_nobody_asks(tree: Path) -> None:
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    params["split"]["near_duplicate"] = "none"
+    (tree / "params.yaml").write_text(yaml.safe_dump(params))
+    main()
+    twice = read_json(paths.SPLIT / "metrics.json")["duplicates"]
+    assert twice["linked_groups"] == twice["exact"] == twice["near"] == 0
+    assert pd.read_csv("data/split/duplicates.csv").empty
+
+
 def test_again_the_same_bytes(tree: Path) -> None:
     main()
     before = hashes()

@@ -1,5 +1,6 @@
 """How stages end."""
 
+import errno
 import shutil
 import sys
 import threading
@@ -61,6 +62,21 @@ def test_wrong_parameters_stop_before_the_stage_and_are_told(
     [(error, _, private)] = told
     assert "diffusion.min_snr_gamma = -1 is not allowed" in str(error)
     assert not private
+
+
+def test_a_full_disk_is_one_sentence_on_the_terminal_and_in_the_row(
+    monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["stage"])
+
+    def work(params: Params) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/a")
+
+    sentence = "cannot write models/a: the disk is full; free some room and run again"
+    with pytest.raises(SystemExit, match=f"^error: {sentence}$"):
+        stage(work)()
+    assert [str(error) for error, *_ in told] == [sentence]
 
 
 @pytest.mark.parametrize("error", [EchosynthError("the file x is missing"), KeyboardInterrupt()])

@@ -19,7 +19,9 @@ from echosynth.common.views import RARE_VIEWS, VIEW_INDEX, VIEWS
 from echosynth.evaluation.scores import (
     Floats,
     Ints,
+    by_view,
     confusion,
+    false_positives,
     interval,
     known,
     macro_auprc,
@@ -54,8 +56,18 @@ def row(run: ScoredClassifier) -> dict[str, Any]:
     return run.facts | kept | {"tmed2": tmed2 and {key: tmed2[key] for key in ("macro_auprc", "macro_f1")}}
 
 
-def _draws(runs: list[ScoredClassifier], labels: Ints, weights: Floats) -> dict[str, Floats]:
-    """Scores of each bootstrap draw, averaged over the runs (seeds)."""
+def mean_draws(runs: list[ScoredClassifier], labels: Ints, weights: Floats) -> dict[str, Floats]:
+    """Scores of each bootstrap draw, averaged over the runs (seeds).
+
+    Args:
+        runs: at least one.
+        labels: (N,) true views.
+        weights: (R, N), see `echosynth.evaluation.scores.resample`.
+
+    Returns:
+        macro_auprc, macro_f1 and rare_recall (R,); recall and false_positives (R, 4) by view. NaN where a draw cannot
+        give a score.
+    """
     matrices = [confusion(labels, run.probabilities.argmax(1).astype(np.int64), weights) for run in runs]
     recall = np.mean([recalls(matrix) for matrix in matrices], axis=0)
     with np.errstate(invalid="ignore"):
@@ -63,8 +75,26 @@ def _draws(runs: list[ScoredClassifier], labels: Ints, weights: Floats) -> dict[
             "macro_auprc": np.mean([macro_auprc(run.probabilities, labels, weights) for run in runs], axis=0),
             "macro_f1": np.mean([macro_f1(matrix) for matrix in matrices], axis=0),
             "recall": recall,
+            "false_positives": np.mean([false_positives(matrix) for matrix in matrices], axis=0),
             "rare_recall": recall[:, RARE].mean(axis=1),
         }
+
+
+def training_variance(singles: list[list[dict[str, Floats]]]) -> tuple[dict[str, Floats], int]:
+    """Pool the variance over seeds over arms that are alike but for what they were trained on.
+
+    Args:
+        singles: `mean_draws` of each run alone, on the images as they are, by arm.
+
+    Returns:
+        Variance of each score, and its degrees of freedom; no score where these are 0.
+    """
+    freedom = sum(len(runs) - 1 for runs in singles)
+    variance = {}
+    for name in singles[0][0] if freedom else ():
+        by_arm = [np.concatenate([run[name] for run in runs]) for runs in singles]
+        variance[name] = np.sum([((scores - scores.mean(0)) ** 2).sum(0) for scores in by_arm], axis=0) / freedom
+    return variance, freedom
 
 
 def _with_training(
@@ -87,10 +117,8 @@ def _with_training(
     result = {key: dict(draws) for key, draws in samples.items()}
     for family in dict.fromkeys(key[:2] for key in samples):
         alike = [key for key in samples if key[:2] == family]
-        freedom = sum(len(singles[key]) - 1 for key in alike)
-        for name in samples[alike[0]] if freedom else ():
-            by_arm = [np.concatenate([run[name] for run in singles[key]]) for key in alike]
-            variance = np.sum([((scores - scores.mean(0)) ** 2).sum(0) for scores in by_arm], axis=0) / freedom
+        variances, freedom = training_variance([singles[key] for key in alike])
+        for name, variance in variances.items():
             shape = samples[alike[0]][name].shape
             spread = np.sqrt(variance * freedom / rng.chisquare(freedom, shape))
             for key in alike:
@@ -101,6 +129,11 @@ def _with_training(
 def _mean(values: list[float | None]) -> float | None:
     there = [value for value in values if value is not None]
     return float(np.mean(there)) if there else None
+
+
+def _deviation(values: list[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.std(there, ddof=min(1, len(there) - 1))) if there else None
 
 
 def _by_source(runs: list[ScoredClassifier]) -> dict[str, Any]:
@@ -128,6 +161,11 @@ def _differences(
                 versus[name] = known(points[key][name][0] - points[other][name][0])
                 draws = interval(samples[key][name] - samples[other][name]) if samples else [None, None]
                 versus[f"{name}_interval"] = draws
+            name = "false_positives"
+            versus[name] = by_view(points[key][name][0] - points[other][name][0])
+            if samples:
+                spread = samples[key][name] - samples[other][name]
+                versus[f"{name}_interval"] = dict(zip(VIEWS, map(interval, spread.T), strict=True))
     return result
 
 
@@ -138,7 +176,7 @@ def compare(
 
     Args:
         runs: at least one.
-        labels: (N,) true views of the validation images, of two views or more.
+        labels: (N,) true views of the validation images; of one view alone there is no macro AUPRC (None).
         groups: (N,) their patients.
         draws: of the bootstrap over patients (0: no intervals).
         seed: of the draws.
@@ -147,16 +185,17 @@ def compare(
         `runs`: a row each; `cells`: means over seeds with intervals, confusion matrices and `versus`, the difference
         to each other arm of the same subset; `intervals_over`: the chances that the intervals hold, "patients and
         trainings" or, of one seed an arm, "patients"; `best`: the row with the largest macro AUPRC, those of baselines
-        left out, which are there to be compared with.
+        and of arms that `echosynth.classifier.options` does not know left out, which are there to be compared with;
+        None where no other row has a macro AUPRC.
     """
     cells: dict[Key, list[ScoredClassifier]] = {}
     for run in runs:
         cells.setdefault((run.facts["architecture"], run.facts["subset"], run.facts["arm"]), []).append(run)
     ones = np.ones((1, len(labels)))
     weights = resample(groups, draws, seed) if draws else np.zeros((0, len(labels)))
-    points = {key: _draws(members, labels, ones) for key, members in cells.items()}
-    samples = {key: _draws(members, labels, weights) for key, members in cells.items()} if draws else {}
-    singles = {key: [_draws([run], labels, ones) for run in members] for key, members in cells.items()}
+    points = {key: mean_draws(members, labels, ones) for key, members in cells.items()}
+    samples = {key: mean_draws(members, labels, weights) for key, members in cells.items()} if draws else {}
+    singles = {key: [mean_draws([run], labels, ones) for run in members] for key, members in cells.items()}
     samples = _with_training(singles, samples, seed)
     result = []
     for key, members in cells.items():
@@ -171,27 +210,30 @@ def compare(
             "recall": {view: _mean([item["recall"][view] for item in rows]) for view in VIEWS},
         }
         cell |= {name: _mean([item[name] for item in rows]) for name in ("macro_auprc", "macro_f1", "loss", "accuracy")}
-        cell |= {
-            f"{name}_sd": float(np.std([item[name] for item in rows], ddof=min(1, len(rows) - 1)))
-            for name in ("macro_auprc", "macro_f1")
-        }
+        cell |= {f"{name}_sd": _deviation([item[name] for item in rows]) for name in ("macro_auprc", "macro_f1")}
         cell |= {
             f"tmed2_{name}": _mean([item["tmed2"] and item["tmed2"][name] for item in rows])
             for name in ("macro_auprc", "macro_f1")
         }
         cell |= {"confusion": counts.tolist(), "by_source": _by_source(members)}
+        cell["false_positives"] = by_view(points[key]["false_positives"][0])
         cell["confusion_normalised"] = (counts / np.maximum(counts.sum(1, keepdims=True), 1)).round(6).tolist()
         cell["versus"] = _differences(key, points, samples)
         if draws:
-            scores = {name: samples[key][name].clip(0, 1) for name in ("macro_auprc", "macro_f1", "recall")}
-            by_view = dict(zip(VIEWS, map(interval, scores.pop("recall").T), strict=True))
-            cell["interval"] = {name: interval(values) for name, values in scores.items()} | {"recall": by_view}
+            cell["interval"] = {
+                name: interval(samples[key][name].clip(0, 1)) for name in ("macro_auprc", "macro_f1")
+            } | {
+                name: dict(zip(VIEWS, map(interval, samples[key][name].clip(0, 1).T), strict=True))
+                for name in ("recall", "false_positives")
+            }
         result.append(cell)
     table = [row(run) for run in runs]
-    candidates = [item for item in table if generator_of(item["arm"]) in (None, "diffusion")]
+    candidates = [
+        item for item in table if generator_of(item["arm"]) in (None, "diffusion") and item["macro_auprc"] is not None
+    ]
     return {
         "runs": table,
         "cells": result,
         "intervals_over": "patients and trainings" if len(runs) > len(cells) else "patients",
-        "best": max(candidates, key=lambda item: item["macro_auprc"]),
+        "best": max(candidates, key=lambda item: item["macro_auprc"], default=None),
     }

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from echosynth.evaluation.fidelity import Ints, fidelity, matched_counts, matched_draw
+from echosynth.evaluation.fidelity import (
+    Ints,
+    fidelity,
+    fidelity_to_all,
+    matched_counts,
+    matched_draw,
+    mixture_counts,
+)
 from echosynth.evaluation.frechet import Features, frechet_distance
 from echosynth.imagesets.dataset import LabelledImages
 from echosynth.imagesets.store import Images
@@ -22,6 +29,7 @@ class Yardstick:
         kinds: name of the features -> from images (N, S, S) uint8 to (N, D).
         repeats: draws behind a distance; see `echosynth.evaluation.fidelity.fidelity`.
         seed: of the draws.
+        whole: compare with all of the reference, however many images a set has; otherwise with as many.
     """
 
     def __init__(
@@ -31,30 +39,36 @@ class Yardstick:
         kinds: Mapping[str, Extract],
         repeats: int,
         seed: int,
+        whole: bool = False,
     ) -> None:
         self.reference, self.other = reference.labels, other.labels
-        self._kinds, self._repeats, self._seed = dict(kinds), repeats, seed
+        self._kinds, self._repeats, self._seed, self._whole = dict(kinds), repeats, seed, whole
         self._real = {name: (kind(reference.images), kind(other.images)) for name, kind in kinds.items()}
 
     def counts(self, count: int) -> dict[int, int]:
-        """View -> images of a set of `count` in the reference's mixture, fewer where a real set holds fewer: all three
-        sides of a distance are of one size."""
+        """View -> images of a set of `count` in the reference's mixture. Where all sides of a distance are of one size,
+        they are fewer if a real set holds fewer."""
+        if self._whole:
+            return mixture_counts(self.reference, count)
         return matched_counts([self.reference, self.other], count)
 
     def distances(self, images: Images, labels: Ints, count: int) -> dict[str, Any]:
-        """Distances of a set at `count` images a side, fewer where there are fewer.
+        """Distances of a set at `count` images, fewer where there are fewer.
 
         Args:
             images: (N, S, S) uint8.
             labels: (N,) views.
-            count: see `echosynth.evaluation.fidelity.fidelity`.
+            count: see `fidelity` and, for all of the reference, `fidelity_to_all` of `echosynth.evaluation.fidelity`.
 
         Returns:
-            count, and for each kind of features what `fidelity` returns.
+            count, real_count and floor_count: images of the set, of the reference and behind the floor; and for each
+            kind of features the distances.
         """
+        compare = fidelity_to_all if self._whole else fidelity
         found: dict[str, Any] = {}
+        sizes: dict[str, int] = {}
         for name, (reference, other) in self._real.items():
-            found[name] = fidelity(
+            own = compare(
                 self._kinds[name](images),
                 labels,
                 reference,
@@ -65,8 +79,10 @@ class Yardstick:
                 self._repeats,
                 self._seed,
             )
-        number = {own.pop("count") for own in found.values()}
-        return {"count": number.pop(), **found}
+            count_found = own.pop("count")
+            sizes = {"count": count_found} | {key: own.pop(key, count_found) for key in ("real_count", "floor_count")}
+            found[name] = own
+        return {**sizes, **found}
 
     def growing(self, images: Images, sizes: Sequence[int], most: int) -> dict[str, Any]:
         """Distance of the first n images of a set to one fixed set of real images, by n.
@@ -74,7 +90,7 @@ class Yardstick:
         Args:
             images: (N, S, S) uint8, every beginning of which has about the reference's mixture of views.
             sizes: numbers n, none above N.
-            most: most real images in the fixed set.
+            most: most real images in the fixed set, unless it is all of the reference.
 
         Returns:
             real: size of the fixed set; self: kind -> distance of the whole set to itself, 0 but for rounding; points:
@@ -82,8 +98,13 @@ class Yardstick:
             are fewer than n.
         """
         rng = np.random.default_rng((self._seed, 0))
-        fixed = matched_draw(self.reference, matched_counts([self.reference], most), rng)
-        available = sum(self.counts(len(self.reference) + len(self.other)).values())
+        everything = len(self.reference) + len(self.other)
+        if self._whole:
+            fixed = np.arange(len(self.reference))
+            available = sum(mixture_counts(self.reference, everything, self.other).values())
+        else:
+            fixed = matched_draw(self.reference, matched_counts([self.reference], most), rng)
+            available = sum(self.counts(everything).values())
         floors = {n: matched_draw(self.other, self.counts(n), rng) for n in sizes if n <= available}
         points: list[dict[str, Any]] = [{"count": n, "floor": {} if n in floors else None} for n in sizes]
         itself = {}

@@ -8,33 +8,48 @@ import numpy as np
 import torch
 from torch import nn
 
+from echosynth.classifier.frozen import frozen_features
+from echosynth.classifier.pretrained import find_weights, grey_network, read_pretrained
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import ignored_input
 from echosynth.compute import torchvision_schemas as _torchvision
-from echosynth.compute.device import pick_device, to_tensor
+from echosynth.compute.device import pick_device
 from echosynth.evaluation.frechet import Features
 from echosynth.imagesets.store import Images
 
 INCEPTION_DIMENSIONS = 2048
 
 
-@torch.no_grad()
-def echo_features(network: nn.Module, images: Images, batch_size: int = 256) -> Features:
+def echo_features(network: nn.Module, images: Images, batch_size: int | None = 256) -> Features:
     """Activations before the last layer of a timm classifier in eval mode.
 
     Args:
         network: see `echosynth.classifier.network.build`.
         images: (N, S, S) uint8.
+        batch_size: see `echosynth.classifier.frozen.frozen_features`.
 
     Returns:
         (N, D) float64.
     """
-    device = next(network.parameters()).device
-    parts = []
-    for first in range(0, len(images), batch_size):
-        maps = network.forward_features(to_tensor(images[first : first + batch_size]).to(device))  # type: ignore[operator]
-        parts.append(network.forward_head(maps, pre_logits=True).flatten(1).cpu().numpy())  # type: ignore[operator]
-    return np.concatenate(parts).astype(np.float64)
+    return frozen_features(network, images, batch_size).astype(np.float64)
+
+
+def load_imagenet(architecture: str, name: str, size: int) -> nn.Module | None:
+    """A network of photographs, whose features `echo_features` gives, with the weights of a local file.
+
+    Args:
+        architecture: timm's name of it.
+        name: see `echosynth.classifier.pretrained.find_weights`.
+        size: smaller images are enlarged to this side in pixels; 0: none are.
+
+    Returns:
+        The network in eval mode; None where there is no such file.
+
+    Raises:
+        EchosynthError: the file holds something else.
+    """
+    file = find_weights(name)
+    return grey_network(read_pretrained(architecture, file), 0, size or None).to(pick_device()) if file else None
 
 
 def load_inception(name: str) -> nn.Module:

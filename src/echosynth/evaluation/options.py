@@ -14,5 +14,8 @@ class FidelityParams(Section):
     architecture: Architecture
     training: TrainingParams
     inception_weights: str
+    imagenet_architecture: str = Field(min_length=1)
+    imagenet_weights: str
+    imagenet_size: int = Field(ge=0, le=1024)
     floor_repeats: Positive
     privacy_quantile: Fraction

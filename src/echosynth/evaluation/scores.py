@@ -76,6 +76,15 @@ def recalls(matrices: Floats) -> Floats:
     return result
 
 
+def false_positives(matrices: Floats) -> Floats:
+    """False positive rate of each view (R, 4) of confusion matrices (R, 4, 4): which share of the images of other
+    views is called so; NaN where there is none of another view."""
+    others, calls = matrices.sum((1, 2))[:, None] - matrices.sum(2), matrices.sum(1) - np.einsum("rii->ri", matrices)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Floats = calls / others
+    return result
+
+
 def resample(groups: npt.NDArray[Any], draws: int, seed: int) -> Floats:
     """Bootstrap over groups: (draws, N) counts of each image when whole patients are drawn with replacement."""
     names, member = np.unique(groups, return_inverse=True)
@@ -104,7 +113,8 @@ def _mean_known(values: Floats, axis: int) -> Floats:
     return np.divide(total, counts, out=np.full(total.shape, np.nan), where=counts > 0)
 
 
-def _by_view(values: Floats) -> dict[str, float | None]:
+def by_view(values: Floats) -> dict[str, float | None]:
+    """Scores (4,) by the name of the view, as they are stored."""
     return {view: known(value) for view, value in zip(VIEWS, values, strict=True)}
 
 
@@ -161,8 +171,8 @@ def evaluate(
         "accuracy": float((predicted == labels).mean()),
         "macro_auprc": known(macro_auprc(probabilities, labels, ones)[0]),
         "macro_f1": known(macro_f1(matrix)[0]),
-        "auprc": _by_view(np.array(auprc)),
-        "recall": _by_view(recalls(matrix)[0]),
+        "auprc": by_view(np.array(auprc)),
+        "recall": by_view(recalls(matrix)[0]),
         "confusion": matrix[0].astype(int).tolist(),
         "confusion_normalised": (matrix[0] / np.maximum(present, 1)[:, None]).round(6).tolist(),
         "by_source": {},
@@ -175,7 +185,7 @@ def evaluate(
             "accuracy": float((predicted[mine] == labels[mine]).mean()),
             "macro_auprc": known(macro_auprc(probabilities[mine], labels[mine], ones[:, mine])[0]),
             "macro_f1": known(macro_f1(own)[0]),
-            "recall": _by_view(recalls(own)[0]),
+            "recall": by_view(recalls(own)[0]),
         }
     if result["macro_auprc"] is None:
         reasons = absent(result)

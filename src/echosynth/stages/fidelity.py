@@ -16,7 +16,7 @@ from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.copies import COLUMNS, audit
-from echosynth.evaluation.features import echo_features, inception_features, load_inception
+from echosynth.evaluation.features import echo_features, inception_features, load_imagenet, load_inception
 from echosynth.evaluation.fidelity import Ints, fidelity
 from echosynth.evaluation.frechet import Features
 from echosynth.evaluation.options import FidelityParams
@@ -98,8 +98,18 @@ class Measure:
         return found | known | {"features": "echo"}
 
 
+def on_imagenet(sets: Sets, settings: FidelityParams) -> tuple[Measure | None, str | None]:
+    """Measure on features of a network of photographs, or say why not."""
+    if not settings.imagenet_weights:
+        return None, "No distances on ImageNet features: fidelity.imagenet_weights names no file."
+    network = load_imagenet(settings.imagenet_architecture, settings.imagenet_weights, settings.imagenet_size)
+    if network is None:
+        return None, f"No distances on ImageNet features: {settings.imagenet_weights} is missing."
+    return Measure(partial(echo_features, network, batch_size=None), sets, settings), None
+
+
 def on_inception(sets: Sets, settings: FidelityParams) -> tuple[Measure | None, str | None]:
-    """The measure on Inception features, or why there is none."""
+    """Measure on Inception features, or say why not."""
     if settings.inception_weights:
         network = load_inception(settings.inception_weights)
         return Measure(partial(inception_features, network), sets, settings), None
@@ -119,19 +129,22 @@ def main(params: Params, size: str) -> None:
     settings, sources = params.fidelity, params.data.train_sources
     real = Sets(read_split(sources, "validation"), read_split(sources, "test"), read_subset(sources, size))
     network, _ = load(paths.FEATURE_NETWORK, pick_device())
-    echo, (inception, missing) = Measure(partial(echo_features, network), real, settings), on_inception(real, settings)
+    echo = Measure(partial(echo_features, network), real, settings)
+    others = {"inception": on_inception(real, settings), "imagenet": on_imagenet(real, settings)}
     measured = {}
     for generator in ("diffusion", *params.baselines.generators):
         made = read_labelled([paths.synthetic_set(generator, size)])
         features = echo.extract(made.images)
         found, privacy = echo.distances(features, made.labels), echo.privacy(features, made)
         metrics: dict[str, Any] = {"subset": size, "generator": generator, "count": found.pop("count")}
-        metrics |= {"echo": found, "privacy": privacy, "inception": None, "inception_missing": missing}
+        metrics |= {"echo": found, "privacy": privacy, "imagenet_architecture": settings.imagenet_architecture}
         if real.lacking:
             metrics["floor_missing"] = f"No floor: the test set has no image of {' and '.join(real.lacking)}."
-        if inception:
-            metrics["inception"] = inception.distances(inception.extract(made.images), made.labels)
-            metrics["inception"].pop("count")
+        for kind, (measure, missing) in others.items():
+            metrics |= {kind: None, f"{kind}_missing": missing}
+            if measure:
+                metrics[kind] = measure.distances(measure.extract(made.images), made.labels)
+                metrics[kind].pop("count")
         measured[generator] = metrics
     # All runs at the end: one that is finished when a kill comes would be there twice.
     with atomic_folder(paths.FIDELITY / size) as part:
