@@ -6,20 +6,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from echosynth import cli
-from echosynth.cli import predict, shared
+from echosynth.cli import shared
 from echosynth.cli.predict import resolve_model
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import file_hash
 from echosynth.common.views import VIEWS
 from echosynth.registry.copies import load_registered
 from echosynth.registry.versions import NAME, SHA
-from echosynth.serving import clips
 from echosynth.serving.packaging import ARTIFACT
 from echosynth.tracking import store
 
@@ -51,7 +51,7 @@ def test_json_for_machines(
         "size": 32,
     }
     first, second = content["files"]
-    assert list(first) == ["file", "view", "frames", "probabilities"]
+    assert list(first) == ["file", "view", "frames", "chosen", "total", "probabilities"]
     assert first["file"] == str(still)
     assert list(first["probabilities"]) == list(VIEWS)
     assert first["view"] == max(first["probabilities"], key=first["probabilities"].get)
@@ -99,10 +99,6 @@ def test_a_table_of_a_folder(
     assert content["left_out"] == 2  # the text, and the table of the first call
     assert table.read_bytes() == first
     assert [line.split(",")[0] for line in first.decode().splitlines()] == ["file", "still.png", "torn.avi"]
-
-
-def test_cines_are_looked_at_as_often_by_all() -> None:
-    assert predict.FRAMES == clips.FRAMES
 
 
 @pytest.mark.parametrize(
@@ -172,3 +168,38 @@ def test_a_cine_is_named_without_libraries_that_are_not_needed(
     *_, row, modules = done.stdout.splitlines()
     assert row.split()[:1] == [str(cine)]
     assert "torch" in modules.split() and not NOT_NEEDED & set(modules.split())
+
+
+def test_the_limits_are_those_of_params_yaml(
+    classifier_folder: Path,
+    still: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", str(still), "--model", str(classifier_folder)]
+    assert cli.main(words) == 0
+    limits = "decoding: {{memory: 2048, seconds: 60, pixels: {}, usable: 0.8}}\n"
+    Path("params.yaml").write_text(limits.format(1999))
+    assert cli.main(words) == 1
+    assert "claims pictures of 50 x 40 pixels, more than decoding.pixels = 1999 allows" in capsys.readouterr().out
+    Path("params.yaml").write_text(limits.format(2000))
+    assert cli.main(words) == 0
+    Path("params.yaml").write_text(limits.format("many"))
+    assert cli.main(words) == 1
+    assert "params.yaml: decoding.pixels = 'many' is not allowed" in capsys.readouterr().err
+    Path("params.yaml").write_text("data: {root: elsewhere}\n")  # of another program, or an older one
+    assert cli.main(words) == 0
+
+
+def test_frames_that_are_damaged_are_counted(
+    classifier_folder: Path, write_avi: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_avi(tmp_path / "v.avi", 12)
+    content = bytearray(path.read_bytes())
+    second = content.find(b"\xff\xd8\xff", content.find(b"\xff\xd8\xff") + 1)
+    content[second : second + 2] = bytes(2)
+    path.write_bytes(content)
+    assert cli.main(["predict", str(path), "--model", str(classifier_folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split()[2] == "11/12"

@@ -52,9 +52,14 @@ def test_what_was_done_is_said(repository: Repository, capsys: pytest.CaptureFix
     assert list(said["skipped"]) == [f"commit {torn[:7]}"]
 
 
+@pytest.mark.parametrize("remote", [True, False])
 def test_what_waits_is_sent_and_what_is_dead_is_closed_before(
-    repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, remote: bool
 ) -> None:
+    if remote:
+        Path(".dvc/config").write_text("['remote \"team\"']\nurl = ../remote\n")
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", "/nowhere")
+    monkeypatch.setenv("DVC_SYSTEM_CONFIG_DIR", "/nowhere")
     monkeypatch.setattr(offline, "send", lambda: 3)
     monkeypatch.setattr(runs, "close_dead", lambda: ["diffusion 60"])
     folder, *_ = repository.output("models/classifiers/real-60-resnet18", cell())
@@ -65,8 +70,14 @@ def test_what_waits_is_sent_and_what_is_dead_is_closed_before(
         "sent 3 runs that were kept while the tracking server did not answer",
         "closed 1 runs whose process is gone: diffusion 60",
         "git and DVC know 1 results; added 1 rows and 0 child runs",
-        "1 outputs with child runs, or pages, are not in the DVC cache; `dvc pull` (`dvc fetch --all-commits` for "
-        "older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth sync` again",
+        "1 outputs with child runs, or pages, are not in the DVC cache; "
+        + (
+            "`dvc pull` (`dvc fetch --all-commits` for older commits, `dvc exp pull REMOTE` for experiments) brings "
+            "them, then run `echosynth sync` again"
+            if remote
+            else "no remote is set that may have them, so their rows stay without; `dvc repro` makes those of the "
+            "present state"
+        ),
     ]
 
 

@@ -163,6 +163,10 @@ def test_missing_and_broken_files_are_named(tmp_path):
         ({"diffusion": {"snapshot_images": 1}}, "diffusion.snapshot_images = 1 gives no distance"),
         ({"diffusion": {"augment_told": True}}, "set diffusion.augment and diffusion.augment_share above 0"),
         ({"diffusion": {"patience": 2, "snapshot_images": 0}}, "diffusion.patience needs scores"),
+        (
+            {"study": {"run": ["all"], "rebalance_subsets": [64]}},
+            "study.rebalance_subsets: 64 is none of split.subsets",
+        ),
     ],
 )
 def test_what_could_not_be_trained_or_sampled_is_refused_at_once(

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from tests.pipeline.toy import Experiment
-from tests.preloaded import running
 
 from echosynth.common.yaml12 import read_yaml
 
@@ -38,6 +37,7 @@ TINY: dict[str, dict[str, Any]] = {
     "sample": {"per_view": 8, "evaluations": 2, "batch_size": 16},
     "fidelity": {
         "floor_repeats": 2,
+        "imagenet_weights": "",  # importing all of timm takes seconds
         "training": DEMO["fidelity"]["training"] | {"steps": 6},
     },
     "arms": {"real": ["real"], "synthetic": ["synthetic"], "baseline": ["gaussian"]},
@@ -99,12 +99,9 @@ def plain_environment(project: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def environment(
-    plain_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
+def environment(plain_environment: dict[str, str], commands: Path) -> dict[str, str]:
     """The same, with commands that find their libraries imported."""
-    with running(tmp_path_factory.mktemp("preloaded")) as commands:
-        yield plain_environment | {"PATH": f"{commands}{os.pathsep}{plain_environment['PATH']}"}
+    return plain_environment | {"PATH": f"{commands}{os.pathsep}{plain_environment['PATH']}"}
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,10 @@ from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.config.presets import overlay
 from echosynth.evaluation.distance import Yardstick
+from echosynth.evaluation.fidelity import mixture_counts
+from echosynth.evaluation.frechet import frechet_distance
 from echosynth.explorations import compared_sets
-from echosynth.explorations.compared_sets import exact_counts, training_images
+from echosynth.explorations.compared_sets import training_images
 from echosynth.explorations.table_cells import CELLS, RECIPE_SEEDS, RECIPES, along_cell, table_cell
 from echosynth.imagesets.dataset import LabelledImages
 
@@ -26,6 +28,13 @@ ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "explore/dvc.yaml").read_text())["stages"]
 TINY = {
     "subset": 60,
+    "reference": {
+        "methods": "validation-all",
+        "variants": "validation",
+        "curve": "validation",
+        "along": "validation-all",
+        "solvers": "validation",
+    },
     "steps": 4,
     "counts": [8, 12],
     "evaluations": 3,
@@ -40,7 +49,7 @@ TINY = {
 # Instances of the stages of explore/dvc.yaml that are run, of those that train.
 TRAINED = {
     "method": {"cell": ["medfusion-4", "improved-2"]},
-    "variance": {"variance": ["learned"], "schedule": ["linear"]},
+    "both-tables": {},
     "recipe": {"recipe": ["gaussian"]},
 }
 
@@ -53,15 +62,23 @@ def labelled(labels: list[int], seed: int = 0) -> LabelledImages:
     return LabelledImages(images.astype(np.uint8), views, names, np.full(len(labels), "tmed2"), names)
 
 
+def quarters(images: np.ndarray) -> np.ndarray:
+    """Features: the means of the quarters of a picture."""
+    return images.reshape(-1, 2, 2, 2, 2).mean((2, 4)).reshape(-1, 4).astype(np.float64)
+
+
 @pytest.fixture
 def scale() -> Yardstick:
-    """Two views, three of the first for each of the second; features are the means of the quarters of a picture."""
+    """Two views, three of the first for each of the second."""
     real, other = labelled([1, 1, 1, 2] * 20, 1), labelled([1, 1, 1, 2] * 10, 2)
-
-    def quarters(images: np.ndarray) -> np.ndarray:
-        return images.reshape(-1, 2, 2, 2, 2).mean((2, 4)).reshape(-1, 4).astype(np.float64)
-
     return Yardstick(real, other, {"echo": quarters}, 3, 0)
+
+
+@pytest.fixture
+def whole() -> Yardstick:
+    """The same, but all real images are compared with."""
+    real, other = labelled([1, 1, 1, 2] * 20, 1), labelled([1, 1, 1, 2] * 10, 2)
+    return Yardstick(real, other, {"echo": quarters}, 3, 0, whole=True)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -76,11 +93,35 @@ def test_every_training_of_the_tables_fits_the_demo(params: Params, name: str) -
 
 
 def test_the_stages_are_the_tables(params: Params) -> None:
-    variants = STAGES["variance"]["matrix"]
-    named = {f"{first}-{second}" for first in variants["variance"] for second in variants["schedule"]}
-    assert named | set(STAGES["method"]["matrix"]["cell"]) == set(CELLS)
+    named = [*STAGES["method"]["matrix"]["cell"], *STAGES["variance"]["matrix"]["cell"]]
+    assert sorted([*named, STAGES["both-tables"]["cmd"].split()[-1]]) == sorted(CELLS)
     assert all(stage["wdir"] == ".." for stage in STAGES.values())
     assert along_cell(params).params.keep_snapshots
+
+
+def test_a_stage_depends_on_the_real_images_of_its_own_figure_alone(params: Params) -> None:
+    cells = {
+        "method": STAGES["method"]["matrix"]["cell"],
+        "both-tables": ["learned-linear"],
+        "variance": STAGES["variance"]["matrix"]["cell"],
+        "recipe": [f"{recipe}-{seed}" for recipe in RECIPES for seed in RECIPE_SEEDS],
+    }
+    read = {
+        stage: {figure for n in names for figure in table_cell(n, params).figures} for stage, names in cells.items()
+    }
+    read |= {"along": set(along_cell(params).figures), "curve": {"curve"}, "solvers": {"solvers"}}
+    assert read.keys() == STAGES.keys() - {"page"}
+    for stage, figures in read.items():
+        start = "explore.reference"
+        listed = {key for key in STAGES[stage]["params"] if key.startswith(start)}
+        assert listed == {f"{start}.{figure}" for figure in figures}, stage
+    for names in cells.values():  # all cells of a stage read the same
+        assert len({table_cell(name, params).figures for name in names}) == 1
+
+
+def test_one_reference_for_all_is_refused(params_with: Callable[..., Params]) -> None:
+    with pytest.raises(EchosynthError, match=r"explore\.reference = train is one for all; give each of methods, varia"):
+        params_with(explore={"reference": "train"})
 
 
 def test_a_training_that_does_not_fit_is_named(params_with: Callable[..., Params]) -> None:
@@ -128,17 +169,50 @@ def test_real_sets_of_the_study_share_no_patient(
     groups = np.array([f"patient-{number // 3}" for number in range(120)])
     train = LabelledImages(train.images, train.labels, groups, train.sources, train.ids)
     monkeypatch.setattr(compared_sets, "read_split", lambda sources, split: {"train": train}[split])
-    reference, other = compared_sets.real_sets(params_with(explore={"reference": "train"}), [1, 2])
+    reference, other = compared_sets.real_sets(params_with(), [1, 2], "train")
     assert not set(reference.groups) & set(other.groups)
     assert len(reference.labels) + len(other.labels) == 60
     assert set(reference.labels) == {1, 2}
     assert abs(len(reference.labels) - len(other.labels)) < 20
 
 
+@pytest.mark.parametrize(("split", "rest"), [("validation", "train"), ("train", "validation")])
+def test_all_of_a_split_stands_against_samples_and_the_other_one_is_the_floor(
+    params: Params, monkeypatch: pytest.MonkeyPatch, split: str, rest: str
+) -> None:
+    splits = {"train": labelled([0, 1, 2, 3] * 30, 1), "validation": labelled([0, 1, 2, 3] * 5, 2)}
+    monkeypatch.setattr(compared_sets, "read_split", lambda sources, name: splits[name])
+    reference, other = compared_sets.real_sets(params, [1, 2], f"{split}-all")  # type: ignore[arg-type]
+    for found, name in ((reference, split), (other, rest)):
+        assert found.ids.tolist() == splits[name].ids[np.isin(splits[name].labels, [1, 2])].tolist()
+
+
 def test_sets_have_the_mixture_of_the_real_ones(scale: Yardstick) -> None:
     assert scale.counts(20) == {1: 15, 2: 5}
     assert scale.counts(1000) == {1: 30, 2: 10}  # all that the smaller real set holds
-    assert exact_counts(scale, 1001) == {1: 751, 2: 250}
+    assert mixture_counts(scale.reference, 1001) == {1: 751, 2: 250}
+
+
+def test_more_samples_than_real_images_stand_against_all_of_these(whole: Yardstick) -> None:
+    assert whole.counts(1001) == {1: 751, 2: 250}
+    made = labelled([1] * 751 + [2] * 250, 3)
+    assert whole.distances(made.images, made.labels, 1001)["count"] == 1001
+    made = labelled([1, 1, 1, 2] * 75, 3)
+    found = whole.distances(made.images, made.labels, 300)
+    assert [found[key] for key in ("count", "real_count", "floor_count")] == [300, 80, 40]
+    assert found["echo"]["frechet_sd"] is found["echo"]["floor_frechet_sd"] is None  # all there are, drawn once
+    fewer = whole.distances(made.images, made.labels, 20)
+    assert [fewer[key] for key in ("count", "real_count", "floor_count")] == [20, 80, 20]
+    assert fewer["echo"]["frechet_sd"] > 0 < fewer["echo"]["floor_frechet_sd"]
+
+
+def test_the_curve_stands_against_all_real_images_too(whole: Yardstick) -> None:
+    made = labelled([1, 1, 1, 2] * 25, 5)
+    found = whole.growing(made.images, [8, 40, 100], 60)
+    assert found["real"] == 80
+    assert [point["floor"] and point["floor"]["count"] for point in found["points"]] == [8, 40, None]
+    real = quarters(labelled([1, 1, 1, 2] * 20, 1).images)
+    assert found["points"][1]["echo"] == pytest.approx(frechet_distance(quarters(made.images[:40]), real))
 
 
 def test_distances_are_beside_their_floor_at_one_size(scale: Yardstick) -> None:
@@ -164,6 +238,7 @@ def test_a_set_against_itself_gives_zero_and_its_beginnings_are_the_smaller_sets
 def stages_with_fewer_trainings() -> str:
     """explore/dvc.yaml with one training of each kind; the others differ from these in parameters alone."""
     content = yaml.safe_load((ROOT / "explore/dvc.yaml").read_text())
+    del content["stages"]["variance"]  # like both-tables
     for stage, instances in TRAINED.items():
         content["stages"][stage]["matrix"] |= instances
     return yaml.safe_dump(content, sort_keys=False)  # instances are named in the order of the matrix
@@ -218,9 +293,20 @@ def test_all_explorations_in_a_toy_project(finished: Path, environment: dict[str
     assert "Quality against time" not in page
     assert "Sampling speed" in (project / "reports/explore_times.html").read_text()
     scores = project / "reports/explore"
+    snapshots = json.loads((scores / "along/metrics.json").read_text())["points"]
+    assert all(point["loss"] > 0 for point in snapshots)
+    assert all(point["count"] == 12 < point["real_count"] for point in snapshots)
     curve = json.loads((scores / "curve/metrics.json").read_text())
     assert curve["self"]["echo"] == pytest.approx(0, abs=1e-6 * curve["points"][-1]["echo"])
-    assert json.loads((scores / "medfusion-4/metrics.json").read_text())["reconstruction_psnr"] > 0
+    latent, both = (
+        json.loads((scores / name / "metrics.json").read_text()) for name in ("medfusion-4", "learned-linear")
+    )
+    assert latent["reconstruction_psnr"] > 0
+    assert latent["distances"].keys() == {"methods"}
+    assert both["distances"].keys() == {"methods", "variants"}
+    methods, variants = (both["distances"][name][-1] for name in ("methods", "variants"))
+    assert methods["real_count"] > methods["count"] == 12
+    assert variants["real_count"] == variants["count"] <= 12
     assert "images_per_second" not in (scores / "solvers/metrics.json").read_text()
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     found = client.search_runs([client.get_experiment_by_name("echosynth").experiment_id])

@@ -42,6 +42,7 @@ def test_every_part_of_the_study_is_there(finished: Path) -> None:
         fidelity = json.loads((finished / f"reports/fidelity/60/{generator}/metrics.json").read_text())
         assert fidelity["echo"]["floor_frechet"] > 0 and fidelity["privacy"]["synthetic_images"] == 32
         assert "inception_weights names no file" in fidelity["inception_missing"]
+        assert "imagenet_weights names no file" in fidelity["imagenet_missing"]
     assert metrics["fid_echo"]["60"] > metrics["fid_echo_floor"]["60"]
     assert {"60", "gaussian_60", "mixup_60"} == set(metrics["kernel_echo"])
 
@@ -199,7 +200,8 @@ def test_wrong_parameters_stop_with_their_names_before_any_work_and_a_row_says_w
         "classifier.steps=abc": "classifier.steps = 'abc' is not allowed: input should be a valid integer",
         "sample.per_view=0": "sample.per_view = 0 is not allowed: input should be greater than or equal to 1",
         "diffusion.schedule=square": (
-            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'cosine', 'sigmoid' or 'flow'"
+            "diffusion.schedule = 'square' is not allowed: input should be 'linear', 'scaled-linear', 'cosine', "
+            "'sigmoid' or 'flow'"
         ),
         "fidelity.training.steps=0": "fidelity.training.steps = 0 is not allowed",
         "+classifier.stepz=3": "classifier.stepz is no parameter; allowed here: ",

@@ -105,7 +105,9 @@ def _set(rng: np.random.Generator, generator: str, subset: str, frechet: float) 
     fidelity = {"subset": subset, "generator": generator, "count": 194, "echo": echo, "inception": None}
     fidelity |= {"privacy": {"near_copies": 0.023, "quantile": 0.01}}
     missing = "No Inception distances: the weights are not there."
-    write_json(paths.fidelity_report(generator, subset) / "metrics.json", fidelity | {"inception_missing": missing})
+    fidelity |= {"imagenet": echo | {"frechet": 7 * frechet}, "imagenet_architecture": "tf_efficientnet_lite0"}
+    fidelity |= {"inception_missing": missing, "imagenet_missing": None}
+    write_json(paths.fidelity_report(generator, subset) / "metrics.json", fidelity)
 
 
 def _by_source(level: float) -> dict[str, Any]:

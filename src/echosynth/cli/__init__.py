@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from echosynth import __version__
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import full_disk_explained
 
 if TYPE_CHECKING:
     from click import Command
@@ -22,9 +24,11 @@ COMMANDS = {
     "check": "see what is in a folder before it is read",
     "review": "decide which groups of recordings are kept",
     "predict": "name the view of cines and stills",
+    "serve": "answer requests over HTTP",
     "export": "write a classifier as ONNX",
     "sample": "make synthetic images with a trained model",
     "preset": "set params.yaml up for another scale",
+    "plan": "estimate hours, memory and disk before a study",
     "sweep": "run a grid of experiments",
     "search": "search parameters with Optuna",
     "sync": "rebuild MLflow's rows from git and DVC",
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `echosynth`; None for those that this process was started with.
 
     Returns:
-        The exit status: 1 for what the command refuses, with one sentence on stderr.
+        The exit status: 1 for what the command refuses, with one sentence on stderr; 130 after Ctrl-C.
 
     Raises:
         SystemExit: with status 2, where the words are none that the command knows; the usage is on stderr.
@@ -79,15 +83,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text at all
     try:
-        status = _run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
+        with full_disk_explained():
+            status = _run(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
     except EchosynthError as error:
         print(f"error: {error}", file=sys.stderr)
+        _print_rest()
         return 1
     except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_rest()
         return 1
+    except KeyboardInterrupt:  # whoever pressed Ctrl-C knows why
+        _print_rest()
+        return 128 + SIGINT
     return status
+
+
+def _print_rest() -> None:
+    """Print what is left, or let it go nowhere where nobody takes it, so that Python does not complain when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: Sequence[str]) -> int:

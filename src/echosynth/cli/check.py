@@ -53,9 +53,8 @@ def print_taken(source: Source, found: Check, params: Params | None) -> None:
     if params is None or found.taken is None:
         print("no params.yaml here: run from the project's root to see how much of it an ingest takes")
         return
-    limit = params.ingest.max_per_patient_view
     if found.taken < found.records:
-        why = f"at most {limit} of one patient and view"
+        why = params.ingest.limits
     elif source.has_cines:
         why = "less those that the screening drops"
     else:

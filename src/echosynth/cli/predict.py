@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from echosynth.cli.shared import DISCLAIMER, FILE, json_option, model_option, print_json
+from echosynth.cli.shared import DISCLAIMER, FILE, decoding_limits, json_option, model_option, print_json
 from echosynth.common.errors import EchosynthError
 from echosynth.common.paths import WEIGHTS
 from echosynth.common.views import VIEWS
-
-FRAMES = 32
+from echosynth.serving.options import FRAMES
 
 
 def resolve_model(model: str) -> Path:
@@ -48,7 +47,9 @@ def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
             text.append(f"{result['file']:<{width}}  error: {result['error']}")
         else:
             shares = "  ".join(f"{result['probabilities'][view]:5.2f}" for view in VIEWS)
-            text.append(f"{result['file']:<{width}}  {result['view']}  {result['frames']:>6}  {shares}".rstrip())
+            used, chosen = result["frames"], result["chosen"]
+            frames = str(used) if used == chosen else f"{used}/{chosen}"
+            text.append(f"{result['file']:<{width}}  {result['view']}  {frames:>6}  {shares}".rstrip())
     return "\n".join(text)
 
 
@@ -63,11 +64,16 @@ def lines(model: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
 def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, as_json: bool) -> int:
     """Name the view of each file (DICOM, AVI, MP4, PNG, JPEG, MetaImage, NIfTI).
 
-    Its probabilities are averaged over the frames. A folder stands for all files below it. The exit status is 1 when a
-    file cannot be read.
+    Its probabilities are averaged over the frames; 30/32 of them means that two were damaged. A folder stands for all
+    files below it. What decoding a file may use says section decoding of params.yaml, where there is one. The exit
+    status is 1 when a file cannot be read.
     """
     if max_frames < 1:
         raise EchosynthError(f"--max-frames is {max_frames}; give 1 or more")
+    limits = decoding_limits()
+    from echosynth.media.apart import DECODERS
+
+    DECODERS.warm()  # it starts while PyTorch is imported
     gc.disable()  # PyTorch's modules make 300,000 objects that stay; to look for garbage among them takes its time
     from echosynth.common.files import file_hash
     from echosynth.serving.clips import listed, predict_clips  # PyTorch: not before the options are known to be right
@@ -84,11 +90,11 @@ def run(paths: tuple[Path, ...], model: str, max_frames: int, out: Path | None, 
     about |= classifier.card.model_dump(mode="json", include={"architecture", "arm", "subset", "seed", "size"})
     found: dict[str, Any]
     if out:
-        written = write_table(classifier, about["md5"], files, max_frames, out)
+        written = write_table(classifier, about["md5"], files, max_frames, out, limits)
         errors, found = written.errors, {"table": {"path": str(out), **asdict(written)}}
         text = f"{out}: {written.files} files, {errors} with an error, {written.resumed} from an earlier run"
     else:
-        results = predict_clips(classifier, files, max_frames)
+        results = predict_clips(classifier, files, max_frames, limits)
         errors, found = sum("error" in result for result in results), {"files": results}
         text = lines(about, results)
     if as_json:

@@ -22,8 +22,11 @@ def waiting() -> int:
         return sum(rows.SENT not in run.data.tags for run in rows.search(store.kept()))
 
 
-def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
-    """Say for people what was sent, what waits, and what was closed; nothing where there was nothing."""
+def tidied(sent: int, waits: int, closed: list[str], abandoned: list[str]) -> list[str]:
+    """Say for people what was sent, what waits, what was closed, and which experiments only seem to run; nothing where
+    there was nothing."""
+    from echosynth.experiments import queue
+
     said = []
     if sent:
         said.append(f"sent {sent} runs that were kept while the tracking server did not answer")
@@ -34,7 +37,7 @@ def tidied(sent: int, waits: int, closed: list[str]) -> list[str]:
         )
     if closed:
         said.append(f"closed {len(closed)} runs whose process is gone: {', '.join(closed)}")
-    return said
+    return said + [queue.advice(name) for name in abandoned]
 
 
 def rebuilt(done: "Synced") -> list[str]:
@@ -43,11 +46,14 @@ def rebuilt(done: "Synced") -> list[str]:
     if done.corrected:
         said.append(f"corrected the tag dvc.lock of {done.corrected} rows")
     if done.missing:
-        said.append(
-            f"{done.missing} outputs with child runs, or pages, are not in the DVC cache; `dvc pull` (`dvc fetch "
-            "--all-commits` for older commits, `dvc exp pull REMOTE` for experiments) brings them, then run `echosynth "
-            "sync` again"
+        bring = (
+            "`dvc pull` (`dvc fetch --all-commits` for older commits, `dvc exp pull REMOTE` for experiments) brings "
+            "them, then run `echosynth sync` again"
+            if done.remote
+            else "no remote is set that may have them, so their rows stay without; `dvc repro` makes those of the "
+            "present state"
         )
+        said.append(f"{done.missing} outputs with child runs, or pages, are not in the DVC cache; {bring}")
     if done.unrecorded:
         said.append(
             f"{done.unrecorded} outputs hold no run.json, as they are older than this file: their rows have no child "
@@ -67,18 +73,21 @@ def rebuilt(done: "Synced") -> list[str]:
 def run(as_json: bool) -> int:
     """Add to MLflow what git and DVC know and it does not: every commit and experiment with scores.
 
-    Sends runs that were kept while no tracking server answered, and closes runs whose process is gone.
+    Sends runs that were kept while no tracking server answered, closes runs whose process is gone, and names
+    experiments of DVC's queue that only seem to run.
     """
+    from echosynth.experiments import queue, workers
     from echosynth.tracking import offline, runs
     from echosynth.tracking.history import flat_scores
     from echosynth.tracking.sync import sync
 
     sent, waits, closed = offline.send(), waiting(), runs.close_dead()
-    for line in [] if as_json else tidied(sent, waits, closed):
+    abandoned = queue.abandoned(queue.state()) if workers.MESSAGES.is_dir() else []  # there since the first was queued
+    for line in [] if as_json else tidied(sent, waits, closed, abandoned):
         print(line, flush=True)  # before what may fail
     done = sync(flat_scores)
     if as_json:
-        print_json({"sent": sent, "waiting": waits, "closed": closed, **asdict(done)})
+        print_json({"sent": sent, "waiting": waits, "closed": closed, "abandoned": abandoned, **asdict(done)})
     else:
         print("\n".join(rebuilt(done)))
     sys.stdout.flush()

@@ -1,12 +1,25 @@
 """Section explore: what only informs choices."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from echosynth.common.options import Positive, Section
 from echosynth.diffusion.options import Solver
 from echosynth.splits.options import SubsetSize
+
+Reference = Literal["validation", "train", "validation-all", "train-all"]
+
+
+class ReferenceParams(Section):
+    """Real images that samples are compared with, by table or figure; as many as there are samples, or all of a
+    split."""
+
+    methods: Reference
+    variants: Reference
+    curve: Reference
+    along: Reference
+    solvers: Reference
 
 
 class ExploreParams(Section):
@@ -14,7 +27,7 @@ class ExploreParams(Section):
 
     run: list[Literal["all"]] = Field(max_length=1)
     subset: SubsetSize
-    reference: Literal["validation", "train"]
+    reference: ReferenceParams
     steps: Positive
     counts: list[Annotated[int, Field(ge=2)]] = Field(min_length=1)
     solver: Solver
@@ -27,6 +40,14 @@ class ExploreParams(Section):
     solvers: list[Solver] = Field(min_length=1)
     solver_evaluations: list[Positive] = Field(min_length=1)
     solver_images: int = Field(ge=2)
+
+    @field_validator("reference", mode="before")
+    @classmethod
+    def _by_figure(cls, value: Any) -> Any:
+        if isinstance(value, str):  # as it was once
+            figures = ", ".join(ReferenceParams.model_fields)
+            raise ValueError(f"explore.reference = {value} is one for all; give each of {figures} its own below it")
+        return value
 
     @model_validator(mode="after")
     def _lists_rise(self) -> "ExploreParams":

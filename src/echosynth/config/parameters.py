@@ -10,15 +10,17 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from echosynth.baselines.options import BaselineParams
-from echosynth.classifier.options import SMALLEST_SIDE, ArmsParams, ClassifierParams, check_batch, generator_of
+from echosynth.classifier.options import ArmsParams, ClassifierParams, check_batch, check_side, generator_of
 from echosynth.common.errors import EchosynthError
 from echosynth.common.options import Section
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.explore import ExploreParams
 from echosynth.config.promotion import PromotionParams
+from echosynth.config.study import StudyParams
 from echosynth.diffusion.options import DiffusionParams, SampleParams, check_guidance, check_levels, check_sources
 from echosynth.evaluation.options import FidelityParams
 from echosynth.ingest.options import IngestParams
+from echosynth.media.options import DecodingParams
 from echosynth.phantom.options import PhantomParams
 from echosynth.screening.options import ReviewParams
 from echosynth.sources.options import DataParams
@@ -39,6 +41,7 @@ class Params(Section):
     """All of params.yaml."""
 
     data: DataParams
+    decoding: DecodingParams
     phantom: PhantomParams
     review: ReviewParams
     ingest: IngestParams
@@ -51,6 +54,7 @@ class Params(Section):
     classifier: ClassifierParams
     promotion: PromotionParams
     explore: ExploreParams
+    study: StudyParams
 
     def _can_be_sampled(self) -> None:
         """Check that the diffusion model will know what the synthetic sets ask of it."""
@@ -60,10 +64,18 @@ class Params(Section):
         if sample.autoguidance and not model.keep_snapshots:
             raise ValueError(f"sample.autoguidance = {sample.autoguidance} needs diffusion.keep_snapshots = true")
 
+    def _study_has_its_subsets(self) -> None:
+        """Check that the subsets of the study are drawn, once it is asked for."""
+        known = self.split.subsets
+        if self.study.run and (unknown := [size for size in self.study.rebalance_subsets if size not in known]):
+            names = ", ".join(map(str, known))
+            raise ValueError(f"study.rebalance_subsets: {unknown[0]} is none of split.subsets, which are {names}")
+
     @model_validator(mode="after")
     def _sections_fit(self) -> "Params":
         check_levels(self.diffusion, self.ingest.size)
         self._can_be_sampled()
+        self._study_has_its_subsets()
         for arm in self.arms.baseline:
             if (generator := generator_of(arm)) not in self.baselines.generators:
                 raise ValueError(
@@ -80,10 +92,7 @@ class Params(Section):
             ),
         ):
             for name in names:
-                if self.ingest.size < SMALLEST_SIDE[name]:
-                    raise ValueError(
-                        f"{key}: {name} needs ingest.size of at least {SMALLEST_SIDE[name]}, it is {self.ingest.size}"
-                    )
+                check_side(key, name, self.ingest.size)
                 check_batch(batch_key, training.batch_size, name, self.ingest.size)
         return self
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import overload
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.files import full_disk_explained
 from echosynth.common.resume import alone
 from echosynth.common.termination import Terminated
 from echosynth.config.parameters import Params, load_params
 
 Work = Callable[..., None]
 Command = Callable[[], None]
-RAW = ("phantom", "screen", "ingest", "card")  # stages that read raw files, whose names may be those of patients
+# Stages that read raw files, whose names may be those of patients.
+RAW = ("phantom", "screen", "ingest", "card", "cine")
 
 
 @overload
@@ -46,7 +48,7 @@ def _command(function: Work, several_processes: bool) -> Command:
         try:
             with _failure_marked(name):
                 params: Params = load_params()
-            with _failure_marked(name, private=name in RAW), _alone(name):
+            with _failure_marked(name, private=name in RAW), full_disk_explained(), _alone(name):
                 if several_processes:
                     from echosynth.common.launch import join, shared
 

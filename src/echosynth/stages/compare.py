@@ -7,12 +7,12 @@ from typing import Any
 from echosynth.classifier.arms import classifier_folder
 from echosynth.classifier.network import load, predict
 from echosynth.common import paths
-from echosynth.common.files import read_json, write_json
+from echosynth.common.files import write_json
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.agreement import view_agreement
 from echosynth.evaluation.comparison import ScoredClassifier, compare
-from echosynth.evaluation.predictions import read_probabilities
+from echosynth.evaluation.stored import stored_classifiers
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
 from echosynth.stages import stage
 
@@ -57,14 +57,9 @@ def main(params: Params) -> None:
     """Read models/classifiers and the synthetic sets, write reports/comparison."""
     settings = params.classifier
     validation = read_split(params.data.train_sources, "validation")
-    runs = []
-    for architecture, size, arm, seed in product(
-        params.arms.architectures, params.split.subsets, params.arms.names, settings.seeds
-    ):
-        folder = classifier_folder(arm, size, architecture, seed)
-        metrics = read_json(folder / "metrics.json")
-        probabilities = read_probabilities(folder / "validation.csv", validation.ids)
-        runs.append(ScoredClassifier(metrics["facts"], metrics["validation"], probabilities))
+    runs = stored_classifiers(
+        params.arms.names, params.split.subsets, params.arms.architectures, settings.seeds, validation.ids
+    )
     result = compare(runs, validation.labels, validation.groups, settings.bootstrap, settings.bootstrap_seed)
     result["agreement"] = agreement(params, runs, validation)
     write_json(paths.COMPARISON / "metrics.json", result)

@@ -200,15 +200,26 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written_data: Path) 
     return _params()
 
 
-@pytest.fixture
-def card(params: Params) -> dict[str, Any]:
-    return collect(params)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, written_data: Path) -> Path:
+    """The reports of another, equal tree."""
+    folder = tmp_path_factory.mktemp("built")
+    shutil.copytree(written_data, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DVC_ROOT", str(folder))
+        build(_params())
+    return folder / "reports"
 
 
 @pytest.fixture
-def page(params: Params) -> str:
-    build(params)
-    return Path("reports/data.html").read_text(encoding="utf-8")
+def card(built: Path) -> dict[str, Any]:
+    return dict(read_json(built / "data_card.json"))
+
+
+@pytest.fixture(scope="module")
+def page(built: Path) -> str:
+    return (built / "data.html").read_text(encoding="utf-8")
 
 
 def _rows(page: str, caption: str) -> list[list[str]]:
@@ -275,8 +286,8 @@ def test_duplicates(card: dict[str, Any]) -> None:
     }
 
 
-def test_the_card_names_no_file_patient_place_or_secret(params: Params, page: str) -> None:
-    text = Path("reports/data_card.json").read_text(encoding="utf-8")
+def test_the_card_names_no_file_patient_place_or_secret(params: Params, built: Path, page: str) -> None:
+    text = (built / "data_card.json").read_text(encoding="utf-8")
     assert json.loads(text) == json.loads(json.dumps(collect(params)))
     manifest = pd.read_csv(paths.SOURCES / "tmed2/manifest.csv", dtype="str")
     for word in ("secretname", "data/salt", "data/raw", "scheduler", "image/png", *manifest["id"], *manifest["group"]):

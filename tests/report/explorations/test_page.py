@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,7 @@ import pytest
 
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json, write_json
-from echosynth.config.parameters import Params
+from echosynth.config.parameters import Params, load_params
 from echosynth.diffusion.options import Prediction, SolverParams
 from echosynth.diffusion.process import Process
 from echosynth.diffusion.solvers import network_evaluations
@@ -32,6 +33,7 @@ from echosynth.report.explorations.inputs import (
 )
 from echosynth.report.explorations.page import PREDICTED, render, render_times
 
+ROOT = Path(__file__).parents[3]
 KINDS = ("echo", "inception")
 
 
@@ -42,7 +44,8 @@ def scores(frechet: float) -> dict[str, float]:
 
 
 def distances(frechet: float, count: int, kinds: tuple[str, ...]) -> dict[str, Any]:
-    return {"count": count, **{kind: scores(frechet * (index + 1)) for index, kind in enumerate(kinds)}}
+    sizes = dict.fromkeys(("count", "real_count", "floor_count"), count)
+    return {**sizes, **{kind: scores(frechet * (index + 1)) for index, kind in enumerate(kinds)}}
 
 
 def pictures(path: Path, seed: int) -> None:
@@ -56,7 +59,8 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
     explore = params.explore
     for index, name in enumerate((*STUDY_METHODS, *STUDY_VARIANTS)):
         found = [distances(40.0 - index - 8 * place, n, kinds) for place, n in enumerate(explore.counts)]
-        facts: dict[str, Any] = {"images": 400, "parameters": 1_234_567, "steps": explore.steps, "distances": found}
+        facts: dict[str, Any] = {"images": 400, "parameters": 1_234_567, "steps": explore.steps}
+        facts["distances"] = dict.fromkeys(("methods", "variants"), found)
         facts["views"] = ["A4C", "PLAX"] if name.endswith("-2") else ["A2C", "A4C", "PLAX", "PSAX"]
         if name.startswith("medfusion"):
             facts |= {"reconstruction_psnr": 27.31, "reconstruction_mae": 6.12}
@@ -65,7 +69,7 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
     for index, name in enumerate(RECIPES):
         for seed in RECIPE_SEEDS:
             found = [distances(30.0 - index + int(seed), n, kinds) for n in explore.counts]
-            write_json(FOLDER / f"{name}-{seed}" / "metrics.json", {"distances": found})
+            write_json(FOLDER / f"{name}-{seed}" / "metrics.json", {"distances": {"variants": found}})
             pictures(FOLDER / f"{name}-{seed}" / "grid.png", index)
     points = [
         {
@@ -82,7 +86,9 @@ def write_all(params: Params, kinds: tuple[str, ...] = ("echo",)) -> None:
     along = []
     for number in range(1, explore.along_snapshots + 1):
         step = number * explore.along_steps // explore.along_snapshots
-        along.append({"step": step, "grid": f"step-{step:07d}.png", **distances(300 / number**1.6, 180, kinds)})
+        losses = {"loss": 0.4 + 0.5 / number**2, "validation_loss": 0.5 + 0.4 / number**2}
+        named = {"step": step, "grid": f"step-{step:07d}.png"}
+        along.append({**named, **losses, **distances(300 / number**1.6, 180, kinds)})
         pictures(FOLDER / "along" / f"step-{step:07d}.png", number)
     pictures(FOLDER / "along/real.png", 99)
     write_json(FOLDER / "along/metrics.json", {"points": along})
@@ -110,8 +116,17 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Cal
 Made = Callable[..., Explorations]
 
 
-def test_the_page_has_every_part_and_loads_nothing(made: Made) -> None:
-    page = render(made())
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of other, equal results."""
+    params = load_params(ROOT / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("explorations"))
+        write_all(params)
+        return render(read_explorations(params))
+
+
+def test_the_page_has_every_part_and_loads_nothing(page: str) -> None:
     for section in ("methods", "variants", "recipes", "curve", "along", "solvers"):
         assert f'<section id="{section}">' in page
         assert f'<a href="#{section}">' in page
@@ -119,13 +134,13 @@ def test_the_page_has_every_part_and_loads_nothing(made: Made) -> None:
         assert word in page, word
     sources = re.findall(r'src="([^"]{0,40})', page)
     # Figures, both methods, four variants, seven recipes, eight snapshots and the real images.
-    assert len(sources) == 3 + 2 + 4 + 7 + 9
+    assert len(sources) == 4 + 2 + 4 + 7 + 9
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"<script|<link|@import|url\(|https?://", page)
 
 
-def test_same_results_same_bytes(made: Made) -> None:
-    assert render(made()) == render(made())
+def test_same_results_same_bytes(made: Made, page: str) -> None:
+    assert render(made()) == page
 
 
 def test_the_study_stands_beside_ours_and_is_marked_as_of_other_data(made: Made) -> None:
@@ -144,13 +159,49 @@ def test_the_study_stands_beside_ours_and_is_marked_as_of_other_data(made: Made)
     assert all(f"{value:.2f}" in explore_tables.along(found).note for value in STUDY_ALONG.values())
 
 
+def test_each_table_names_its_real_images_and_both_sizes(made: Made) -> None:
+    found = made()
+    assert (
+        "Distances on echo features of n samples to as many real validation images"
+        in explore_tables.methods(found).note
+    )
+    entries = {"methods": "train-all", "variants": "train", "curve": "validation-all", "along": "validation-all"}
+    explore = found.params.explore
+    reference = explore.reference.model_copy(update=entries)
+    params = found.params.model_copy(update={"explore": explore.model_copy(update={"reference": reference})})
+    for name in STUDY_METHODS:
+        for distances in found.cells[name]["distances"]:
+            distances |= {"real_count": 31_000, "floor_count": min(distances["count"], 90)}
+    for point in found.along["points"]:
+        point |= {"count": 10_000, "real_count": 3_895, "floor_count": 9_000}
+    found = replace(found, params=params)
+    methods, variants = explore_tables.methods(found), explore_tables.variants(found)
+    assert list(methods.header[3:7]) == ["Fréchet, n = 60", "floor", "Fréchet, n = 180", "floor, n = 90"]
+    assert "all 31,000 real training images" in methods.note
+    assert "with two, n is 60 and 180 against 31,000 (floor: 60 and 90)" in methods.note
+    assert "as many real training images" in variants.note
+    assert "Against all 194 real validation images" in explore_tables.curve(found).note
+    along = explore_tables.along(found)
+    assert "10,000 samples against all 3,895 real validation images; 9,000 other real images reach" in along.note
+    assert along.header[-2:] == ["training loss", "validation loss"]
+    assert along.rows[0][-2:] == ["0.9000", "0.9000"]
+
+
+def test_a_distance_of_one_draw_has_no_deviation(made: Made) -> None:
+    found = made()
+    for point in found.along["points"]:
+        point["echo"]["frechet_sd"] = None
+    assert explore_tables.along(found).rows[0][1] == "300.0"
+    assert "along the training" in render(found)
+
+
 def test_both_kinds_of_features_get_columns_and_figures(made: Made) -> None:
     found = made(KINDS)
     table = explore_tables.variants(found)
     assert len(table.header) == 2 + 2 * 2 * 2 + 2  # counts x kinds x (distance, floor)
     assert len(table.rows[0]) == len(table.header)
     page = render(found)
-    assert len(re.findall(r'src="', page)) == 25 + 3
+    assert len(re.findall(r'src="', page)) == 26 + 4
     assert "No distances on Inception features" not in page
 
 
@@ -165,8 +216,7 @@ def test_recipes_stand_with_all_their_seeds(made: Made) -> None:
     assert summary(found)["explore.edm.frechet"] == pytest.approx(30.5)
 
 
-def test_the_page_says_what_was_predicted(made: Made) -> None:
-    page = render(made())
+def test_the_page_says_what_was_predicted(page: str) -> None:
     assert "Both predict v, a mixture of noise and picture" in page
     assert "Both predict the noise" not in page
     assert set(PREDICTED) == set(get_args(Prediction))
@@ -179,7 +229,7 @@ def test_a_set_larger_than_the_real_ones_has_no_floor(made: Made) -> None:
     assert rows["100"] == "4.00"
 
 
-def test_times_are_on_a_page_of_their_own(made: Made) -> None:
+def test_times_are_on_a_page_of_their_own(made: Made, page: str) -> None:
     found = made()
     points = [
         {
@@ -189,11 +239,11 @@ def test_times_are_on_a_page_of_their_own(made: Made) -> None:
         }
         for point in found.solvers["points"]
     ]
-    page = render_times(found, {"device": "CPU, 2 threads", "images": 120, "points": points})
-    assert "CPU, 2 threads" in page
-    assert "images a second" in page
-    assert "Sampling speed" in page
-    assert "Sampling speed" not in render(found)
+    times = render_times(found, {"device": "CPU, 2 threads", "images": 120, "points": points})
+    assert "CPU, 2 threads" in times
+    assert "images a second" in times
+    assert "Sampling speed" in times
+    assert "Sampling speed" not in page
 
 
 def test_solvers_by_evaluations(made: Made) -> None:

@@ -38,6 +38,7 @@ def test_scores(tree: Path, params: Params, comparison: dict[str, Any]) -> None:
     assert scores["kernel_echo"].keys() == distances.keys()
     assert scores["kernel_echo_floor"] == dict.fromkeys(("150", "500", "all"), -0.0004)
     assert "fid_inception" not in scores
+    assert scores["fid_imagenet"]["mixup_500"] == 7 * 30.25
 
 
 def test_scores_that_a_set_cannot_give_are_absent_with_the_reason_and_so_are_floors(tree: Path, params: Params) -> None:
@@ -62,7 +63,7 @@ def test_scores_that_a_set_cannot_give_are_absent_with_the_reason_and_so_are_flo
     assert not {name for name in scores if name.startswith("absent.") or "floor" in name}
     page = Path("reports/index.html").read_text(encoding="utf-8")
     assert "AUPRC and F1 of shift (CAMUS + Unity) are absent, as it has images of A4C alone." in page
-    assert page.count("No floor: the test set has no image of PSAX.") == 2
+    assert page.count("No floor: the test set has no image of PSAX.") == 3
     rows = {row[0]: row[3] for row in tables.final(read_inputs(params)).rows}
     assert rows["macro AUPRC"] == rows["macro F1"] == rows["AUPRC A4C"] == "–" and rows["recall A4C"] == "0.020"
 

@@ -20,6 +20,9 @@ def test_fidelity(inputs: Inputs) -> None:
     assert table.rows[0] == ["150", "diffusion", "194", *distances]
     assert [row[1] for row in table.rows] == ["diffusion", "gaussian", "mixup"] * 3
     assert tables.fidelity(inputs, "inception").rows == []
+    photographs = tables.fidelity(inputs, "imagenet")
+    assert photographs.caption.endswith("on ImageNet features (tf_efficientnet_lite0)")
+    assert photographs.rows[0][-2] == "288.8 ± 1.1"
 
 
 def test_yardstick(inputs: Inputs, comparison: dict[str, Any]) -> None:

@@ -27,9 +27,18 @@ HEADLINES = (
     "kernel_echo.",
     "fid_echo.",
     "fid_inception.",
+    "fid_imagenet.",
     "auprc.",
 )
-LOWER_IS_BETTER = ("test.loss", "shift.loss", "near_copies.", "kernel_echo.", "fid_echo.", "fid_inception.")
+LOWER_IS_BETTER = (
+    "test.loss",
+    "shift.loss",
+    "near_copies.",
+    "kernel_echo.",
+    "fid_echo.",
+    "fid_inception.",
+    "fid_imagenet.",
+)
 HIGHER_IS_BETTER = ("test.", "shift.", "best.", "auprc.", "rare_recall.", "view_agreement.")
 DISCLAIMER = "Research software, no medical device: not for diagnosis or treatment."
 

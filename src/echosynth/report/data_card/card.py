@@ -93,7 +93,7 @@ def _preprocessing(params: Params) -> str:
         else "pixels stay as they are stored, square or not"
     )
     return (
-        f"Of each cine, {frames}; of stills, at most {settings.max_per_patient_view} of a known patient and view. "
+        f"Of each cine, {frames}; of stills, {settings.limits} where patients are known. "
         f"Pictures are turned to grey; {pixels}; the centre is "
         f"cropped to a square without a change of aspect and brought to {settings.size} x {settings.size} pixels "
         f"of 8 bits with {small}. Smaller pictures are enlarged and counted. Brightness and contrast stay "

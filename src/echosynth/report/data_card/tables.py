@@ -149,6 +149,8 @@ def duplicates(card: Json) -> Table:
         "within_groups": "within a group",
     }
     rows = [[kind, *(count(pairs[kind][key]) for key in keys)] for kind in ("exact", "near")]
+    if threshold == "none":
+        return Table("Duplicates in the four-class set", [], [], note="Not looked for (split.near_duplicate: none).")
     note = (
         f"Near: the correlation of two prepared pictures is {threshold:g} or more. Pairs across views have "
         f"contradictory labels. {plural(pairs['linked_groups'], 'group')} that share a picture with another group form "

@@ -24,21 +24,23 @@ def curve_figures(results: Explorations) -> list[PageFigure]:
     """Draw figure 5.1 for each kind of features."""
     alt = "Frechet distance against the number of samples; numbers in the table below"
     caption = "One set, sampled once; its beginnings are the smaller sets. All against the same real images."
-    return _for_each_kind(results, curve, alt, caption)
+    return for_each_kind(results, curve, alt, caption)
 
 
 def along_figures(results: Explorations) -> list[PageFigure]:
     """Draw figure 5.2 for each kind of features."""
     alt = "Frechet distance along the training; numbers in the table below"
-    caption = "Images of one training at evenly spaced steps. Bars: standard deviation over draws."
-    return _for_each_kind(results, along, alt, caption)
+    caption = (
+        "Images of one training at evenly spaced steps. Bars: standard deviation over draws, where there were several."
+    )
+    return for_each_kind(results, along, alt, caption)
 
 
 def solver_figures(results: Explorations) -> list[PageFigure]:
     """Draw the comparison of solvers for each kind of features."""
     alt = "Frechet distance of each solver against network evaluations; numbers in the table below"
     caption = "The same model, noise and order of images for all. Time is in proportion to the evaluations."
-    return _for_each_kind(results, solvers, alt, caption)
+    return for_each_kind(results, solvers, alt, caption)
 
 
 def curve(results: Explorations, kind: str) -> Figure:
@@ -60,7 +62,7 @@ def along(results: Explorations, kind: str) -> Figure:
     figure, axes = panel("Fréchet distance along the training", "step", f"Fréchet distance, {KINDS[kind]} (log scale)")
     snapshots = results.along["points"]
     steps = [row["step"] for row in snapshots]
-    means, deviations = ([row[kind][key] for row in snapshots] for key in ("frechet", "frechet_sd"))
+    means, deviations = ([row[kind][key] or 0.0 for row in snapshots] for key in ("frechet", "frechet_sd"))
     axes.errorbar(steps, means, yerr=deviations, capsize=3, label="synthetic", **STYLES["synthetic"].options())
     axes.axhline(snapshots[-1][kind]["floor_frechet"], color=STYLES["real"].colour, linewidth=1.4, label=FLOOR)
     axes.set_xticks(steps if len(steps) <= 8 else [])
@@ -107,7 +109,8 @@ def _solver_lines(axes: Axes, rows: list[tuple[str, float, float]]) -> None:
             axes.plot(*zip(*own, strict=True), label=name, **style.options())
 
 
-def _for_each_kind(
+def for_each_kind(
     results: Explorations, draw: Callable[[Explorations, str], Figure], alt: str, caption: str
 ) -> list[PageFigure]:
+    """Draw a figure for each kind of features, with what it shows in words and what stands below it."""
     return [page_figure(draw(results, kind), f"{alt} ({KINDS[kind]})", caption) for kind in results.kinds]

@@ -43,7 +43,7 @@ class Explorations:
 
     Attributes:
         params: of the project.
-        cells: name -> metrics of each training of tables 5.1 and 5.2.
+        cells: name -> metrics of each training of tables 5.1 and 5.2, with the distances of the table that names it so.
         recipes: name of each recipe -> metrics by seed.
         curve: figure 5.1.
         along: figures 5.2 and 5.3.
@@ -65,16 +65,21 @@ def cell_folder(name: str) -> Path:
     return FOLDER / SAME_TRAINING.get(name, name)
 
 
+def _read_cell(name: str, table: str) -> Json:
+    """Read the result of a training, of its distances those for one table: an entry of `explore.reference`."""
+    cell = read_json(cell_folder(name) / "metrics.json")
+    return cell | {"distances": cell["distances"][table]}
+
+
 def read_explorations(params: Params) -> Explorations:
     """Read reports/explore.
 
     Raises:
         EchosynthError: naming the first file that is missing or damaged.
     """
-    cells = {name: read_json(cell_folder(name) / "metrics.json") for name in (*STUDY_METHODS, *STUDY_VARIANTS)}
-    recipes = {
-        name: [read_json(FOLDER / f"{name}-{seed}" / "metrics.json") for seed in RECIPE_SEEDS] for name in RECIPES
-    }
+    cells = {name: _read_cell(name, "methods") for name in STUDY_METHODS}
+    cells |= {name: _read_cell(name, "variants") for name in STUDY_VARIANTS}
+    recipes = {name: [_read_cell(f"{name}-{seed}", "variants") for seed in RECIPE_SEEDS] for name in RECIPES}
     curve, along, solvers = (read_json(FOLDER / name / "metrics.json") for name in ("curve", "along", "solvers"))
     kinds = [kind for kind in KINDS if kind in curve["self"]]
     return Explorations(params, cells, recipes, curve, along, solvers, kinds)

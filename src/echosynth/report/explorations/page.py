@@ -6,7 +6,7 @@ from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.report.drawing import PageFigure, embedded, look, page_figure
-from echosynth.report.explorations import figures, tables
+from echosynth.report.explorations import figures, losses, tables
 from echosynth.report.explorations.inputs import (
     FOLDER,
     RECIPE_SEEDS,
@@ -58,6 +58,8 @@ def render(results: Explorations) -> str:
         along_figures=figures.along_figures(results),
         along=tables.along(results),
         along_grids=_along_grids(results),
+        loss_figures=losses.loss_figures(results),
+        loss_words=losses.sentences(results),
         solver_figures=figures.solver_figures(results),
         solvers=tables.solvers(results),
         inception_missing="inception" not in results.kinds,

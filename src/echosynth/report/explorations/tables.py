@@ -1,5 +1,6 @@
 """The tables of the explorations, with the study's numbers beside ours."""
 
+from echosynth.config.explore import Reference
 from echosynth.report.explorations.inputs import (
     CLASSES,
     KINDS,
@@ -20,7 +21,10 @@ OTHER_DATA = (
     "The study's numbers were measured on another data set, at 112 pixels, on Inception features: compare the order of "
     "the rows, not the values."
 )
-FLOOR = "Floor: what other real images reach at the same n. ± is the standard deviation over draws. Lower is closer."
+FLOOR = (
+    "Floor: what other real images reach at the same n, or at that in the header. ± is the standard deviation over "
+    "draws; where all were taken, there is none. Lower is closer."
+)
 STUDY_COUNTS = (1_000, 10_000)
 
 
@@ -40,18 +44,27 @@ def _distances(results: Explorations, cell: Json) -> list[str]:
 
 
 def _header(results: Explorations, cell: Json) -> list[str]:
-    """Name those columns; the kind of features is named where there are several."""
+    """Name those columns; the kind of features is named where there are several, the floor's n where it is smaller."""
     names = []
     for distances in cell["distances"]:
+        made, floor = distances["count"], distances["floor_count"]
         for kind in results.kinds:
             aside = f", {kind}" if len(results.kinds) > 1 else ""
-            names += [f"Fréchet, n = {count(distances['count'])}{aside}", f"floor{aside}"]
+            names += [f"Fréchet, n = {count(made)}{aside}"]
+            names += [f"floor{aside}" if floor == made else f"floor, n = {count(floor)}{aside}"]
     return names
 
 
-def _features(results: Explorations) -> str:
+def real_images(reference: Reference, number: int) -> str:
+    """Name the real images that an entry of `explore.reference` stands for, of which there were so many."""
+    split, _, whole = reference.partition("-")
+    named = {"validation": "validation images", "train": "training images"}[split]
+    return f"all {count(number)} real {named}" if whole else f"as many real {named}"
+
+
+def _features(results: Explorations, reference: Reference, cell: Json) -> str:
     kinds = listing(KINDS[kind] for kind in results.kinds)
-    return f"Distances on {kinds} to real {results.params.explore.reference} images."
+    return f"Distances on {kinds} of n samples to {real_images(reference, cell['distances'][-1]['real_count'])}."
 
 
 def methods(results: Explorations) -> Table:
@@ -69,14 +82,19 @@ def methods(results: Explorations) -> Table:
         header,
         rows,
         labels=2,
-        note=f"{_features(results)} {FLOOR} {OTHER_DATA} {_two_classes(results)}",
+        note=f"{_features(results, results.params.explore.reference.methods, any_cell)} {FLOOR} {OTHER_DATA} "
+        f"{_two_classes(results)}",
     )
 
 
 def _two_classes(results: Explorations) -> str:
     """Warn that with fewer views there may be fewer real images, and n is then smaller than the header says."""
-    sizes = listing(count(distances["count"]) for distances in results.cells["improved-2"]["distances"])
-    return f"Two and four classes have different real sets: do not compare them; with two, n is {sizes}."
+    found = results.cells["improved-2"]["distances"]
+    sizes, real = listing(count(each["count"]) for each in found), listing(count(each["real_count"]) for each in found)
+    against = "" if sizes == real else f" against {count(found[-1]['real_count'])}"
+    if (floors := listing(count(each["floor_count"]) for each in found)) != sizes:
+        against += f" (floor: {floors})"
+    return f"Two and four classes have different real sets: do not compare them; with two, n is {sizes}{against}."
 
 
 def reconstructions(results: Explorations) -> Table:
@@ -101,10 +119,18 @@ def variants(results: Explorations) -> Table:
         for schedule in SCHEDULES:
             cell, study = results.cells[f"{variance}-{schedule}"], STUDY_VARIANTS[f"{variance}-{schedule}"]
             rows.append([title, schedule, *_distances(results, cell), *(decimal(value, 2) for value in study)])
-    header = ["variance", "schedule", *_header(results, results.cells["learned-linear"])]
+    any_cell = results.cells["learned-linear"]
+    header = ["variance", "schedule", *_header(results, any_cell)]
     header += [f"study, n = {count(n)}" for n in STUDY_COUNTS]
-    note = f"Each n against as many real images. {_features(results)} {FLOOR} {OTHER_DATA}"
+    note = f"{_features(results, results.params.explore.reference.variants, any_cell)} {FLOOR} {OTHER_DATA}"
     return Table("Table 5.2: variance and noise schedule of Improved Diffusion", header, rows, labels=2, note=note)
+
+
+def _real_and_floor(reference: Reference, distances: Json) -> str:
+    """Name what samples stand against and, as the subject of a sentence, the images of the floor."""
+    floor = distances["floor_count"]
+    number = "as many" if distances["count"] == distances["real_count"] == floor else count(floor)
+    return f"{real_images(reference, distances['real_count'])}; {number} other real images"
 
 
 def recipes(results: Explorations) -> Table:
@@ -124,7 +150,7 @@ def recipes(results: Explorations) -> Table:
         for kind in results.kinds
     )
     note = (
-        f"{count(last['count'])} images a side, to real {results.params.explore.reference} images; other real images "
+        f"{count(last['count'])} samples against {_real_and_floor(results.params.explore.reference.variants, last)} "
         f"reach {floors}. A difference as large as that between two seeds says nothing. Lower is closer."
     )
     return Table("Recipes at equal steps", header, rows, note=note)
@@ -141,11 +167,13 @@ def curve(results: Explorations) -> Table:
     header = ["samples"]
     for kind in results.kinds:
         header += [f"Fréchet, {KINDS[kind]}", "floor"]
-    real = f"{count(results.curve['real'])} real {results.params.explore.reference} images"
+    reference, number = results.params.explore.reference.curve, results.curve["real"]
+    whole = real_images(reference, number)
+    real = whole if reference.endswith("-all") else f"a fixed set of {whole.replace('as many', count(number))}"
     note = (
-        f"Against a fixed set of {real}. Floor: as "
-        f"many other real images, where there are so many. Check: the whole set against itself gives {itself}. The "
-        "study found its curve flat from about 10,000 samples, against 10,000 real images of another data set."
+        f"Against {real}. Floor: as many other real images, where there are so many. Check: the whole set against "
+        f"itself gives {itself}. The study found its curve flat from about 10,000 samples, against 10,000 real images "
+        "of another data set."
     )
     return Table("Figure 5.1 in numbers", header, rows, labels=0, note=note)
 
@@ -153,18 +181,23 @@ def curve(results: Explorations) -> Table:
 def along(results: Explorations) -> Table:
     """Show the numbers of figure 5.2."""
     rows = [
-        [count(point["step"]), *(_with_sd(point[kind]) for kind in results.kinds)] for point in results.along["points"]
+        [
+            count(point["step"]),
+            *(_with_sd(point[kind]) for kind in results.kinds),
+            *(decimal(point[name], 4) for name in ("loss", "validation_loss")),
+        ]
+        for point in results.along["points"]
     ]
     last = results.along["points"][-1]
     floors = listing(f"{distance(last[kind]['floor_frechet'])} on {KINDS[kind]}" for kind in results.kinds)
     study = listing(f"{value:.2f} at {count(step)}" for step, value in STUDY_ALONG.items())
     note = (
-        f"{count(last['count'])} images a side; the floor of other real images is {floors}. The study's training of "
-        f"72,000 steps on another data set: {study} steps."
+        f"{count(last['count'])} samples against {_real_and_floor(results.params.explore.reference.along, last)} reach "
+        f"{floors} (floor). The training loss is the mean since the step above. The study's training of 72,000 steps "
+        f"on another data set: {study} steps."
     )
-    return Table(
-        "Figure 5.2 in numbers", ["step", *(f"Fréchet, {KINDS[kind]}" for kind in results.kinds)], rows, note=note
-    )
+    header = ["step", *(f"Fréchet, {KINDS[kind]}" for kind in results.kinds), "training loss", "validation loss"]
+    return Table("Figure 5.2 in numbers", header, rows, note=note)
 
 
 def solvers(results: Explorations) -> list[Table]:
@@ -176,7 +209,8 @@ def solvers(results: Explorations) -> list[Table]:
         for point in points:
             rows.setdefault(point["solver"], [point["solver"]]).append(_with_sd(point[kind]))
         note = (
-            f"{count(points[0]['count'])} images a side; other real images reach "
+            f"{count(points[0]['count'])} samples against "
+            f"{_real_and_floor(results.params.explore.reference.solvers, points[0])} reach "
             f"{_with_sd(points[0][kind], 'floor_')} (floor). heun evaluates the network twice a step but once in "
             "the last, so that it uses one less than an even number."
         )

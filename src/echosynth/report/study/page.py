@@ -77,17 +77,19 @@ def _confounding(inputs: Inputs) -> str:
     return f"{text} The scores within {listing(several)} are free of that." if several else text
 
 
+KINDS = ("echo", "inception", "imagenet")  # of features
+
+
 @look()
 def render(inputs: Inputs) -> str:
     """Render the whole page as HTML, a function of the inputs alone."""
     params, train = inputs.params, inputs.params.data.train_sources
     subsets = list(inputs.sizes)
     ends = subsets if len(subsets) < 3 else [subsets[0], subsets[-1]]
-    missing = [
-        text for model in inputs.diffusion.values() if (text := model.sets["diffusion"].fidelity["inception_missing"])
-    ]
+    measured = next(iter(inputs.diffusion.values())).sets["diffusion"].fidelity
+    missing = [measured[f"{kind}_missing"] for kind in ("inception", "imagenet") if measured[f"{kind}_missing"]]
     # What no stage of the study reads is left out: a change of it makes none run again, so it would be out of date.
-    shown = params.model_dump(exclude={"promotion", "explore"})
+    shown = params.model_dump(exclude={"promotion", "explore", "study"})
     return fill(
         "study/page.html",
         headline=headline(inputs),
@@ -110,8 +112,8 @@ def render(inputs: Inputs) -> str:
         yardstick=tables.yardstick(inputs),
         known_pictures=tables.known_pictures(inputs),
         strips=_strips(inputs),
-        fidelity=[table for kind in ("echo", "inception") if (table := tables.fidelity(inputs, kind)).rows],
-        inception_missing=missing[0] if missing else "",
+        fidelity=[table for kind in KINDS if (table := tables.fidelity(inputs, kind)).rows],
+        missing=missing,
         budget=_budget(inputs),
         classifier_figures=figures.classifier_figures(inputs),
         comparison=tables.comparison(inputs),

@@ -33,11 +33,11 @@ def summary(inputs: Inputs) -> Tree:
 
     Returns:
         best, test, shift: scores of the final model; auprc, rare_recall: by `<arm>_<subset>`, with the architecture in
-        front unless it is the first one of the parameters; kernel_echo, fid_echo (and fid_inception where it is known):
-        by subset, with `<generator>_` in front unless it is the diffusion model, likewise near_copies and
-        view_agreement, where `real` stands for the validation images; kernel_echo_floor, fid_echo_floor: by subset. All
-        floats. absent: names of macro scores such as "test.macro_f1" that a set cannot give -> why, in words. Branches
-        without any leaf are left out.
+        front unless it is the first one of the parameters; kernel_echo, fid_echo (and fid_inception, fid_imagenet where
+        they are known): by subset, with `<generator>_` in front unless it is the diffusion model, likewise near_copies
+        and view_agreement, where `real` stands for the validation images; kernel_echo_floor, fid_echo_floor: by subset.
+        All floats. absent: names of macro scores such as "test.macro_f1" that a set cannot give -> why, in words.
+        Branches without any leaf are left out.
     """
     best = inputs.final["best"]
     auprc: dict[str, float] = {}
@@ -77,6 +77,7 @@ def summary(inputs: Inputs) -> Tree:
         "fid_echo": {name: row["echo"]["frechet"] for name, row in fidelity.items()},
         "fid_echo_floor": _known({subset: row["floor_frechet"] for subset, row in floors.items()}),
         "fid_inception": {name: row["inception"]["frechet"] for name, row in fidelity.items() if row["inception"]},
+        "fid_imagenet": {name: row["imagenet"]["frechet"] for name, row in fidelity.items() if row["imagenet"]},
     }
     return {name: branch for name, branch in tree.items() if branch}
 

@@ -97,15 +97,15 @@ def fidelity(inputs: Inputs, features: str) -> Table:
 
     Args:
         inputs: the inputs of the report.
-        features: "echo" or "inception".
+        features: "echo", "inception" or "imagenet".
 
     Returns:
         A table without rows where these distances were not measured.
     """
-    rows = []
+    rows, network = [], ""
     for subset, model in inputs.diffusion.items():
         for generator, made in model.sets.items():
-            scores = made.fidelity[features]
+            scores, network = made.fidelity[features], made.fidelity["imagenet_architecture"]
             if scores is None:
                 continue
             kernels = [
@@ -117,6 +117,7 @@ def fidelity(inputs: Inputs, features: str) -> Table:
     name = {
         "echo": "echo features (of the feature network, trained on all real training images)",
         "inception": "ImageNet Inception features",
+        "imagenet": f"ImageNet features ({network})",
     }[features]
     header = ["subset", "generator", "n", "kernel, synthetic", "kernel, real (floor)"]
     header += ["Fréchet, synthetic", "Fréchet, real (floor)"]

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from echosynth.common.files import atomic_file
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
 from echosynth.explorations.compared_sets import flat_distances, mixture, sampled, training_images, yardstick
+from echosynth.explorations.losses import losses_between
 from echosynth.explorations.measured_training import train_and_measure
 from echosynth.explorations.table_cells import along_cell
 from echosynth.imagesets.store import encode
@@ -27,9 +29,10 @@ def main(params: Params) -> None:
     cell = along_cell(params)
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
-        scale, card = yardstick(params, cell.views), read_card(trained)
+        scale = yardstick(params, cell.views, params.explore.reference.along)
+        card, curve = read_card(trained), pd.read_csv(trained / "curve.csv")
         plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
-        points = []
+        points, before = [], 0
         for weights in sorted(trained.glob("snapshots/step-*.safetensors")):
             step = int(weights.stem.removeprefix("step-"))
             model = load(trained, pick_device(), f"snapshots/{weights.name}")
@@ -37,7 +40,9 @@ def main(params: Params) -> None:
             distances = scale.distances(images, np.asarray(plan.views), len(plan))
             run.metrics(flat_distances(distances), step)
             shutil.copyfile(weights.with_suffix(".png"), folder / f"{weights.stem}.png")
-            points.append({"step": step, "grid": f"{weights.stem}.png", **distances})
+            losses = losses_between(curve, before, step)
+            points.append({"step": step, "grid": f"{weights.stem}.png", **losses, **distances})
+            before = step
         real = training_images(params, cell.views)
         rows = [np.resize(np.flatnonzero(real.labels == view), SHOWN) for view in cell.views]
         with atomic_file(folder / "real.png") as part:

@@ -32,17 +32,30 @@ def _train(cell: Cell, params: Params) -> None:
     """Train and measure one of them."""
 
     def measure(run: RunLogger, trained: Path, folder: Path) -> dict[str, Any]:
-        scale, card = yardstick(params, cell.views), read_card(trained)
-        plan = mixture(card, params.sample, scale.counts(max(params.explore.counts)))
+        wanted, card = (
+            {figure: getattr(params.explore.reference, figure) for figure in cell.figures},
+            read_card(trained),
+        )
+        scales = {like: yardstick(params, cell.views, like) for like in dict.fromkeys(wanted.values())}
+        # One set for all: of each view as many as any of them needs.
+        counts = [scale.counts(max(params.explore.counts)) for scale in scales.values()]
+        plan = mixture(card, params.sample, {view: max(each.get(view, 0) for each in counts) for view in cell.views})
         images, speed = sampled(load(trained, pick_device()), plan, params, cell.sampling, f"sampling {cell.name}")
-        found = [scale.distances(images, np.asarray(plan.views), count) for count in params.explore.counts]
-        for distances in found:
+        views = np.asarray(plan.views)
+        found = {
+            like: [scale.distances(images, views, count) for count in params.explore.counts]
+            for like, scale in scales.items()
+        }
+        for distances in found[wanted[cell.figures[-1]]]:
             run.metrics(flat_distances(distances), distances["count"])
         run.metrics({"sampled_images_per_second": speed})
         run.picture(encode(contact_grid(images[:SHOWN], 8)), "samples.png")
         last = max((trained / "snapshots").glob("step-*.png"))
         shutil.copyfile(last, folder / "grid.png")
-        return {"views": [VIEWS[view] for view in cell.views], "distances": found}
+        return {
+            "views": [VIEWS[view] for view in cell.views],
+            "distances": {figure: found[like] for figure, like in wanted.items()},
+        }
 
     train_and_measure(cell, params, measure)
 

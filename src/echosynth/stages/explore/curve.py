@@ -9,7 +9,8 @@ from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import load, read_card
 from echosynth.diffusion.synthetic_set import guiding_snapshot
-from echosynth.explorations.compared_sets import SCORES, exact_counts, mixture, sampled, training_images, yardstick
+from echosynth.evaluation.fidelity import mixture_counts
+from echosynth.explorations.compared_sets import SCORES, mixture, sampled, training_images, yardstick
 from echosynth.stages import stage
 from echosynth.tracking.runs import child_run
 
@@ -24,9 +25,9 @@ def main(params: Params) -> None:
     settings = {"explore": params.explore.model_dump(), "sample": params.sample.model_dump()}
     with child_run("explore curve", "explore", settings) as run:
         run.dataset(f"diffusion-{subset}", folder, "evaluation")
-        scale = yardstick(params, views)
+        scale = yardstick(params, views, params.explore.reference.curve)
         largest = max(params.explore.curve)
-        plan = mixture(card, params.sample, exact_counts(scale, largest))
+        plan = mixture(card, params.sample, mixture_counts(scale.reference, largest))
         guiding = load(folder, device, guide) if guide else None
         images, speed = sampled(load(folder, device), plan, params, params.sample, "sampling figure 5.1", guiding)
         result = scale.growing(images, params.explore.curve, params.explore.curve_real)

@@ -30,7 +30,7 @@ def main(params: Params) -> None:
     folder = paths.DIFFUSION / str(explore.subset)
     card, model, guide = read_card(folder), load(folder, device), guiding_snapshot(folder, params.sample.autoguidance)
     guiding = load(folder, device, guide) if guide else None
-    scale = yardstick(params, views)
+    scale = yardstick(params, views, explore.reference.solvers)
     plan = mixture(card, params.sample, scale.counts(explore.solver_images))
     # The first call is slower than those that are timed.
     warming_up = params.sample.model_copy(update={"solver": "ddim", "evaluations": 1, "eta": 0.0})

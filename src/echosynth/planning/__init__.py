@@ -1,0 +1,1 @@
+"""What the parameters ask for, before anything starts: work, hours, memory, disk, energy."""

@@ -1,0 +1,1 @@
+"""The questions of the thesis that the main pipeline does not ask, and those that it left open."""
