@@ -13,11 +13,12 @@ from echosynth.common.errors import EchosynthError
 from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import pick_device
+from echosynth.config.explore import Reference
 from echosynth.config.parameters import Params
 from echosynth.diffusion.model import DiffusionCard, DiffusionModel
 from echosynth.diffusion.options import SampleParams, SolverParams
 from echosynth.diffusion.sampling import sample_batch
-from echosynth.diffusion.set_plan import SetPlan, apportion, make_plan
+from echosynth.diffusion.set_plan import SetPlan, make_plan
 from echosynth.evaluation.distance import Extract, Yardstick
 from echosynth.evaluation.features import echo_features, inception_features, load_inception
 from echosynth.imagesets.dataset import LabelledImages, read_split, read_subset
@@ -47,10 +48,15 @@ def training_images(params: Params, views: Collection[int]) -> LabelledImages:
     return real
 
 
-def real_sets(params: Params, views: Collection[int]) -> tuple[LabelledImages, LabelledImages]:
-    """Read what sets are compared with, and other real images for the floor: as `explore.reference` says."""
+def real_sets(params: Params, views: Collection[int], like: Reference) -> tuple[LabelledImages, LabelledImages]:
+    """Read what sets are compared with, and other real images for the floor, as an entry of `explore.reference`
+    says."""
     sources = params.data.train_sources
-    if params.explore.reference == "validation":
+    if like == "validation-all":
+        reference, other = read_split(sources, "validation"), read_split(sources, "train")
+    elif like == "train-all":
+        reference, other = read_split(sources, "train"), read_split(sources, "validation")
+    elif like == "validation":
         reference, other = read_split(sources, "validation"), read_split(sources, "test")
     else:
         train = read_split(sources, "train")
@@ -60,22 +66,16 @@ def real_sets(params: Params, views: Collection[int]) -> tuple[LabelledImages, L
     return of_views(reference, views), of_views(other, views)
 
 
-def yardstick(params: Params, views: Collection[int]) -> Yardstick:
-    """Make the distances to real images of some views, on echo features and, where its weights are there,
-    Inception's."""
+def yardstick(params: Params, views: Collection[int], like: Reference) -> Yardstick:
+    """Make the distances to real images of some views, which an entry of `explore.reference` names, on echo features
+    and, where its weights are there, Inception's."""
     echo, _ = load(paths.FEATURE_NETWORK, pick_device())
     kinds: dict[str, Extract] = {"echo": lambda images: echo_features(echo, images)}
     if params.fidelity.inception_weights:
         inception = load_inception(params.fidelity.inception_weights)
         kinds["inception"] = lambda images: inception_features(inception, images)
-    return Yardstick(*real_sets(params, views), kinds, params.fidelity.floor_repeats, params.fidelity.seed)
-
-
-def exact_counts(scale: Yardstick, count: int) -> dict[int, int]:
-    """Count, by view, the images of a set of exactly `count` in the reference's mixture, more than there are real ones
-    too."""
-    views, numbers = np.unique(scale.reference, return_counts=True)
-    return dict(zip(views.tolist(), apportion(count, numbers.tolist()), strict=True))
+    settings, whole = params.fidelity, like.endswith("-all")
+    return Yardstick(*real_sets(params, views, like), kinds, settings.floor_repeats, settings.seed, whole)
 
 
 def mixture(card: DiffusionCard, options: SampleParams, counts: Mapping[int, int]) -> SetPlan:

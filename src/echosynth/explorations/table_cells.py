@@ -31,6 +31,8 @@ CELLS: dict[str, tuple[Changes, tuple[str, ...]]] = {
     "fixed-linear": (IMPROVED | FIXED | {"schedule": "linear"}, FOUR),
     "fixed-cosine": (IMPROVED | FIXED | {"schedule": "cosine"}, FOUR),
 }
+# Rows of table 5.1; all but the last are in it alone. All other trainings are rows of table 5.2, or recipes.
+METHODS = ("improved-2", "medfusion-2", "medfusion-4", "learned-linear")
 # What the network says, what its error weighs, and what it need not learn; each with all seeds of RECIPE_SEEDS.
 DEMO: Changes = PLAIN | {
     "space": "pixel",
@@ -68,12 +70,14 @@ class Cell:
         params: section `diffusion` with the changes.
         views: indices of the views that it is trained on.
         sampling: how its samples are made.
+        figures: entries of `explore.reference`: with what its samples are compared.
     """
 
     name: str
     params: DiffusionParams
     views: tuple[int, ...]
     sampling: SolverParams
+    figures: tuple[str, ...]
 
 
 def changed_section(params: Params, changes: Changes, name: str) -> DiffusionParams:
@@ -109,13 +113,15 @@ def table_cell(name: str, params: Params) -> Cell:
     latent = {"attention": explore.latent_attention} if changes["space"] == "latent" else {}
     length = {"steps": explore.steps, "snapshots": 1, "keep_snapshots": False}
     settings = changed_section(params, changes | latent | length | UNCHOSEN, name)
-    return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views), sampling)
+    figures = [*(["methods"] if name in METHODS else []), *([] if name in METHODS[:-1] else ["variants"])]
+    return Cell(name, settings, tuple(VIEW_INDEX[view] for view in views), sampling, tuple(figures))
 
 
 def along_cell(params: Params) -> Cell:
     """Describe the training of figures 5.2 and 5.3: section `diffusion` as it is, with snapshots that are kept."""
     length = {"steps": params.explore.along_steps, "snapshots": params.explore.along_snapshots, "keep_snapshots": True}
-    return Cell("along", changed_section(params, length | UNCHOSEN, "along"), tuple(range(len(VIEWS))), _alone(params))
+    settings = changed_section(params, length | UNCHOSEN, "along")
+    return Cell("along", settings, tuple(range(len(VIEWS))), _alone(params), ("along",))
 
 
 def _alone(params: Params) -> SampleParams:
