@@ -32,6 +32,7 @@ def measurements(params: Params, quick: bool, auto: Precision) -> list[Callable[
             for length in cines.lengths
             for wanted in get_args(decoding.Wanted)
         ),
+        *(partial(decoding.measure_apart, params, cines, *file) for file in decoding.APART),
         partial(ingesting.measure_ingest, params, files, "echonet-dynamic"),
         partial(ingesting.measure_ingest, params, files, "echonet-lvh"),
         partial(ingesting.measure_ingest, params, files, "tmed2"),

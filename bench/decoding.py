@@ -1,7 +1,7 @@
-"""Reading one frame of a long cine: by seeking, and by reading every frame."""
+"""Reading frames: of a long cine by seeking and by reading every frame; in a child process and in the same one."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +11,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from bench.results import Result, compare
-from echosynth.media.decode import Clip, read_frame
+from bench.results import Comparison, Result, compare, compared
+from echosynth.config.parameters import Params
+from echosynth.ingest.frames import Reading, decoded, encoded, read_record
+from echosynth.media import apart
+from echosynth.media.decode import Clip
+from echosynth.sources.base import Record
 
 SEED = 0
 TARGET = 3.0
+COST = 0.010  # seconds more that a file may take in a child process
 # Grey levels: JPEG decoders round differently, and frames of speckle differ by many.
 ROUNDING = 2.0
 Wanted = Literal["first frame", "chosen frames"]
@@ -35,6 +40,15 @@ class Sizes:
 
 
 QUICK = Sizes((20,), ((112, 112),), 1, 1)
+# Name, size and frames of the files that are read in a child process.
+APART = (
+    ("still.png", (400, 600), 1),
+    ("still.jpg", (600, 800), 1),
+    ("cine.avi", (112, 112), 1),
+    ("cine.avi", (112, 112), 32),
+    ("cine.avi", (600, 800), 32),
+    ("cine.mp4", (600, 800), 32),
+)
 
 
 def speckle(count: int, shape: tuple[int, int]) -> list[Frames]:
@@ -78,7 +92,7 @@ def read_every_frame(path: Path, wanted: int) -> Frames:
 
 def read_one_frame(path: Path, wanted: int) -> Clip:
     """This project's way."""
-    return read_frame(path, lambda total: wanted)
+    return apart.read_frame(path, choose=lambda total: wanted)
 
 
 def measure_decoding(sizes: Sizes, codec: str, count: int, shape: tuple[int, int], wanted: Wanted) -> list[Result]:
@@ -120,3 +134,39 @@ def measure_decoding(sizes: Sizes, codec: str, count: int, shape: tuple[int, int
             sizes.repeats,
         )
         return [comparison]
+
+
+def measure_apart(settings: Params, sizes: Sizes, name: str, shape: tuple[int, int], frames: int) -> Comparison:
+    """Read evenly spaced frames of a file to pictures in a child process, which is there already, and in this one.
+
+    Raises:
+        AssertionError: the two ways give different pictures.
+    """
+    with TemporaryDirectory(prefix="echosynth-bench-") as folder:
+        path = Path(folder) / name
+        if path.suffix in (".avi", ".mp4"):
+            codec = next(codec for codec, suffix in CONTAINERS.items() if suffix == path.suffix)
+            write_cine(path, codec, frames, shape)
+        else:
+            cv2.imwrite(str(path), speckle(1, shape)[0])
+        files = 20 if sizes.repeats > 1 else 2
+        record = Record(path, "A4C", "", "file")
+        params = settings.ingest.model_copy(update={"frames": "spaced", "frames_per_cine": frames})
+
+        def seconds(read: Callable[[], Reading]) -> float:
+            began = time.perf_counter()
+            for _ in range(files):
+                read()
+            return (time.perf_counter() - began) / files
+
+        def mine() -> Reading:
+            return read_record(record, frames > 1, (0, 0), params)
+
+        def other() -> Reading:
+            return encoded(*decoded(record, frames > 1, (0, 0), params, 1.0))
+
+        assert mine() == other() and len(mine().taken) == frames
+        here, there = ([seconds(way) for _ in range(sizes.repeats)] for way in (other, mine))
+        setting = f"{name}, {frames} frames of {shape[1]} x {shape[0]}; the target is {COST * 1000:g} ms a file more"
+        target = min(here) / (min(here) + COST)
+        return compared("a file in a child process", target, there, here, "in the same process", setting)

@@ -1,14 +1,11 @@
-"""Ingest: files a second, the share of the decoder, and memory at many files."""
+"""Ingest: files a second, and memory at many files."""
 
 import contextlib
-import cProfile
 import io
 import json
-import pstats
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +14,7 @@ import cv2
 import numpy as np
 
 from bench.loading import cache_in
-from bench.results import Peak, Result, Share, rate, timed
+from bench.results import Peak, Rate, rate, timed
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.ingest.image_set import ingest
@@ -27,7 +24,6 @@ from echosynth.sources.registry import find_source
 
 SEED = 0
 TINY = 16
-DECODER = ("decode.py", "dicom.py", "video.py", "probe.py")
 
 
 @dataclass(frozen=True)
@@ -61,45 +57,21 @@ def quiet_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def decoder_share(work: Callable[[], object]) -> tuple[float, float]:
-    """Share of the time of `work`, all in this process, that is spent in functions of the decoder; and the time."""
-    profile = cProfile.Profile(builtins=False)  # fewer calls to watch: less that the watching costs
-    began = time.perf_counter()
-    profile.runcall(work)
-    seconds = time.perf_counter() - began
-
-    def decodes(file: str) -> bool:
-        return Path(file).name in DECODER and Path(file).parent.name == "media"
-
-    # Time counts once, where a function of the decoder is called from elsewhere. "~" stands for built-in functions.
-    entered = sum(
-        cumulative
-        for (file, _, _), (_, _, _, _, callers) in pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
-        if decodes(file)
-        for (caller, _, _), (_, _, _, cumulative) in callers.items()
-        if caller != "~" and not decodes(caller)
-    )
-    return entered / seconds, seconds
-
-
-def measure_ingest(params: Params, sizes: Sizes, name: SourceName) -> list[Result]:
-    """Read a release of phantoms: decode, choose frames, prepare, store; with all processes, then profiled in one."""
+def measure_ingest(params: Params, sizes: Sizes, name: SourceName) -> Rate:
+    """Read a release of phantoms: decode, choose frames, prepare, store; with all processes."""
     source = find_source(name)
     unit, one_in = ("videos", sizes.videos_one_in) if source.has_cines else ("images", sizes.stills_one_in)
     setting = f"phantoms, to {params.ingest.size} x {params.ingest.size}"
     # Of few phantoms, the one file that is missing on purpose is a large share.
     params = params.model_copy(update={"data": params.data.model_copy(update={"max_bad_share": 1.0})})
-    alone = params.model_copy(update={"ingest": params.ingest.model_copy(update={"workers": 1})})
     with quiet_folder() as folder:
         write_release(params.phantom.model_copy(update={"one_in": one_in}), name, folder, params.ingest.workers)
         count = len(source.list_records(folder / name).records)
 
-        def work(chosen: Params) -> None:
-            ingest(source, folder / name, folder / "out", chosen)
+        def work() -> None:
+            ingest(source, folder / name, folder / "out", params)
 
-        fast = rate(f"ingest {name}", unit, count, setting, sizes.repeats, timed(lambda: work(params)))
-        share, seconds = decoder_share(lambda: work(alone))
-    return [fast, Share(f"ingest {name}", share, "the decoder", seconds, f"{count} {unit}, {setting}, one process")]
+        return rate(f"ingest {name}", unit, count, setting, sizes.repeats, timed(work))
 
 
 def write_tiny(folder: Path, count: int) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from bench.results import Result, compare, rate
-from echosynth.classifier.train import batch_indices
+from echosynth.classifier.recipes import batch_indices
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import to_tensor
 from echosynth.compute.torchvision_schemas import make_importable

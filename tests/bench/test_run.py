@@ -3,7 +3,6 @@
 import json
 import platform
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,9 @@ DATA = {
     ("rate", "batches for training"),
     ("rate", "reading a set, first time (packing)"),
     ("rate", "ingest echonet-dynamic"),
+    ("comparison", "a file in a child process"),
     ("rate", "ingest echonet-lvh"),
-    ("share", "ingest echonet-lvh"),
     ("rate", "ingest tmed2"),
-    ("share", "ingest echonet-dynamic"),
-    ("share", "ingest tmed2"),
     ("peak", "ingest tmed2"),
 }
 
@@ -40,11 +37,11 @@ def results(run: Run, kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Run, Run]:
+def output(tmp_path_factory: pytest.TempPathFactory, python: Path) -> tuple[str, Run, Run]:
     """Printed text and JSON of a quick run: data, networks. See test_diffusion.py for the third section."""
     folder = tmp_path_factory.mktemp("results")
     command = [
-        sys.executable,
+        python,
         "-m",
         "bench.run",
         "data",
@@ -91,14 +88,12 @@ def test_rates_follow_from_the_best_time(data: Run, networks: Run) -> None:
 def test_both_sides_of_a_comparison_were_timed(data: Run) -> None:
     for result in results(data, "comparison"):
         assert result["times"] == pytest.approx(min(result["other_seconds"]) / min(result["seconds"]), rel=1e-2)
-        assert result["target"] in (3, 5, 200)
+        assert result["target"] in (3, 5, 200) or "child" in result["task"]
         assert ("extrapolated" in result["other"]) == ("Kolmogorov" in result["task"])
 
 
 @pytest.mark.slow
-def test_shares_and_peaks_are_plausible(data: Run) -> None:
-    for result in results(data, "share"):
-        assert 0 < result["share"] < 1
+def test_peaks_are_plausible(data: Run) -> None:
     for result in results(data, "peak"):
         assert result["files"] == 16
         assert result["main_mib"] > 20
@@ -140,6 +135,6 @@ def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         main(["nonsense"])
     assert (
-        "there is no section nonsense; choose from data, cines, networks, diffusion, tracking, pipeline"
+        "there is no section nonsense; choose from data, cines, networks, frozen, diffusion, tracking, pipeline"
         in capsys.readouterr().err
     )
