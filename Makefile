@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 GRID ?= params/sweeps/guidance.yaml
 WORKERS ?= 1
 
-.PHONY: help demo explore sweep test test-fast check style bench gpu-check ui clean
+.PHONY: help demo explore study sweep test test-fast check style bench gpu-check ui clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ $(EXTRA): $(READY) requirements-extra.txt
 
 # The demo's networks are small: a second thread gains nothing and, beside other work, costs much. With one thread the
 # bits depend neither on the number of cores nor on what else runs.
-demo explore: export OMP_NUM_THREADS ?= 1
+demo explore study: export OMP_NUM_THREADS ?= 1
 demo: $(READY) ## Run the whole study on the embedded demo data (15 minutes on 2 cores)
 	@$(MAKE) --no-print-directory stages
 	@dvc repro
@@ -67,6 +67,12 @@ stages:
 		cat <(echo "$$STAGE") - > .resume/stages.ninja
 	@exec 3>&1 && ninja --quiet -f .resume/stages.ninja -j $(JOBS) $$(dvc stage list --name-only $(PIPELINE)) > /dev/null
 .PHONY: stages
+
+study: $(READY) ## Make every table and figure of the thesis (20 minutes on 2 cores)
+	@echosynth preset study
+	@$(MAKE) --no-print-directory stages PIPELINE=study/dvc.yaml
+	@dvc repro study/dvc.yaml
+	@echo "The thesis beside this study: reports/study.html. Every run: make ui"
 
 sweep: $(READY) ## Run a grid of experiments and rank them: make sweep GRID=params/sweeps/guidance.yaml
 	@echosynth sweep $(GRID) --workers $(WORKERS)

@@ -1,7 +1,9 @@
 """What many tests need: the demo's parameters, small media files written by hand, a stored classifier, a store."""
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -12,11 +14,12 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import settings
-from tests.preloaded import DVC, EXPERIMENTS, MLFLOW, NETWORKS, know_the_last_migration, running
+from tests.preloaded import know_the_last_migration, leave_writing_to_the_system, running
 
 from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.parameters import Params, load_params, parse_params
+from echosynth.media.probe import MAX_PIXELS, allow_pixels
 from echosynth.tracking import store
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +33,17 @@ settings.load_profile("gate")
 # Tests that share what is dear to make go to one of the workers, and the longest begin first.
 TOGETHER = ("tests/pipeline", "tests/teams")
 ALONE = "tests/pipeline/test_sweep.py"  # the one file of its folder that does not use the toy project
-FIRST = ("tests/pipeline/", "tests/teams/", "tests/experiments/", "tests/diffusion/", "tests/tracking/", "tests/bench/")
+FIRST = (
+    "tests/pipeline/",
+    "tests/teams/",
+    "tests/experiments/",
+    "tests/serving/",
+    "tests/diffusion/",
+    "tests/tracking/",
+    "tests/bench/",
+    "tests/cli/",
+    "tests/registry/",
+)
 
 
 def place(nodeid: str) -> str:
@@ -88,6 +101,26 @@ def _environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(kept)
+
+
+_settled = 0  # how many modules there were when the garbage collector was last told to leave alone what there is
+
+
+@pytest.fixture(autouse=True)
+def _libraries() -> None:
+    """What tests imported stays, and need not be looked through for garbage, which takes a tenth of their time."""
+    global _settled
+    if len(sys.modules) > _settled + 100:
+        gc.collect()
+        gc.freeze()
+        _settled = len(sys.modules)
+
+
+@pytest.fixture(autouse=True)
+def _pixels() -> Iterator[None]:
+    """Take back what a test allows this process to read: commands and children set it once."""
+    yield
+    allow_pixels(MAX_PIXELS)
 
 
 @pytest.fixture
@@ -163,17 +196,23 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     know_the_last_migration()
+    leave_writing_to_the_system()
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Python that finds MLflow, PyTorch and DVC imported (see tests/preloaded.py), for tests that start several."""
-    libraries = (*MLFLOW, *DVC, *EXPERIMENTS, *NETWORKS, "torch", "pandas", "sklearn.metrics")
-    with running(tmp_path_factory.mktemp("python"), libraries) as commands:
-        yield commands / "python"
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a `python`, `dvc` and `echosynth` that find their libraries imported (see tests/preloaded.py)."""
+    with running(tmp_path_factory.mktemp("preloaded")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def python(commands: Path) -> Path:
+    """A Python that finds MLflow, PyTorch and DVC imported, for tests that start several."""
+    return commands / "python"
 
 
 @pytest.fixture

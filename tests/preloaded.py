@@ -21,6 +21,7 @@ import runpy
 import selectors
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -37,7 +38,7 @@ import psutil
 OWN = "echosynth"  # in place of a library: all that this project's modules import
 DVC = ("dvc.cli", "dvc.commands.repro", "dvc.repo.experiments", "dvc.dvcfile", "dvc.stage.cache", "dvc.parsing")
 DVC += ("dvc.cli.parser", "dvc.repo.index", "dvc.repo.graph", "dvc.repo.plots", "dvc.analytics", "dvc.data_cloud")
-DVC += ("dvc_data.hashfile.status", "networkx")
+DVC += ("dvc_data.hashfile.status", "networkx", "dvc_s3", "dvc_ssh")
 EXPERIMENTS = ("dvc.repo.experiments.run", "dvc.repo.experiments.queue.tasks", "dvc.repo.experiments.executor.local")
 EXPERIMENTS += ("dvc_task.app", "dvc_task.worker", "dvc.utils.hydra")
 MLFLOW = ("mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store")
@@ -125,6 +126,18 @@ def load(libraries: Sequence[str]) -> None:
         del sys.modules[name]
     if "mlflow" in libraries:
         know_the_last_migration()
+        leave_writing_to_the_system()
+
+
+def leave_writing_to_the_system() -> None:
+    """Let SQLite not wait for the disk at each commit: a database need not outlive the machine, only its processes."""
+    from sqlalchemy import Engine, event
+
+    def connected(connection: Any, record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", connected)
 
 
 def know_the_last_migration() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,8 +12,8 @@ from echosynth.config.parameters import Params
 
 ROOT = Path(__file__).parents[1]
 STAGES = {
-    name: stage
-    for file in ("dvc.yaml", "data/raw/dvc.yaml", "explore/dvc.yaml")
+    name if file in ("dvc.yaml", "data/raw/dvc.yaml") else f"{Path(file).parent}/{name}": stage
+    for file in ("dvc.yaml", "data/raw/dvc.yaml", "explore/dvc.yaml", "study/dvc.yaml")
     for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
 }
 # These rooms start, show, keep and track what is done; what comes out of it is not theirs.
@@ -50,8 +51,25 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0]
 
 
+def is_parameter(parts: list[str]) -> bool:
+    """Whether a section, or the key of one, has this name."""
+    model: Any = Params
+    for part in parts:
+        if part not in getattr(model, "model_fields", {}):
+            return False
+        model = model.model_fields[part].annotation
+    return True
+
+
+def above(key: str) -> set[str]:
+    """A parameter and the sections that it is in."""
+    parts = key.split(".")
+    return {".".join(parts[: n + 1]) for n in range(len(parts))}
+
+
 def read_parameters(source: str) -> set[str]:
-    """Parameters that a stage's source names, as `params.section.key`; "section" where it takes a whole one."""
+    """Parameters that a stage's source names, as `params.section.key`; "section" where it takes a whole one, which may
+    stand in another."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         parts = []
@@ -59,8 +77,8 @@ def read_parameters(source: str) -> set[str]:
             parts.insert(0, node.attr)
             node = node.value
         if parts and isinstance(node, ast.Name) and node.id == "params" and parts[0] in Params.model_fields:
-            fields = Params.model_fields[parts[0]].annotation.model_fields  # type: ignore[union-attr]
-            found.add(".".join(parts[:2]) if len(parts) > 1 and parts[1] in fields else parts[0])
+            known = next(n for n in range(len(parts), 0, -1) if is_parameter(parts[:n]))
+            found.add(".".join(parts[:known]))
     return {key for key in found if not any(other.startswith(f"{key}.") for other in found)}
 
 
@@ -69,16 +87,18 @@ def test_a_stage_lists_every_parameter_that_its_module_reads(name: str) -> None:
     stage = STAGES[name]
     read = read_parameters(stage_module(stage).read_text()) - {key.removeprefix(f"{name}: ") for key in UNLISTED}
     # Of a section that is passed on as a whole something must be listed; what, only the modules below know.
-    listed = {key for entry in stage["params"] for key in (entry, entry.partition(".")[0])}
-    missing = [key for key in read if key not in listed and key.partition(".")[0] not in stage["params"]]
+    listed = set().union(*map(above, stage["params"]))
+    missing = [key for key in read if key not in listed and not above(key) & set(stage["params"])]
     assert not missing, f"stage {name} of dvc.yaml lacks parameters"
 
 
 def test_parameters_are_found_in_the_source_of_a_stage() -> None:
     source = (
         "settings = params.sample\nuse(params.diffusion.steps, params.split.model_dump(), params.other, p.ingest.size)"
+        "\nuse(params.explore.reference.along, params.diffusion.autoencoder)"
     )
-    assert read_parameters(source) == {"sample", "diffusion.steps", "split"}
+    found = {"sample", "diffusion.steps", "split", "explore.reference.along", "diffusion.autoencoder"}
+    assert read_parameters(source) == found
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -108,7 +128,4 @@ def test_listed_modules_and_parameters_exist_and_every_stage_is_described(name: 
     stage = STAGES[name]
     assert stage["desc"]
     assert all((ROOT / dep).exists() for dep in stage["deps"] if dep.startswith("src/"))
-    for key in stage["params"]:
-        section, _, field = key.partition(".")
-        model = Params.model_fields[section].annotation
-        assert not field or field in model.model_fields, key  # type: ignore[union-attr]
+    assert all(is_parameter(key.split(".")) for key in stage["params"])

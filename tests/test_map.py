@@ -23,7 +23,7 @@ FINDINGS = sorted((ROOT / "findings").glob("*.sh"))
 # decisions.md tells what was, under the names of its day.
 PAGES = [*WRAPPED, *GUIDES, ROOT / "bench/README.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-TRACKED = ("src/", "tests/", "bench/", "docs/", "params/", "explore/", "findings/")
+TRACKED = ("src/", "tests/", "bench/", "docs/", "params/", "explore/", "study/", "findings/")
 
 Edges = set[tuple[str, str]]
 

@@ -2,7 +2,7 @@
 
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ def _beside(line: str) -> str:
     return line.partition(" # ")[2]
 
 
-def entries(text: str) -> list[Entry]:
-    """All parameters of a text in the form of params.yaml.
+def entries(text: str, mappings: Collection[str] = ()) -> list[Entry]:
+    """All parameters of a text in the form of params.yaml; those named in `mappings` have free keys.
 
     A comment stands above its parameter or at the end of the line. The parameters that follow without one belong to it
     when it names them; below a group whose comment says "as in section X" those of that section count.
@@ -54,7 +54,7 @@ def entries(text: str) -> list[Entry]:
             line = tree.lc.key(key)[0]
             own = f"{_above(lines, line)} {_beside(lines[line])}".strip()
             last = own or last
-            if isinstance(value, CommentedMap):
+            if isinstance(value, CommentedMap) and f"{prefix}{key}" not in mappings:
                 other = re.search(r"as in section (\w+)", own)
                 yield from walk(value, f"{prefix}{key}.", f"{other[1]}." if other else "")
             else:
@@ -110,8 +110,8 @@ def allowed(model: type[BaseModel], prefix: str = "") -> dict[str, set[str]]:
     return found
 
 
-ENTRIES = entries((ROOT / "params.yaml").read_text())
 ALLOWED = allowed(Params)
+ENTRIES = entries((ROOT / "params.yaml").read_text(), ALLOWED)
 
 
 def test_every_parameter_is_commented() -> None:

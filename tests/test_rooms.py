@@ -11,6 +11,8 @@ from echosynth.common.imports import PACKAGE, imported_files
 FLOORS = (
     ("stages", "cli"),
     ("report", "experiments", "explorations"),
+    ("planning",),
+    ("thesis",),
     ("registry",),
     ("serving",),
     ("tracking",),
@@ -64,6 +66,23 @@ def test_numerics_know_neither_mlflow_nor_dvc(room: str) -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             assert not {name.partition(".")[0] for name in names} & {"mlflow", "dvc"}, path
+
+
+# A file from outside is decoded in a process of its own.
+IN_A_CHILD = {"serving/requests.py", "ingest/frames.py"}  # what they do with it is a job for a child
+
+
+def test_nobody_else_decodes_files_in_its_own_process() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if path.parent.name == "media" or name in IN_A_CHILD:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("echosynth.media."):
+                module = str(node.module).rpartition(".")[2]
+                assert module not in ("dicom", "video", "ffmpeg", "mjpeg", "volume"), name
+                read = {alias.name for alias in node.names} & {"read_stream", "read_frame", "read_clip"}
+                assert module == "apart" or not read, name
 
 
 def test_every_room_says_what_it_is_for() -> None:
