@@ -94,5 +94,5 @@ def test_the_dropout_before_the_last_layer_is_the_architectures(architecture: st
 
 def test_a_loss_that_is_not_finite_stops_with_the_parameter_named() -> None:
     features = np.full((8, 4), 1e30, np.float32)
-    with pytest.raises(EchosynthError, match=r"last layer is .*: lower classifier\.learning_rate"):
+    with pytest.raises(EchosynthError, match=r"loss is nan at step .*: lower classifier\.learning_rate"):
         train_head(settings(learning_rate=10.0), 0, features, labels(8))

@@ -125,6 +125,15 @@ def killed(recorded: Recorded, seed: int) -> None:
     assert not CELL.exists()
 
 
+def test_only_the_best_seed_keeps_its_weights_where_that_is_asked_for(recorded: Recorded) -> None:
+    change(keep_weights="best")
+    classify.main()
+    found = {f"seed-{seed}": json.loads((CELL / f"real/seed-{seed}/metrics.json").read_text()) for seed in range(3)}
+    best = max(found, key=lambda seed: found[seed]["validation"]["macro_auprc"])
+    assert [path.parent.name for path in CELL.rglob("*.safetensors")] == [best]
+    assert len(files()) == 13  # cards, predictions, curves and scores of all
+
+
 def test_a_killed_stage_trains_no_finished_seed_again(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     classify.main()
     assert recorded.opened == recorded.ended == ["0", "1", "2"]

@@ -38,6 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callab
             facts |= {"group_kind": "none", "official_split": "", "moment": "", "frame": 0, "frames": 1}
             table = pd.DataFrame(facts | {"width": 32, "height": 32, "synthetic": True})
             write_image_set(paths.synthetic_set(generator, subset), images, table)
+    monkeypatch.setattr(compare, "has_weights", lambda folder: folder.name != "seed-9")
     monkeypatch.setattr(compare, "load", lambda folder, device: (folder, None))
     monkeypatch.setattr(compare, "predict", lambda network, images: np.eye(4)[images[:, 0, 0]])
     return params_with(split={"subsets": [12, "all"]}, baselines={"generators": ["mixup"]}, arms={"baseline": []})
@@ -46,7 +47,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callab
 def test_classifiers_of_the_most_real_images_and_of_nothing_else_judge(project: Params) -> None:
     runs = [scored("real", "12", 0, [1, 1, 1, 1]), scored("mixed", "all", 0, [1, 1, 1, 1])]
     runs += [scored("real", "all", 0, [0, 1, 2, 3]), scored("real", "all", 1, [0, 1, 0, 0])]
-    runs += [scored("real", "all", 0, [1, 1, 1, 1], "vgg16")]
+    runs += [scored("real", "all", 0, [1, 1, 1, 1], "vgg16"), scored("real", "all", 9, [1, 1, 1, 1])]
     found = compare.agreement(project, runs, VALIDATION)
     assert found is not None
     assert found["judges"] == {"subset": "all", "architecture": "resnet18", "number": 2}

@@ -1,10 +1,12 @@
 """The embedding of a toy study, whose images are what a network makes features of."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from echosynth.classifier.arms import classifier_folder
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
@@ -49,6 +51,16 @@ def test_one_embedding_of_real_and_synthetic_images(toy: Params) -> None:
     assert metrics["stability_points"] == 60
     assert list(metrics["overlap"]) == list(VIEWS)
     assert metrics["classifier"]["subset"] == str(toy.split.subsets[-1])
+
+
+def test_the_first_seed_that_kept_its_weights_shows_its_features(
+    toy: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = classifier_folder("real", toy.split.subsets[-1], toy.arms.architectures[0], toy.classifier.seeds[1])
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").touch()
+    assert embed(toy)[1]["classifier"]["seed"] == toy.classifier.seeds[1]
 
 
 def test_the_embedding_needs_a_classifier_of_real_images(toy: Params) -> None:

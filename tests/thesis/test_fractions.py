@@ -63,16 +63,16 @@ def test_a_fraction_adds_so_many_balanced_images(images: None, params: Params) -
 
 
 def test_all_may_count_as_the_number_that_the_study_took(images: None, params_with: Callable[..., Params]) -> None:
-    by_itself, as_study = params_with(), params_with(study={"all_counts_as": 110})
+    by_itself, as_study = params_with(), params_with(arms={"all_counts_as": 110})
     assert make(by_itself, cell("plus-70", "all")).data.synthetic == 70
     assert make(as_study, cell("plus-70", "all")).data.synthetic == 77
     assert make(as_study, cell("plus-70", "20")).data.synthetic == 14
 
 
 def test_the_final_model_of_the_thesis_is_one_of_them() -> None:
-    study = read_yaml(Path(__file__).parents[2] / "params/thesis.yaml")["study"]
-    assert 0.7 in study["fractions"]
-    assert round(0.7 * study["all_counts_as"]) == 22_400
+    thesis = read_yaml(Path(__file__).parents[2] / "params/thesis.yaml")
+    assert 0.7 in thesis["study"]["fractions"] and "mixed-70" in thesis["arms"]["synthetic"]
+    assert round(0.7 * thesis["arms"]["all_counts_as"]) == 22_400
 
 
 def test_more_synthetic_images_than_there_are_end_in_one_sentence(images: None, params: Params) -> None:

@@ -48,6 +48,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params_with: Callable[.
         scores = evaluate(probabilities, held_out.labels, held_out.groups, held_out.sources)
         write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
         write_probabilities(folder / "validation.csv", held_out.ids, probabilities)
+        (folder / "model.safetensors").touch()
     for module in (shift, power):
         monkeypatch.setattr(module, "validation", lambda _: held_out)
     monkeypatch.setattr(shift, "load", lambda folder, _: (folder, None))
@@ -77,6 +78,13 @@ def test_all_classifiers_are_scored_and_none_is_chosen(toy: Params) -> None:
     assert real["recall"]["PSAX"] is None and real["false_positives"]["PSAX"] > 0
     assert synthetic["versus"]["real"]["macro_auprc"] > 0
     assert synthetic["versus"]["real"]["false_positives"]["A4C"] < 0
+
+
+def test_classifiers_that_kept_no_weights_are_left_out(toy: Params) -> None:
+    Path("models/classifiers/real-100-resnet18/real/seed-0/model.safetensors").unlink()
+    metrics, _, predicted = score_on_shift(toy)
+    assert [folder.as_posix() for folder, _ in predicted if "real" in folder.parts] == ["real-100-resnet18/real/seed-1"]
+    assert [cell["seeds"] for cell in metrics["cells"]] == [1, 2]
 
 
 def test_the_page_says_absent_and_draws_what_is_there(toy: Params) -> None:

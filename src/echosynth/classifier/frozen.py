@@ -5,8 +5,6 @@ every epoch. The features of an image are the same each time, so here they are c
 in eval mode (no dropout inside it, batch normalisation by what it has learned), and images are not augmented.
 """
 
-import math
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -17,10 +15,8 @@ from torch import nn
 
 from echosynth.classifier.options import TrainingParams
 from echosynth.classifier.recipes import batch_indices
-from echosynth.classifier.train import CurvePoint, TrainedClassifier, total_steps
+from echosynth.classifier.train import CurvePoint, TrainedClassifier, fit
 from echosynth.common.arrays import Images
-from echosynth.common.errors import EchosynthError
-from echosynth.common.progress import progress
 from echosynth.common.views import VIEWS
 from echosynth.compute.device import mixed_seed, pick_device, to_tensor
 
@@ -88,43 +84,16 @@ def train_head(
     """
     device = pick_device()
     torch.manual_seed(mixed_seed(seed, 0))
-    head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features.shape[1], len(VIEWS))).to(device).train()
-    optimizer = torch.optim.SGD(
-        head.parameters(),
-        lr=params.learning_rate,
-        momentum=params.momentum,
-        weight_decay=params.weight_decay,
-        fused=True,
-    )
-    steps = total_steps(params, len(features))
-    stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
+    head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features.shape[1], len(VIEWS))).to(device)
     x, y = torch.from_numpy(features).to(device), torch.from_numpy(labels).to(device)
-    seconds, before, losses = 0.0, 0.0, list[float]()
-    for step in progress(range(steps), steps, name or "head training", "steps"):
-        began = time.monotonic()
+
+    def loss(head: nn.Module, step: int) -> torch.Tensor:
         if dropout:
             torch.manual_seed(mixed_seed(seed, 3, step))  # it takes as long as the step itself
         pick = batch_indices(len(x), params.batch_size, seed, step).to(device)
-        loss = F.cross_entropy(head(x[pick]), y[pick])
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise EchosynthError(
-                f"the loss of a frozen network's last layer is {losses[-1]} at step {step}: "
-                f"lower classifier.learning_rate ({params.learning_rate})"
-            )
-        for group in optimizer.param_groups:
-            group["lr"] = params.learning_rate * params.decay_factor ** int(step / steps / params.decay_every + 1e-9)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        seconds += time.monotonic() - began
-        if step + 1 in stops:
-            speed = len(losses) * params.batch_size / (seconds - before)
-            rate = float(optimizer.param_groups[0]["lr"])
-            evaluate(head.eval(), CurvePoint(step + 1, sum(losses) / len(losses), rate, speed))
-            head.train()
-            before, losses = seconds, []
-    return TrainedClassifier(head.eval(), steps, seconds)
+        return F.cross_entropy(head(x[pick]), y[pick])
+
+    return fit(params, head, loss, len(features), evaluate, evaluations, name or "head training")
 
 
 @torch.no_grad()

@@ -4,16 +4,25 @@ from typing import Annotated, Literal, cast, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from echosynth.common.arm_names import MIXED, percent_of
 from echosynth.common.errors import OptionError
 from echosynth.common.options import Fraction, Positive, Section, Seed
 
+
+def _of_diffusion(arm: str) -> str:
+    if arm not in ("synthetic", MIXED) and percent_of(arm) is None:
+        raise OptionError(
+            f"{arm!r} is none of synthetic, {MIXED} and such as {MIXED}-70 (synthetic images worth 70 per cent of the "
+            "real ones, 1 to 9999)"
+        )
+    return arm
+
+
 RealArm = Literal["real", "oversampled"]
-SyntheticArm = Literal["synthetic", "mixed"]
+SyntheticArm = Annotated[str, AfterValidator(_of_diffusion)]
 BaselineArm = Literal["gaussian", "mixup", "mixed-gaussian", "mixed-mixup"]
 ArmName = RealArm | SyntheticArm | BaselineArm
 Group = Literal["real", "synthetic"] | BaselineArm  # the arms of real images, those of the diffusion model, each other
-
-MIXED = "mixed"  # what the names of arms of real and synthetic images begin with
 
 # Smallest side in pixels that an architecture of the study can halve as often as it does (inception_v3 enlarges what it
 # is given). They are known, so that parameters are read without building networks; of others it is tried.
@@ -76,7 +85,7 @@ def group_of(arm: ArmName) -> Group:
     """Name the group of arms that are trained together."""
     if arm in get_args(RealArm):
         return "real"
-    return "synthetic" if arm in get_args(SyntheticArm) else cast(BaselineArm, arm)
+    return "synthetic" if generator_of(arm) == "diffusion" else cast(BaselineArm, arm)
 
 
 def check_batch(key: str, batch_size: int, architecture: str, size: int) -> None:
@@ -103,7 +112,7 @@ def generator_of(arm: ArmName) -> str | None:
     """Name the generator whose synthetic set an arm holds; None for an arm of real images alone."""
     if arm in get_args(RealArm):
         return None
-    return "diffusion" if arm in get_args(SyntheticArm) else arm.removeprefix(f"{MIXED}-")
+    return "diffusion" if arm in ("synthetic", MIXED) or percent_of(arm) else arm.removeprefix(f"{MIXED}-")
 
 
 class ArmsParams(Section):
@@ -112,6 +121,7 @@ class ArmsParams(Section):
     real: list[RealArm]
     synthetic: list[SyntheticArm]
     baseline: list[BaselineArm]
+    all_counts_as: int = Field(ge=0)
     architectures: list[Architecture] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -131,6 +141,10 @@ class ArmsParams(Section):
     def of_group(self, group: Group) -> list[ArmName]:
         """Name the arms of a group that are trained."""
         return [arm for arm in self.names if group_of(arm) == group]
+
+    def worth(self, subset: str) -> int:
+        """Number of images that the per cents of an arm are of where it is not the subset's own; 0: it is."""
+        return self.all_counts_as if subset == "all" else 0
 
 
 class TrainingParams(Section):
@@ -153,6 +167,7 @@ class ClassifierParams(TrainingParams):
     """How the view classifiers of all arms are trained and scored."""
 
     seeds: list[Seed] = Field(min_length=1)
+    keep_weights: Literal["all", "best"]
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed

@@ -85,7 +85,43 @@ def train(
     """
     device = pick_device()
     torch.manual_seed(mixed_seed(seed, 0))
-    network = (network or build(architecture, data.images.shape[-1])).to(device).train()
+    network = (network or build(architecture, data.images.shape[-1])).to(device)
+    batches = Batches(recipe, data, params.batch_size, seed)
+
+    def loss(network: nn.Module, step: int) -> torch.Tensor:
+        torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
+        x, targets = batches.draw(step)
+        x = augment(x, params.augment, step_generator(seed, 2, step)).to(device)
+        with autocast(device, params.precision):
+            return batches.loss(network(x), targets.to(device))
+
+    return fit(params, network, loss, len(data.images), evaluate, evaluations, name or f"{architecture} training")
+
+
+def fit(
+    params: TrainingParams,
+    network: nn.Module,
+    loss_of: Callable[[nn.Module, int], torch.Tensor],
+    images: int,
+    evaluate: Callable[[nn.Module, CurvePoint], None],
+    evaluations: int,
+    name: str,
+) -> TrainedClassifier:
+    """Run the steps of a training: SGD whose learning rate falls by a factor after equal shares of it.
+
+    Args:
+        params: section `classifier` or `fidelity.training` of the parameters.
+        network: on its device; changed in place.
+        loss_of: gives the loss of the network at a step, with a graph behind it.
+        images: in the training set, of which `epochs` count.
+        evaluate: called `evaluations` times on the way, the end included, with the network in eval mode.
+        evaluations: see `evaluate`.
+        name: of the training, which its progress shows.
+
+    Raises:
+        EchosynthError: the loss is not finite.
+    """
+    network.train()
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=params.learning_rate,
@@ -93,17 +129,12 @@ def train(
         weight_decay=params.weight_decay,
         fused=True,
     )
-    steps = total_steps(params, len(data.images))
+    steps = total_steps(params, images)
     stops = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
-    batches = Batches(recipe, data, params.batch_size, seed)
     seconds, before, losses = 0.0, 0.0, list[float]()
-    for step in progress(range(steps), steps, name or f"{architecture} training", "steps"):
+    for step in progress(range(steps), steps, name, "steps"):
         began = time.monotonic()
-        torch.manual_seed(mixed_seed(seed, 3, step))  # dropout
-        x, targets = batches.draw(step)
-        x = augment(x, params.augment, step_generator(seed, 2, step)).to(device)
-        with autocast(device, params.precision):
-            loss = batches.loss(network(x), targets.to(device))
+        loss = loss_of(network, step)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise EchosynthError(

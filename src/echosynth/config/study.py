@@ -21,7 +21,6 @@ class StudyParams(Section):
     rebalance_subsets: list[SubsetSize] = Field(min_length=1)
     mixup_alpha: float = Field(gt=0)
     fractions: list[Annotated[float, Field(ge=0.01, le=10)]] = Field(min_length=1)
-    all_counts_as: int = Field(ge=0)
     embedding_points: Positive
     perplexities: list[Annotated[float, Field(ge=1)]] = Field(min_length=1)
     iterations: list[Annotated[int, Field(ge=250)]] = Field(min_length=1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,11 @@ from echosynth.classifier.options import ArmName
 from echosynth.common.files import read_json
 from echosynth.evaluation.comparison import ScoredClassifier
 from echosynth.evaluation.predictions import read_probabilities
+
+
+def folder_of(classifier: ScoredClassifier) -> Path:
+    """Folder of a classifier that a stage `classify` keeps."""
+    return classifier_folder(*(classifier.facts[key] for key in ("arm", "subset", "architecture", "seed")))
 
 
 def stored_classifiers(

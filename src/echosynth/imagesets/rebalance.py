@@ -91,6 +91,12 @@ def _between(images: npt.NDArray[np.uint8], count: int, neighbours: int, seed: i
     return grey_levels(made[len(points) :]).reshape(count, *images.shape[1:])
 
 
+def balanced(number: int) -> list[int]:
+    """Share `number` out evenly over the views, what is left over to the first ones."""
+    each, left = divmod(number, len(VIEWS))
+    return [each + (index < left) for index in range(len(VIEWS))]
+
+
 def first_of_each_view(data: LabelledImages, counts: Sequence[int]) -> LabelledImages:
     """Take the first images of each view, in the order of the set, so that of several such parts the smaller lies in
     the larger.

@@ -10,6 +10,7 @@ import torch
 
 from echosynth.classifier.train import total_steps
 from echosynth.common import paths
+from echosynth.common.arm_names import percent_of
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import read_json
 from echosynth.common.launch import wanted_processes
@@ -133,7 +134,8 @@ def _classifiers(params: Params, images: dict[str, int], architecture: str, budg
     number = len(each) * len(settings.seeds)
     steps = len(settings.seeds) * sum(total_steps(settings, size) for size in each)
     at_once = wanted_processes(joblib.cpu_count())
-    return Job(f"classifiers, {architecture}", number, steps, speed, at_once, number * speed.weights)
+    kept = number if settings.keep_weights == "all" else len(each)
+    return Job(f"classifiers, {architecture}", number, steps, speed, at_once, kept * speed.weights)
 
 
 def _studied(params: Params) -> list[str]:
@@ -163,6 +165,8 @@ def _set_size(arm: str, real: int, made: int) -> int:
     the largest view has half of it."""
     if arm in ("real", "oversampled"):
         return real if arm == "real" else 2 * real
+    if (percent := percent_of(arm)) is not None:
+        return real + real * percent // 100
     return made + (real if arm.startswith("mixed") else 0)
 
 

@@ -2,9 +2,9 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from echosynth.common.arm_names import MIXED, percent_of
 from echosynth.imagesets.store import Images
 from echosynth.imagesets.tiles import contact_grid
 from echosynth.report.formatting import count
@@ -32,16 +33,38 @@ class Style:
         return {"color": self.colour, "marker": self.marker, "linestyle": self.line, "ms": 6.5}
 
 
-STYLES = {
-    "real": Style("#000000", "o", "-", "●"),
-    "oversampled": Style("#0072B2", "s", "--", "■"),
-    "synthetic": Style("#D55E00", "^", "-.", "▲"),
-    "mixed": Style("#009E73", "D", ":", "◆"),
-    "gaussian": Style("#CC79A7", "v", "--", "▼"),
-    "mixup": Style("#B8860B", "P", ":", "✚"),
-    "mixed-gaussian": Style("#882255", "<", "--", "◀"),
-    "mixed-mixup": Style("#56B4E9", ">", ":", "▶"),
-}
+class ArmStyles(dict[str, Style]):
+    """Styles of the arms, in the order of the tables; mixed-70 and the like follow mixed and have its style, with the
+    per cent as their marker."""
+
+    def __missing__(self, arm: str) -> Style:
+        if percent := percent_of(arm):
+            return replace(self[MIXED], marker=f"${percent}$")
+        raise KeyError(arm)
+
+    def __contains__(self, arm: object) -> bool:
+        return super().__contains__(arm) or (isinstance(arm, str) and percent_of(arm) is not None)
+
+    def in_order(self, arms: Iterable[str]) -> list[str]:
+        """Sort those of some names that are arms."""
+        places = {arm: place for place, arm in enumerate(self)}
+        return sorted(
+            {arm for arm in arms if arm in self}, key=lambda arm: (places.get(arm, places[MIXED]), percent_of(arm) or 0)
+        )
+
+
+STYLES = ArmStyles(
+    {
+        "real": Style("#000000", "o", "-", "●"),
+        "oversampled": Style("#0072B2", "s", "--", "■"),
+        "synthetic": Style("#D55E00", "^", "-.", "▲"),
+        "mixed": Style("#009E73", "D", ":", "◆"),
+        "gaussian": Style("#CC79A7", "v", "--", "▼"),
+        "mixup": Style("#B8860B", "P", ":", "✚"),
+        "mixed-gaussian": Style("#882255", "<", "--", "◀"),
+        "mixed-mixup": Style("#56B4E9", ">", ":", "▶"),
+    }
+)
 DPI = 200  # a figure is shown at 100 pixels an inch at most
 WIDTH, HEIGHT = 5.6, 3.9  # inches
 LOOK: dict[Any, Any] = {

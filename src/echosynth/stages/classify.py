@@ -18,7 +18,8 @@ from echosynth.classifier.network import ClassifierCard, predict, save
 from echosynth.classifier.options import ArmName, Group, generator_of
 from echosynth.classifier.train import CurvePoint, train
 from echosynth.common import paths
-from echosynth.common.files import atomic_folder, write_json
+from echosynth.common.arm_names import percent_of
+from echosynth.common.files import atomic_folder, read_json, write_json
 from echosynth.common.resume import ResumeState, code_hash
 from echosynth.compute.device import pick_device, resolved
 from echosynth.compute.side_by_side import side_by_side
@@ -71,6 +72,10 @@ class Cell:
         """What `metrics.json` says of the synthetic images."""
         return {"synthetic_hash": self.synthetic.hash()} if self.synthetic else {}
 
+    def training_set(self, arm: ArmName, seed: int) -> LabelledImages:
+        """What an arm is trained on."""
+        return training_set(arm, self.subset, self.synthetic, seed, self.params.arms.worth(self.size))
+
     @property
     def inputs(self) -> list[tuple[str, Path, Context]]:
         """Name, place and use of the data that a run names."""
@@ -92,7 +97,10 @@ def main(params: Params, group: Group, size: str, architecture: str) -> None:
     """Read a subset (and its synthetic set), write models/classifiers/<group>-<size>-<architecture>."""
     cell = Cell(params, group, size, architecture)
     state = done_trainings(cell)
-    trainings = [(arm, seed) for arm in params.arms.of_group(group) for seed in params.classifier.seeds]
+    arms = params.arms.of_group(group)
+    for arm in filter(percent_of, arms):
+        cell.training_set(arm, 0)  # says before anything is trained that there are too few synthetic images for it
+    trainings = [(arm, seed) for arm in arms for seed in params.classifier.seeds]
     with state.held(), atomic_folder(paths.cell_folder(group, size, architecture)) as part:
         left: dict[str, Training] = {}
         for training in trainings:
@@ -102,11 +110,28 @@ def main(params: Params, group: Group, size: str, architecture: str) -> None:
             else:
                 left[name] = training
         side_by_side(partial(one_training, cell, state), left, LATER)
-        for folder in (paths.seed_folder(*training) for training in trainings):
-            (part / folder).mkdir(parents=True)
-            for file in (state.folder / folder).iterdir():
-                shutil.copyfile(file, part / folder / file.name)
+        for arm in arms:
+            kept = with_weights(state.folder, arm, params)
+            for seed in params.classifier.seeds:
+                folder = paths.seed_folder(arm, seed)
+                (part / folder).mkdir(parents=True)
+                for file in (state.folder / folder).iterdir():
+                    if file.name != paths.WEIGHTS or seed in kept:
+                        shutil.copyfile(file, part / folder / file.name)
     state.clear()
+
+
+def with_weights(folder: Path, arm: ArmName, params: Params) -> list[int]:
+    """Seeds of an arm whose weights are kept: all, or the one that `compare` would name as the best of them."""
+    seeds = params.classifier.seeds
+    if params.classifier.keep_weights == "all":
+        return seeds
+
+    def auprc(seed: int) -> float:
+        scores = read_json(folder / paths.seed_folder(arm, seed) / "metrics.json")["validation"]
+        return -1.0 if scores["macro_auprc"] is None else float(scores["macro_auprc"])
+
+    return [max(seeds, key=auprc)]
 
 
 def done_trainings(cell: Cell) -> ResumeState:
@@ -138,7 +163,7 @@ def one_training(cell: Cell, state: ResumeState, training: Training) -> None:
     ):
         for title, path, context in cell.inputs:
             run.dataset(title, path, context)
-        data = training_set(arm, cell.subset, cell.synthetic, seed)
+        data = cell.training_set(arm, seed)
         train_and_score(params, facts, data, cell.subset.hash(), cell.noted, cell.validation, folder, run)
 
 

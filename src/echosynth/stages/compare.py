@@ -4,7 +4,7 @@ import sys
 from itertools import product
 from typing import Any
 
-from echosynth.classifier.arms import classifier_folder
+from echosynth.classifier.arms import has_weights
 from echosynth.classifier.network import load, predict
 from echosynth.common import paths
 from echosynth.common.files import write_json
@@ -12,7 +12,7 @@ from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.agreement import view_agreement
 from echosynth.evaluation.comparison import ScoredClassifier, compare
-from echosynth.evaluation.stored import stored_classifiers
+from echosynth.evaluation.stored import folder_of, stored_classifiers
 from echosynth.imagesets.dataset import LabelledImages, read_labelled, read_split
 from echosynth.stages import stage
 
@@ -23,7 +23,7 @@ def agreement(params: Params, runs: list[ScoredClassifier], validation: Labelled
 
     Args:
         params: all parameters; of a set its first `fidelity.count` images are judged.
-        runs: all classifiers; those of the first architecture are asked.
+        runs: all classifiers; those of the first architecture that kept their weights are asked.
         validation: what they have been scored on.
 
     Returns:
@@ -31,14 +31,17 @@ def agreement(params: Params, runs: list[ScoredClassifier], validation: Labelled
         each synthetic set, beside its generator and subset. None where arm `real` was not trained.
     """
     architecture = params.arms.architectures[0]
-    own = [one for one in runs if (one.facts["arm"], one.facts["architecture"]) == ("real", architecture)]
+    own = [
+        one
+        for one in runs
+        if (one.facts["arm"], one.facts["architecture"]) == ("real", architecture) and has_weights(folder_of(one))
+    ]
     if not own:
         return None
     most = max(one.facts["real_images"] for one in own)
     judges = [one for one in own if one.facts["real_images"] == most]
     subset = judges[0].facts["subset"]
-    folders = [classifier_folder("real", subset, architecture, one.facts["seed"]) for one in judges]
-    networks = [load(folder, pick_device())[0] for folder in folders]
+    networks = [load(folder_of(one), pick_device())[0] for one in judges]
     sets = []
     for size, generator in product(params.split.subsets, ("diffusion", *params.baselines.generators)):
         made = read_labelled([paths.synthetic_set(generator, size)])

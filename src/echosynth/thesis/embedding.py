@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from echosynth.classifier.arms import classifier_folder
+from echosynth.classifier.arms import classifier_folder, has_weights
 from echosynth.classifier.network import load
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
@@ -27,7 +27,8 @@ def embed(params: Params) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Embed the features before the last layer of a classifier that was trained on all real images.
 
     Args:
-        params: of the project. The classifier is that of arm `real`, the last subset, the first architecture and seed.
+        params: of the project. The classifier is that of arm `real`, the last subset, the first architecture and the
+            first seed that kept its weights.
 
     Returns:
         A row for each image: set (training, validation, synthetic), view, source (diffusion of synthetic images), x and
@@ -40,8 +41,10 @@ def embed(params: Params) -> tuple[pd.DataFrame, dict[str, Any]]:
     study, sources, size = params.study, params.data.train_sources, str(params.split.subsets[-1])
     if "real" not in params.arms.real:
         raise EchosynthError("arms.real: the embedding needs classifiers of arm real; name it there")
-    architecture, seed = params.arms.architectures[0], params.classifier.seeds[0]
-    network, _ = load(classifier_folder("real", size, architecture, seed), pick_device())
+    architecture = params.arms.architectures[0]
+    folders = {seed: classifier_folder("real", size, architecture, seed) for seed in params.classifier.seeds}
+    seed = next((seed for seed, folder in folders.items() if has_weights(folder)), params.classifier.seeds[0])
+    network, _ = load(folders[seed], pick_device())
     found = {"training": subset(sources, size), "validation": validation(sources), "synthetic": synthetic(size)}
     sets = {name: _some(images, study.embedding_points) for name, images in found.items()}
     points = sum(len(images.labels) for images in sets.values())

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from echosynth.classifier.arms import with_percent
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
-from echosynth.imagesets.rebalance import first_of_each_view
 from echosynth.splits.split import nested_subsets
 from echosynth.thesis.cells import Cell, Outcome
 from echosynth.thesis.images import subset, synthetic, training
-from echosynth.thesis.material import Material, balanced, run_arms, trained
+from echosynth.thesis.material import Material, run_arms, trained
 
 QUESTION = "fractions"
 PLUS = "plus-"  # before the per cent of synthetic images
@@ -42,12 +42,9 @@ def make(params: Params, cell: Cell) -> Material:
     real = subset(params.data.train_sources, cell.subset)
     if cell.arm == TWICE:
         return Material(twice(real, training(params.data.train_sources), params.split.seed))
-    whole = params.study.all_counts_as if cell.subset == "all" else 0
     percent = int(cell.arm.removeprefix(PLUS))
-    wanted = round(percent * (whole or len(real.labels)) / 100)
-    return Material(
-        real.joined(first_of_each_view(synthetic(cell.subset), balanced(wanted))), facts={"fraction": percent / 100}
-    )
+    data = with_percent(real, synthetic(cell.subset), percent, params.arms.worth(cell.subset))
+    return Material(data, facts={"fraction": percent / 100})
 
 
 def twice(real: LabelledImages, every: LabelledImages, seed: int) -> LabelledImages:

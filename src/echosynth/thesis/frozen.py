@@ -97,7 +97,7 @@ def train(params: Params, cell: Cell) -> Outcome:
     """Train one cell: a last layer on the features of a frozen network, or all of it."""
     architecture, way = cell.architecture.split(" ")
     real, held_out = subset(params.data.train_sources, cell.subset), validation(params.data.train_sources)
-    data = training_set(cast(ArmName, cell.arm), real, synthetic(cell.subset), cell.seed)
+    data = training_set(cell.arm, real, synthetic(cell.subset), cell.seed)
     title, settings = name(QUESTION, cell), params.classifier
     if way == "frozen":
         known = features_of(params, architecture, data)

@@ -11,7 +11,6 @@ from echosynth.classifier.train import train
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
-from echosynth.diffusion.set_plan import apportion
 from echosynth.imagesets.dataset import LabelledImages
 from echosynth.thesis.cells import Cell, Outcome, Train, name, note_left_out, run_cells
 from echosynth.thesis.images import validation
@@ -92,8 +91,3 @@ def run_arms(question: str, params: Params, size: str, arms: Sequence[str], make
 def by_view(data: LabelledImages) -> list[int]:
     """Count the images of each view, in the order of `VIEWS`."""
     return list(data.by_view().values())
-
-
-def balanced(number: int) -> list[int]:
-    """Share `number` out evenly over the views."""
-    return apportion(number, [1, 1, 1, 1])

@@ -9,10 +9,10 @@ from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.diffusion.set_plan import apportion
 from echosynth.imagesets.dataset import LabelledImages
-from echosynth.imagesets.rebalance import first_of_each_view, oversampled, smote
+from echosynth.imagesets.rebalance import balanced, first_of_each_view, oversampled, smote
 from echosynth.thesis.cells import Cell, Outcome
 from echosynth.thesis.images import subset, synthetic
-from echosynth.thesis.material import Material, balanced, by_view, run_arms, trained
+from echosynth.thesis.material import Material, by_view, run_arms, trained
 
 QUESTION = "rebalance"
 # Of synthetic images: few are as many as there are real ones, many as many as there can be in both mixtures.

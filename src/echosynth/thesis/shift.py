@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from echosynth.classifier.arms import classifier_folder
+from echosynth.classifier.arms import has_weights
 from echosynth.classifier.network import load, predict
 from echosynth.common import paths
 from echosynth.compute.device import pick_device
 from echosynth.config.parameters import Params
 from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.scores import absent, evaluate
-from echosynth.evaluation.stored import stored_classifiers
+from echosynth.evaluation.stored import folder_of, stored_classifiers
 from echosynth.imagesets.dataset import LabelledImages, read_labelled
 from echosynth.thesis.images import validation
 
@@ -37,7 +37,8 @@ def score_on_shift(params: Params) -> tuple[dict[str, Any], npt.NDArray[np.str_]
     settings, ids = params.classifier, validation(params.data.train_sources).ids
     stored = stored_classifiers(params.arms.names, params.split.subsets, params.arms.architectures, settings.seeds, ids)
     for one in stored:
-        folder = classifier_folder(*(one.facts[key] for key in ("arm", "subset", "architecture", "seed")))
+        if not has_weights(folder := folder_of(one)):
+            continue
         probabilities = predict(load(folder, pick_device())[0], shift.images)
         predicted.append((folder.relative_to(paths.CLASSIFIERS), probabilities))
         scores = evaluate(probabilities, shift.labels, shift.groups, shift.sources)

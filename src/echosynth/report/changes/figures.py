@@ -71,7 +71,7 @@ def auprc_figure(old: Mapping[str, float], new: Mapping[str, float]) -> Figure |
         The figure, or None where there is no such score.
     """
     sides = [_by_arm(scores) for scores in (old, new)]
-    arms = [arm for arm in STYLES if any(arm in side for side in sides)]
+    arms = STYLES.in_order(arm for side in sides for arm in side)
     if not arms:
         return None
     subsets = sorted({subset for side in sides for arm in side.values() for subset in arm}, key=_size)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from echosynth.common.arm_names import percent_of
 from echosynth.common.views import RARE_VIEWS
 from echosynth.report.formatting import Score, count, decimal, listing, plural, signed, signed_interval
 from echosynth.report.study.inputs import Inputs
@@ -92,6 +93,8 @@ def rivals(arm: str, generators: Sequence[str]) -> list[str]:
     images, which give balance alone, and the same arm of generators that need no training."""
     if arm == "real":
         return []
+    if percent_of(arm):
+        return ["real", "oversampled"]  # no baseline is mixed in that way
     start = {"synthetic": "", "mixed": "mixed-"}.get(arm)
     return ["real"] if start is None else ["real", "oversampled", *(start + generator for generator in generators)]
 

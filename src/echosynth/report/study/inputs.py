@@ -82,7 +82,7 @@ class Inputs:
     def arms(self) -> list[str]:
         """The arms that were trained, in the order of `STYLES`."""
         trained = {cell["arm"] for cell in self.comparison["cells"]}
-        return [arm for arm in STYLES if arm in trained]
+        return STYLES.in_order(trained)
 
     @property
     def intervals_over(self) -> str:

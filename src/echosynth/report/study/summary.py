@@ -90,7 +90,7 @@ def plots(inputs: Inputs, folder: Path) -> None:
     """
     cells = [cell for cell in inputs.comparison["cells"] if cell["architecture"] == inputs.architecture]
     wide = pd.DataFrame(cells).pivot_table("macro_auprc", "real_images", "arm")
-    wide = wide.reindex(columns=[*STYLES]).reset_index()
+    wide = wide.reindex(columns=STYLES.in_order([*STYLES, *wide.columns])).reset_index()
     pairs = [
         (actual, predicted)
         for actual, row in zip(VIEWS, inputs.final["test"]["confusion"], strict=True)
