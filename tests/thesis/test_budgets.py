@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
+from echosynth.classifier.train import total_steps
 from echosynth.config.parameters import Params
 from echosynth.config.presets import with_preset
 from echosynth.evaluation.comparison import ScoredClassifier
 from echosynth.imagesets.dataset import LabelledImages
-from echosynth.thesis import budgets, material
-from echosynth.thesis.budgets import arms, by_arm, effects, make, train, with_other_budget
+from echosynth.thesis import budgets
+from echosynth.thesis.budgets import arms, by_arm, effects, make, read_effects, with_other_budget
 from echosynth.thesis.cells import Cell
 
 LABELS = np.arange(80) % 4
@@ -29,7 +30,6 @@ def labelled(count: int, source: str = "tmed2") -> LabelledImages:
 def images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budgets, "subset", lambda *_: labelled(6))
     monkeypatch.setattr(budgets, "synthetic", lambda *_: labelled(17, "synthetic-6"))
-    monkeypatch.setattr(material, "validation", lambda *_: labelled(8))
 
 
 def test_the_other_budget_is_the_one_that_is_not_asked_for(params_with: Callable[..., Params]) -> None:
@@ -52,17 +52,22 @@ def test_only_arms_of_the_main_pipeline_have_a_twin(params_with: Callable[..., P
     assert arms(params_with(arms={"real": ["oversampled"], "synthetic": ["mixed", "synthetic"]})) == ["synthetic"]
 
 
-@pytest.mark.parametrize(("arm", "count", "steps"), [("real", 6, 3 * 2), ("synthetic", 17, 3 * 5)])
-def test_each_image_is_seen_as_often(
-    images: None, params_with: Callable[..., Params], arm: str, count: int, steps: int
-) -> None:
-    short = {"budget": "steps", "steps": 2, "batch_size": 4}
-    params = with_other_budget(params_with(classifier=short, study={"other_budget": {"steps": 1, "epochs": 3}}))
-    cell = Cell(arm, "6", "resnet18", 0)
-    assert len(make(params, cell).data.labels) == count
-    outcome = train(params, cell)
-    assert (outcome.images, outcome.synthetic, outcome.steps) == (count, count if arm == "synthetic" else 0, steps)
-    assert outcome.facts == {"budget": "epochs"}
+def test_each_image_is_seen_as_often(images: None, params_with: Callable[..., Params]) -> None:
+    short = {"budget": "steps", "steps": 1, "batch_size": 4}
+    params = with_other_budget(params_with(classifier=short, study={"other_budget": {"steps": 1, "epochs": 2}}))
+    for arm, number, steps in (("real", 6, 2 * 2), ("synthetic", 17, 2 * 5)):
+        data = make(params, Cell(arm, "6", "resnet18", 0)).data
+        assert (len(data.labels), data.synthetic) == (number, number if arm == "synthetic" else 0)
+        assert total_steps(params.classifier, len(data.labels)) == steps
+
+
+def test_all_arms_are_trained_under_it(monkeypatch: pytest.MonkeyPatch, params: Params) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(budgets, "run_arms", lambda *words: asked.append(words))
+    budgets.run(params, "100")
+    [(question, under, size, names, *_)] = asked
+    assert (question, size, names) == ("budgets", "100", ["real", "synthetic"])
+    assert under.classifier.budget == "epochs" and params.classifier.budget == "steps"
 
 
 def run(arm: str, seed: int, skill: float) -> ScoredClassifier:
@@ -104,6 +109,23 @@ def test_effects_are_differences_of_means_and_their_difference() -> None:
         assert found[name]["epochs"]["value"] == pytest.approx(added["epochs"])
         assert found[name]["change"]["value"] == pytest.approx(added["epochs"] - added["steps"])
         assert all(each["interval"] == [None, None] for each in found[name].values())
+
+
+def test_each_training_stands_under_its_own_budget(
+    monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params]
+) -> None:
+    runs = four((0.6, 0.7, 0.1, 0.8))
+    held_out = LabelledImages(np.zeros((80, 8, 8), np.uint8), LABELS, PATIENTS, np.full(80, "tmed2"), PATIENTS)
+    monkeypatch.setattr(budgets, "validation", lambda *_: held_out)
+
+    def of(budget: str) -> list[ScoredClassifier]:
+        return [one for each in runs[budget].values() for one in each]
+
+    for main, other in (("steps", "epochs"), ("epochs", "steps")):
+        monkeypatch.setattr(budgets, "stored_classifiers", lambda *_, main=main: of(main))
+        monkeypatch.setattr(budgets, "read_cells", lambda *_, other=other: of(other))
+        found = read_effects(params_with(classifier={"budget": main, "bootstrap": 0}), "60")
+        assert found == effects(runs, LABELS, PATIENTS, 0, 0)
 
 
 def test_draws_are_paired_where_classifiers_are_the_same() -> None:
