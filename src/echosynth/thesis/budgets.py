@@ -12,7 +12,7 @@ from echosynth.classifier.arms import training_set
 from echosynth.classifier.options import ArmName
 from echosynth.config.parameters import Params
 from echosynth.evaluation.comparison import ScoredClassifier, mean_draws, training_variance
-from echosynth.evaluation.scores import Floats, Ints, interval, known, resample
+from echosynth.evaluation.scores import MACRO, Floats, Ints, interval, known, resample
 from echosynth.evaluation.stored import stored_classifiers
 from echosynth.thesis.cells import Cell, Outcome, read_cells
 from echosynth.thesis.images import subset, synthetic, validation
@@ -64,7 +64,7 @@ def read_effects(params: Params, size: str) -> dict[str, Any]:
     """
     settings, held_out = params.classifier, validation(params.data.train_sources)
     architectures = params.arms.architectures[:1]
-    main = stored_classifiers(arms(params), [size], architectures, settings.seeds, held_out.ids)
+    main = stored_classifiers(params.arms.names, [size], architectures, settings.seeds, held_out.ids)
     runs = {
         settings.budget: by_arm(main),
         with_other_budget(params).classifier.budget: by_arm(read_cells(QUESTION, size, held_out)),
@@ -74,7 +74,10 @@ def read_effects(params: Params, size: str) -> dict[str, Any]:
 
 def by_arm(runs: Sequence[ScoredClassifier]) -> Runs:
     """Sort trainings by their arm."""
-    return {arm: [run for run in runs if run.facts["arm"] == arm] for arm in ARMS}
+    found: dict[str, list[ScoredClassifier]] = {}
+    for run in runs:
+        found.setdefault(run.facts["arm"], []).append(run)
+    return found
 
 
 def effects(
@@ -84,10 +87,11 @@ def effects(
 
     All four means are of the same patients, and so are their draws: differences of them, and the difference of these
     differences, are paired. The chance of training is added as in `echosynth.evaluation.comparison`, its variance
-    pooled over the four.
+    pooled over the arms of one budget: short trainings differ more by their seeds than long ones.
 
     Args:
-        runs: budget -> arm -> its trainings, at least one each.
+        runs: budget -> arm -> its trainings, at least one each; arms beside real and synthetic count for the chance of
+            training.
         labels: (N,) true views of the validation images.
         groups: (N,) their patients.
         draws: of the bootstrap; 0 for no intervals.
@@ -97,23 +101,23 @@ def effects(
         macro_auprc and macro_f1, each with `steps` and `epochs`, synthetic less real images under that budget, and
         `change`, the latter less the former: `value` and `interval`, 95 %, None twice where there is none.
     """
-    signs = {("steps", SYNTHETIC): [1, 0, -1], ("steps", REAL): [-1, 0, 1]}
-    signs |= {("epochs", SYNTHETIC): [0, 1, 1], ("epochs", REAL): [0, -1, -1]}
-    cells = [runs[cast(Budget, budget)][arm] for budget, arm in signs]
     weights = np.concatenate([np.ones((1, len(labels))), resample(groups, draws, seed)])  # as they are, then drawn
-    means = [mean_draws(list(cell), labels, weights) for cell in cells]
-    singles = [[mean_draws([one], labels, weights[:1]) for one in cell] for cell in cells]
-    variances, freedom = training_variance(singles)
-    counts = np.array([len(cell) for cell in cells])
-    rng, result = np.random.default_rng((seed, 1)), dict[str, Any]()
-    for score in ("macro_auprc", "macro_f1"):
-        values: Floats = np.array([mean[score] for mean in means])  # (4, 1 + draws)
-        if freedom:
+    rng, added = np.random.default_rng((seed, 1)), dict[str, dict[str, Floats]]()
+    for budget in BUDGETS:
+        by = {arm: list(each) for arm, each in runs[budget].items()}
+        made, real = (mean_draws(by[arm], labels, weights) for arm in (SYNTHETIC, REAL))
+        added[budget] = {score: made[score] - real[score] for score in MACRO}
+        singles = [[mean_draws([one], labels, weights[:1]) for one in each] for each in by.values()]
+        variances, freedom = training_variance(singles)
+        for score in MACRO if freedom else ():
             spread = np.sqrt(variances[score] * freedom / rng.chisquare(freedom, draws))
-            values[:, 1:] += spread * rng.normal(size=(len(cells), draws)) / np.sqrt(counts)[:, None]
-        found = np.array(list(signs.values())).T @ values
-        result[score] = {
-            name: {"value": known(row[0]), "interval": interval(row[1:])}
-            for name, row in zip((*BUDGETS, CHANGE), found, strict=True)
+            spread *= np.sqrt(1 / len(by[SYNTHETIC]) + 1 / len(by[REAL]))
+            added[budget][score][1:] += spread * rng.normal(size=draws)
+    added[CHANGE] = {score: added["epochs"][score] - added["steps"][score] for score in MACRO}
+    return {
+        score: {
+            which: {"value": known(values[score][0]), "interval": interval(values[score][1:])}
+            for which, values in added.items()
         }
-    return result
+        for score in MACRO
+    }

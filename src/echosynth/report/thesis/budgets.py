@@ -181,7 +181,7 @@ def differences_table(thesis: Thesis, compared: Mapping[str, Compared]) -> Table
     header.append("thesis, equal epochs")
     note = (
         "Synthetic less real images. All three are of the same draws of patients, with the chance of training, whose "
-        "variance over seeds is pooled over the four sets of trainings."
+        "variance over seeds is pooled over the arms of a budget."
     )
     return Table("What synthetic images add, by budget", header, rows, labels=2, note=note)
 
