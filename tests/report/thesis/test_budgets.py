@@ -8,7 +8,7 @@ import pytest
 
 from echosynth.config.parameters import Params
 from echosynth.report.thesis import budgets
-from echosynth.report.thesis.budgets import Compared, budgets_figure, sections, verdict
+from echosynth.report.thesis.budgets import Compared, budgets_figures, sections, verdict
 from echosynth.report.thesis.inputs import PUBLISHED
 
 LENGTHS = {"steps": 160, "epochs": 5}
@@ -87,14 +87,14 @@ def test_sets_stand_side_by_side_with_the_thesiss(monkeypatch: pytest.MonkeyPatc
     assert differences.rows[0][-1] == "+0.126"  # 0.9046 less 0.7784
     assert {len(row) for row in levels.rows} == {len(levels.header)}
     assert {len(row) for row in differences.rows} == {len(differences.header)}
-    assert len(section.figures) == 1 and section.anchor == "training-budget"
+    assert len(section.figures) == 3 and section.anchor == "training-budget"
     thesis.compared = lambda question: {"60": {"cells": list(other.values())}}  # left from other parameters
     assert not sections(thesis)
 
 
 def test_one_arm_alone_is_drawn_and_said() -> None:
     alone = Compared(100, {"steps": {"real": cells((160, 160), 100)["real"]}, "epochs": {}}, None)
-    assert budgets_figure([alone], LENGTHS, "patients").address.startswith("data:image/png")
+    assert all(each.address.startswith("data:image/png") for each in budgets_figures([alone], LENGTHS, "patients"))
     assert verdict([alone], LENGTHS) == [
         "Real and synthetic images were not both trained on (arms.real, arms.synthetic)."
     ]

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from echosynth.report.drawing import STYLES, WIDTH, PageFigure, log_places, page_figure
+from echosynth.report.drawing import STYLES, PageFigure, log_places, page_figure, panel
 from echosynth.report.formatting import Score, count, decimal, listing, signed, signed_interval
 from echosynth.report.tables import Json, Table
 from echosynth.report.thesis.classifiers import published, their_size
@@ -49,7 +48,7 @@ def sections(thesis: Thesis) -> list[Section]:
     lengths: dict[str, int] = {params.budget: getattr(params, params.budget) for params in (settings, other)}
     title = "Equal epochs, as in the thesis, and equal steps side by side"
     said, tables = verdict(list(compared.values()), lengths), [levels_table(thesis, compared, lengths)]
-    figures = [budgets_figure(list(compared.values()), lengths, thesis.main.intervals_over)]
+    figures = budgets_figures(list(compared.values()), lengths, thesis.main.intervals_over)
     if any(one.effects for one in compared.values()):
         tables.append(differences_table(thesis, compared))
     return [Section(("Training budget",), title, CLAIM, said, figures, tables)]
@@ -193,44 +192,59 @@ def _their_difference(thesis: Thesis, subset: str, score: str) -> Score:
     return None if made is None or real is None else float(made[column] - real[column])
 
 
-def budgets_figure(compared: Sequence[Compared], lengths: Mapping[str, int], over: str) -> PageFigure:
-    """Draw macro AUPRC by the number of real images under each budget, and the differences of both.
+def budgets_figures(compared: Sequence[Compared], lengths: Mapping[str, int], over: str) -> list[PageFigure]:
+    """Draw macro AUPRC by the number of real images under each budget, on one scale, and the differences of both.
 
     Args:
         compared: the subsets, the smallest first.
         lengths: budget -> length of a training.
         over: what the intervals are over, in words.
     """
-    figure = Figure(figsize=(WIDTH * 1.7, 3.5), layout="constrained")
-    steps, epochs, differences = figure.subplots(1, 3)
-    epochs.sharey(steps)
-    for axes, budget in ((steps, "steps"), (epochs, "epochs")):
+    bars = f"Bars: 95 % interval over {over}."
+    cells = [cell for one in compared for arms in one.cells.values() for cell in arms.values()]
+    ends = [end for cell in cells for end in (cell["macro_auprc"], *_bounds(cell)) if end is not None]
+    figures = []
+    for budget in BUDGETS:
+        figure, axes = panel(
+            f"Macro AUPRC, {_named(budget, lengths)}", "real images (log scale)", "macro AUPRC, validation"
+        )
         for arm in ARMS:
-            cells = [(one.images, cell) for one in compared if (cell := one.cells[budget].get(arm))]
-            values = [cell["macro_auprc"] for _, cell in cells]
-            axes.plot([images for images, _ in cells], values, label=arm, **STYLES[arm].options())
-            for images, cell in cells:
-                _bar(axes, images, cell.get("interval", {}).get("macro_auprc"), STYLES[arm].colour)
-        axes.set(title=_named(budget, lengths), ylabel="macro AUPRC, validation")
+            there = [(one.images, cell) for one in compared if (cell := one.cells[budget].get(arm))]
+            values = [cell["macro_auprc"] for _, cell in there]
+            axes.plot([images for images, _ in there], values, label=arm, **STYLES[arm].options())
+            for images, cell in there:
+                _bar(axes, images, _bounds(cell), STYLES[arm].colour)
+        if ends:
+            axes.set_ylim(min(ends) - 0.02, max(ends) + 0.02)
         axes.legend(loc="lower right")
-    differences.axhline(0, color="#57606a", linewidth=1.2)
-    for aside, (budget, (colour, marker, line)) in zip((0.94, 1.06), LOOKS.items(), strict=True):
-        found = [(one.images * aside, _effect(one, budget)) for one in compared if one.effects]
-        places, values = [place for place, _ in found], [effect["value"] for _, effect in found]
-        differences.plot(places, values, color=colour, marker=marker, linestyle=line, label=f"equal {budget}")
-        for place, effect in found:
-            _bar(differences, place, effect["interval"], colour)
-    differences.set(title="synthetic less real", ylabel="difference in macro AUPRC")
-    differences.legend(loc="upper right")
-    for axes in figure.axes:
-        axes.set_xlabel("real images (log scale)")
         log_places(axes, [one.images for one in compared])
-    alt = "Macro AUPRC of real and synthetic images under equal steps and equal epochs, and both differences"
-    caption = f"Bars: 95 % interval over {over}. Numbers in the tables below."
-    return page_figure(figure, alt, caption)
+        alt = f"Macro AUPRC of real and synthetic images under equal {budget}; numbers in the table below"
+        figures.append(page_figure(figure, alt, f"{bars} Both budgets on one scale."))
+    with_both = [one for one in compared if one.effects]
+    return [*figures, _differences_figure(with_both, bars)] if with_both else figures
 
 
-def _bar(axes: Axes, place: float, bounds: Sequence[Score] | None, colour: str) -> None:
+def _differences_figure(compared: Sequence[Compared], bars: str) -> PageFigure:
+    figure, axes = panel("Synthetic less real images", "real images (log scale)", "difference in macro AUPRC")
+    axes.axhline(0, color="#57606a", linewidth=1.2)
+    for aside, (budget, (colour, marker, line)) in zip((0.97, 1.03), LOOKS.items(), strict=True):
+        found = [(one.images * aside, _effect(one, budget)) for one in compared]
+        places, values = [place for place, _ in found], [effect["value"] for _, effect in found]
+        axes.plot(places, values, color=colour, marker=marker, linestyle=line, ms=6.5, label=f"equal {budget}")
+        for place, effect in found:
+            _bar(axes, place, effect["interval"], colour)
+    log_places(axes, [one.images for one in compared])
+    axes.legend(loc="upper right")
+    alt = "Difference of synthetic to real images in macro AUPRC under both budgets; numbers in the table below"
+    return page_figure(figure, alt, f"{bars} Where it crosses 0, the direction is open.")
+
+
+def _bounds(cell: Json) -> Sequence[Score]:
+    found: Sequence[Score] = cell.get("interval", {}).get("macro_auprc") or ()
+    return found
+
+
+def _bar(axes: Axes, place: float, bounds: Sequence[Score], colour: str) -> None:
     """Draw an interval; nothing where there is none."""
     if bounds and bounds[0] is not None and bounds[1] is not None:
         axes.vlines(place, bounds[0], bounds[1], colors=colour, linewidth=1.6)
