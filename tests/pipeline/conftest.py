@@ -23,9 +23,9 @@ TINY: dict[str, dict[str, Any]] = {
         "train_sources": ["echonet-lvh", "tmed2"],  # each release has stages of its own; these have cines and stills
         "shift_sources": ["unity"],
     },
-    "phantom": {"one_in": 200.0},
+    "phantom": {"one_in": 260.0},
     "ingest": {"workers": 1},  # the start of worker processes takes longer than their work
-    "split": {"subsets": [60]},
+    "split": {"subsets": [60], "validation": 0.2, "test": 0.2},
     "diffusion": {
         "preconditioning": "none",  # to fit the Gaussians takes longer than all else; test_explore.py has them
         "loss": "min-snr",

@@ -14,8 +14,8 @@ from echosynth.common.files import read_json
 from echosynth.config.presets import overlay
 
 ROOT = Path(__file__).parents[2]
-RUN = ("cine", "fractions", "shift", "page")  # the others have the same shape, and tests of their own
-TINY = {"rebalance_subsets": [60], "fractions": [0.5]}
+RUN = ("cine", "budgets", "fractions", "shift", "page")  # the others have the same shape, and tests of their own
+TINY = {"rebalance_subsets": [60], "fractions": [0.5], "other_budget": {"steps": 1, "epochs": 1}}
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,7 @@ def test_the_study_in_a_toy_project(finished: Path, environment: dict[str, str],
     dvc("repro", "study/dvc.yaml")
     page = (project / "reports/study.html").read_text()
     assert all(title in page for title in ("Table 5.4", "Figure 5.17", "Figure 5.21", "Figure 2.2", "The thesis:"))
+    assert "equal epochs (1)" in page and "Whether they help is answered" in page
     cell = read_json(next((project / "reports/study/fractions/60").glob("plus-50-*/seed-*/metrics.json")))
     assert cell["facts"]["synthetic"] == cell["facts"]["real_images"] / 2
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
@@ -57,6 +58,7 @@ def test_the_study_in_a_toy_project(finished: Path, environment: dict[str, str],
     named = {run.info.run_name: run.data.metrics for run in runs}
     assert "validation.macro_auprc" in named["study fractions plus-50 60 resnet18 seed 0"]
     assert any("study.fractions.60.plus-50.resnet18" in metrics for metrics in named.values())  # in the row
-    assert "Trainings of the study" in (project / "reports/study_times.html").read_text()
+    times = (project / "reports/study_times.html").read_text()
+    assert "budgets" in times and "Classifiers of tables 5.3 and 5.4" in times and "None was trained here" not in times
     assert changed() - before <= {"params.yaml", "dvc.lock", "study/"}
     assert "up to date" in dvc("status")

@@ -46,17 +46,26 @@ def test_trainings_steps_hours_and_disk(speeds: None, params_with: Callable[...,
 def test_the_study_is_counted_once_it_is_asked_for(speeds: None, params_with: Callable[..., Params]) -> None:
     asked = {
         "run": ["all"],
+        "other_budget": {"steps": 1, "epochs": 3},
         "rebalance_subsets": [100],
         "fractions": [0.5],
         "early_subset": 100,
         "early_architectures": ["resnet18", "vgg16"],
         "early_seeds": [0, 1, 2],
     }
-    params = params_with(study=asked, classifier={"seeds": [0, 1]}, split={"subsets": [100, "all"]})
+    params = params_with(
+        study=asked,
+        classifier={"budget": "steps", "seeds": [0, 1], "batch_size": 32},
+        split={"subsets": [100, "all"]},
+        sample={"per_view": 40},
+    )
     first, other = list(jobs(params, {"100": 100, "all": 500}, 1.0))[4:]
     # 13 ways to rebalance; none, 0.5 and twice the real images on two subsets; three sets of early selection.
-    assert (first.number, other.number) == (13 * 2 + 3 * 2 * 2 + 3 * 3, 3 * 3)
+    own, twins = 13 * 2 + 3 * 2 * 2 + 3 * 3, 2 * 2 * 2
+    assert (first.number, other.number) == (own + twins, 3 * 3)
     assert other.steps == 9 * params.classifier.steps and first.disk == 0
+    # Real and synthetic images under the other budget: 100 and 500 of the former, 160 of the latter, twice.
+    assert first.steps == own * params.classifier.steps + 2 * 3 * (4 + 16 + 5 + 5)
 
 
 def test_guidance_takes_two_passes(speeds: None, params_with: Callable[..., Params]) -> None:

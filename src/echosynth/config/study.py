@@ -11,6 +11,13 @@ from echosynth.splits.options import SubsetSize
 SEVERAL = 2  # fewer seeds say nothing of the chance of training
 
 
+class BudgetLengths(Section):
+    """Length of a training in each unit."""
+
+    steps: Positive
+    epochs: Positive
+
+
 class StudyParams(Section):
     """The study: what `make study` does beside the main pipeline."""
 
@@ -18,6 +25,7 @@ class StudyParams(Section):
     pretrained: dict[str, str]
     pretrained_size: int = Field(ge=0, le=1024)
     pretrained_ways: list[Literal["frozen", "fine-tuned"]] = Field(min_length=1)
+    other_budget: BudgetLengths
     rebalance_subsets: list[SubsetSize] = Field(min_length=1)
     mixup_alpha: float = Field(gt=0)
     fractions: list[Annotated[float, Field(ge=0.01, le=10)]] = Field(min_length=1)

@@ -18,6 +18,7 @@ from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.planning import probe
 from echosynth.planning.probe import Speed
+from echosynth.thesis import budgets
 from echosynth.thesis.rebalancing import STRATEGIES
 
 PNG_SHARE = 0.75  # bytes a pixel of a stored PNG of speckle, where no image set is there to be measured
@@ -148,16 +149,20 @@ def _study(params: Params, images: dict[str, int], architecture: str, budget: fl
     """Trainings of an architecture in the study; frozen networks take little and are left out."""
     settings, study, made = params.classifier, params.study, params.sample.per_view * len(VIEWS)
     speed = probe.classifier(settings, architecture, params.ingest.size, budget)
-    each: list[int] = []
+    each, twins = list[int](), list[int]()  # images of trainings as section classifier says, and under the other budget
     if architecture == params.arms.architectures[0]:
         each += [made] * (len(STRATEGIES) * len(study.rebalance_subsets) * len(settings.seeds))  # none is larger
         shares = (0.0, *study.fractions, 1.0)  # the last: twice as many real images
         each += [round(real * (1 + share)) for real in images.values() for share in shares] * len(settings.seeds)
+        arms = budgets.arms(params)
+        twins += [_set_size(arm, real, made) for real in images.values() for arm in arms] * len(settings.seeds)
     if architecture in study.early_architectures:
         few = images[str(study.early_subset)]
         each += [few, made, max(images.values())] * len(study.early_seeds)
-    steps = sum(total_steps(settings, size) for size in each)
-    return Job(f"study, {architecture}", len(each), steps, speed, wanted_processes(joblib.cpu_count()), 0)
+    other = budgets.with_other_budget(params).classifier
+    steps = sum(total_steps(settings, size) for size in each) + sum(total_steps(other, size) for size in twins)
+    number = len(each) + len(twins)
+    return Job(f"study, {architecture}", number, steps, speed, wanted_processes(joblib.cpu_count()), 0)
 
 
 def _set_size(arm: str, real: int, made: int) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from echosynth.common import paths
 from echosynth.common.files import atomic_folder, read_json, write_json
-from echosynth.common.resume import ResumeState, alone, code_hash
+from echosynth.common.resume import ResumeState, code_hash
 from echosynth.compute.device import pick_device, resolved
 from echosynth.compute.side_by_side import side_by_side
 from echosynth.config.parameters import Params
@@ -28,9 +28,7 @@ from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import child_run
 
 SCORES = Path("reports/study")
-# Not an output of a stage: the clock differs from run to run, and the same inputs must give the same bytes.
-TIMES = Path("reports/study_times.json")
-SECONDS, LEFT_OUT = "seconds.json", "left_out.json"
+LEFT_OUT = "left_out.json"
 # What a training imports after its start: for the first optimiser, for the first run.
 LATER = ("torch._dynamo", "mlflow.store.tracking.sqlalchemy_store")
 
@@ -102,25 +100,14 @@ def run_cells(
         if len(left) < len(cells):
             print(f"{len(cells) - len(left)} trainings were done before the stage was stopped", file=sys.stderr)
         side_by_side(partial(_one, question, params, state, train), left, LATER)
-        times = {}
         for cell in cells:
             shutil.copytree(state.folder / cell.folder, part / cell.folder)
-            times[cell.folder.as_posix()] = read_json(part / cell.folder / SECONDS)["seconds"]
-            (part / cell.folder / SECONDS).unlink()
-    note_times(f"{question}/{instance}", times)
     state.clear()
 
 
 def name(question: str, cell: Cell) -> str:
     """Name of a training, and of its run."""
     return f"study {question} {cell.arm} {cell.subset} {cell.architecture} seed {cell.seed}"
-
-
-def note_times(key: str, times: dict[str, float]) -> None:
-    """Keep the seconds of the trainings of one stage for the page of times."""
-    with alone(Path(".resume/study-times.lock")):
-        known = read_json(TIMES) if TIMES.is_file() else {}
-        write_json(TIMES, known | {key: times})
 
 
 def read_cells(question: str, instance: str, held_out: LabelledImages) -> list[ScoredClassifier]:
@@ -185,6 +172,5 @@ def _one(question: str, params: Params, state: ResumeState, train: Train, cell: 
         write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
         run.metrics(headline(scores, "validation") | counts, speed={"train_seconds": outcome.seconds})
         run.save(folder, "metrics.json", pictures={"confusion.png": confusion_png(scores, name(question, cell))})
-        write_json(folder / SECONDS, {"seconds": outcome.seconds})
     auprc = scores["macro_auprc"]
     print(f"{name(question, cell)}: macro AUPRC {'absent' if auprc is None else f'{auprc:.3f}'}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The logger of a run: it turns what a stage did into an MLflow run and into the record of `echosynth.tracking.record`.
 
 A stage calls it while it works; `echosynth sync` hands it a whole record. Numbers of the clock and of the machine go to
-MLflow alone.
+MLflow, and never into the record.
 """
 
 import json
@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from echosynth.common.errors import EchosynthError
-from echosynth.tracking import origin, rows, store
-from echosynth.tracking.record import Context, Dataset, Record
+from echosynth.tracking import origin, rows, store, times
+from echosynth.tracking.record import RECORD, Context, Dataset, Record
 from echosynth.tracking.rows import SERVER_RUN
 from echosynth.tracking.store import Store
 from echosynth.tracking.system import SystemMetrics, wanted
@@ -44,6 +44,7 @@ class RunLogger:
     _points: set[tuple[str, int]] = field(default_factory=set)  # that the run holds
     _system: SystemMetrics | None = None
     _step: int = 0
+    _speeds: dict[str, float] = field(default_factory=dict)  # final ones
 
     def metrics(
         self, values: Mapping[str, float], step: int | None = None, speed: Mapping[str, float] | None = None
@@ -55,8 +56,11 @@ class RunLogger:
             step: where on the curve; None for a final number, which stands at the end of the curves. In a continued
                 run, points that an earlier attempt logged stay as they are: training that resumes repeats them, and
                 they would be drawn twice.
-            speed: numbers that differ from time to time, such as seconds and images a second; not in the record.
+            speed: numbers that differ from time to time, such as seconds and images a second; not in the record. Final
+                ones are kept apart when the record is saved, see `echosynth.tracking.times`.
         """
+        if step is None:
+            self._speeds |= speed or {}
         self._step = max(self._step, step or 0)
         at = self._step if step is None else step
         self.record.add(values, at, final=step is None)
@@ -128,6 +132,8 @@ class RunLogger:
             (folder / name).write_bytes(coded)
         self.record.artifacts = [*files, *(pictures or {})]
         self.record.write(folder)
+        if self._speeds:
+            times.note(folder / RECORD, self._speeds)
         for name in self.record.artifacts:
             self.artifact(folder / name, Path(name).parent.as_posix().removeprefix("."))
 

@@ -2,6 +2,9 @@
 5.16."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
 
 from echosynth.report.formatting import count, decimal
 from echosynth.report.study.figures import classifier_figures
@@ -88,7 +91,7 @@ def _rows(thesis: Thesis, table: str) -> list[list[str]]:
         for subset, images in main.sizes.items():
             for architecture in thesis.params.arms.architectures:
                 if cell := main.cell(subset, arm, architecture):
-                    size = _their_size(subset, main.sizes)
+                    size = their_size(subset, main.sizes)
                     theirs = _theirs(thesis, table, arm, "scratch", size, architecture)
                     rows.append([f"{arm}, scratch", count(images), architecture, *_scores(cell), *theirs])
     return rows
@@ -98,7 +101,7 @@ def _frozen_rows(thesis: Thesis, table: str) -> list[list[str]]:
     """Our frozen networks, and fine-tuned ones, with the thesis's beside; none where none was trained."""
     rows = []
     for subset, cell in _frozen_cells(thesis):
-        size = _their_size(subset, thesis.main.sizes)
+        size = their_size(subset, thesis.main.sizes)
         if (table == "5.3" and (cell["arm"] != "real" or size != "32k")) or (
             table in ("A.1", "A.2") and cell["arm"] != {"A.1": "real", "A.2": "synthetic"}[table]
         ):
@@ -120,7 +123,7 @@ def _scores(cell: Json) -> list[str]:
     return [decimal(cell["macro_auprc"]), decimal(cell["macro_f1"]), decimal(cell["loss"])]
 
 
-def _their_size(subset: str, sizes: dict[str, int]) -> str:
+def their_size(subset: str, sizes: dict[str, int]) -> str:
     """The thesis's size to stand beside one of ours: the same, else smallest beside smallest and largest beside
     largest."""
     images = sizes[subset]
@@ -130,14 +133,21 @@ def _their_size(subset: str, sizes: dict[str, int]) -> str:
     return "32k" if subset == places[-1] else "1k" if subset == places[0] else ""
 
 
-def _theirs(thesis: Thesis, table: str, data: str, weights: str, size: str, architecture: str) -> list[str]:
-    """Cells of the thesis's row; dashes where it has none."""
+def published(
+    thesis: Thesis, table: str, data: str, weights: str, size: str, architecture: str
+) -> "pd.Series[Any] | None":
+    """Give the thesis's row in one of its tables; None where it has none."""
     known = thesis.published
     mine = known[(known["data"] == data) & (known["weights"] == weights) & (known["architecture"] == architecture)]
     mine = mine[(mine["size"] == size) & (mine["table"] == table)]
-    if mine.empty:
+    return None if mine.empty else mine.iloc[0]
+
+
+def _theirs(thesis: Thesis, table: str, data: str, weights: str, size: str, architecture: str) -> list[str]:
+    """Cells of the thesis's row; dashes where it has none."""
+    row = published(thesis, table, data, weights, size, architecture)
+    if row is None:
         return ["–"] * len(THEIRS)
-    row = mine.iloc[0]
     return [size, *(decimal(row[key]) for key in ("auprc", "f1", "loss")), f"{row['minutes']} min"]
 
 

@@ -7,6 +7,7 @@ from echosynth.common.views import VIEWS
 from echosynth.report.drawing import STYLES, look
 from echosynth.report.templates import fill
 from echosynth.report.thesis import (
+    budgets,
     classifiers,
     data,
     embedding,
@@ -20,10 +21,11 @@ from echosynth.report.thesis import (
 from echosynth.report.thesis.inputs import Thesis
 from echosynth.report.thesis.section import Section
 
-# In the order of the thesis, then what it left open.
+# In the order of the thesis, the two budgets behind the tables that they are about; then what it left open.
 PARTS: tuple[Callable[[Thesis], list[Section]], ...] = (
     data.sections,
     classifiers.sections,
+    budgets.sections,
     embedding.sections,
     fractions.sections,
     rebalancing.sections,

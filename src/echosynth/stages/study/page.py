@@ -2,28 +2,27 @@
 
 from pathlib import Path
 
-from echosynth.common.files import read_json
 from echosynth.config.parameters import Params
 from echosynth.report.templates import write_html
 from echosynth.report.thesis.inputs import read_thesis, summary
 from echosynth.report.thesis.page import render
-from echosynth.report.thesis.times import render_times
+from echosynth.report.thesis.times import main_trainings, render_times, study_trainings
 from echosynth.stages import stage
-from echosynth.thesis.cells import TIMES
 from echosynth.tracking.runs import finish_parent
 
-PAGE = Path("reports/study.html")
+PAGE, TIMES = Path("reports/study.html"), Path("reports/study_times.html")
 
 
 @stage
 def main(params: Params) -> None:
-    """Read reports/study and what the report is made of, write reports/study.html and, where the study was trained
-    here, its times beside."""
+    """Read reports/study and what the report is made of, write reports/study.html and, where anything was trained
+    on this machine, its times beside."""
     thesis, pages = read_thesis(params), [PAGE]
     write_html(PAGE, render(thesis))
-    if TIMES.is_file():
-        pages.append(TIMES.with_suffix(".html"))
-        write_html(pages[-1], render_times(read_json(TIMES)))
+    classifiers, study = main_trainings(params), study_trainings()
+    if classifiers or study:
+        write_html(TIMES, render_times(thesis, classifiers, study))
+        pages.append(TIMES)
     finish_parent(summary(thesis), params.model_dump(), pages)
     print(f"the thesis beside this study: {PAGE}")
 
