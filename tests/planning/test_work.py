@@ -53,9 +53,11 @@ def test_the_study_is_counted_once_it_is_asked_for(speeds: None, params_with: Ca
         "early_seeds": [0, 1, 2],
     }
     params = params_with(study=asked, classifier={"seeds": [0, 1]}, split={"subsets": [100, "all"]})
-    first, other = list(jobs(params, {"100": 100, "all": 500}, 1.0))[4:]
-    # 13 ways to rebalance; none, 0.5 and twice the real images on two subsets; three sets of early selection.
-    assert (first.number, other.number) == (13 * 2 + 3 * 2 * 2 + 3 * 3, 3 * 3)
+    _, sets, *_, first, other = jobs(params, {"100": 100, "all": 500}, 1.0)
+    assert sets.number == 2 + 1  # one more for other sources
+    # 13 ways to rebalance; 6 arms of other sources; none, 0.5 and twice the real images on two subsets; three sets of
+    # early selection.
+    assert (first.number, other.number) == ((13 + 6) * 2 + 3 * 2 * 2 + 3 * 3, 3 * 3)
     assert other.steps == 9 * params.classifier.steps and first.disk == 0
 
 

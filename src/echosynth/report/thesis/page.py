@@ -16,6 +16,7 @@ from echosynth.report.thesis import (
     ranking,
     rebalancing,
     shift,
+    sources,
 )
 from echosynth.report.thesis.inputs import Thesis
 from echosynth.report.thesis.section import Section
@@ -29,6 +30,7 @@ PARTS: tuple[Callable[[Thesis], list[Section]], ...] = (
     rebalancing.sections,
     final.sections,
     shift.sections,
+    sources.sections,
     ranking.sections,
     power.sections,
 )
