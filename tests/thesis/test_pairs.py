@@ -1,5 +1,6 @@
 """Sets that differ in their sources alone: how many of each pair, which images, what has to be sampled."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
 from echosynth.thesis import pairs
-from echosynth.thesis.pairs import count_pairs, lacking, plan_more, shares, source_names, take, unanswerable
+from echosynth.thesis.pairs import count_pairs, lacking, plan_more, shares, sheet, source_names, take, unanswerable
 
 NAMES = ["dynamic", "lvh", "tmed2"]
 # As in the thesis: A4C alone, PLAX alone, and one that has all views.
@@ -109,3 +110,15 @@ def test_too_few_of_a_pair_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pairs, "more_pairs", lambda _: None)
     with pytest.raises(EchosynthError, match=r"4 synthetic images of A2C in dynamic are asked for, and there are 0: "):
         take("all-pairs", REAL, NAMES, "100")
+
+
+def test_the_picture_has_a_row_for_each_source_and_is_white_where_there_is_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = labelled(np.array([[4, 4, 4], [4, 4, 4], [4, 4, 4], [4, 2, 4]]), "synthetic-")
+    grey = np.broadcast_to((10 * made.labels)[:, None, None], (len(made.labels), 4, 4)).astype(np.uint8)
+    monkeypatch.setattr(pairs, "synthetic", lambda _: replace(made, images=grey))
+    monkeypatch.setattr(pairs, "more_pairs", lambda _: None)
+    shown = sheet("100", NAMES)[:, 0, 0].reshape(3, 16).tolist()
+    row = [0] * 4 + [10] * 4 + [20] * 4 + [30] * 4
+    assert shown == [row, [*row[:14], 255, 255], row]

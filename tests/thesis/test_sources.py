@@ -1,12 +1,14 @@
 """The question of sources: what each arm is trained on, what is left out, and where the arms are judged."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 from tests.thesis.test_pairs import NAMES, REAL, labelled
 
+from echosynth.common.files import read_json
 from echosynth.config.parameters import Params
 from echosynth.evaluation.comparison import ScoredClassifier
 from echosynth.imagesets.dataset import LabelledImages
@@ -14,7 +16,7 @@ from echosynth.thesis import material, pairs, sources
 from echosynth.thesis.cells import Cell
 from echosynth.thesis.material import cells_of
 from echosynth.thesis.pairs import lacking, shares
-from echosynth.thesis.sources import ARMS, judge, make, train
+from echosynth.thesis.sources import ARMS, judge, make, run, train
 
 MADE = shares("as-real", REAL, 40)
 SHIFT = ["camus", "unity"]
@@ -128,3 +130,19 @@ def test_without_a_shift_the_validation_images_are_judged_alone(
 ) -> None:
     alone = params_with(data={"shift_sources": []}, classifier={"bootstrap": 0})
     assert list(judge(alone, "100")) == ["validation, tmed2"]
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.usefixtures("images")
+def test_beside_the_trainings_stand_what_was_judged_and_a_picture_of_every_pair(
+    monkeypatch: pytest.MonkeyPatch, params_with: Callable[..., Params], tmp_path: Path, told: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, read = Path("reports/study/sources/100"), []
+    monkeypatch.setattr(sources, "run_arms", lambda *given: (read.extend(given[-1]), folder.mkdir(parents=True)))
+    monkeypatch.setattr(sources, "judge", lambda *_: {"shift": "judged"})
+    run(params_with(diffusion={"source_conditioning": told}), "100")
+    assert read == [Path("data/pairs/100"), Path("data/shift/camus"), Path("data/shift/unity")]
+    found = read_json(folder / "metrics.json")
+    assert found["within"] == {"shift": "judged"} and found["real"]["A4C"] == {"dynamic": 24, "lvh": 0, "tmed2": 12}
+    assert (folder / "pairs.png").is_file() == told

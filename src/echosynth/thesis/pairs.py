@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echosynth.common import paths
+from echosynth.common.arrays import Images
 from echosynth.common.errors import EchosynthError
 from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
@@ -21,6 +22,7 @@ Counts = npt.NDArray[np.int64]  # (views, sources), images
 # Sources within a view: in the proportions of the real images; evenly over those in which the real images show it; or
 # evenly over all, also those in which no real image shows it.
 Mixture = Literal["as-real", "seen-pairs", "all-pairs"]
+SHOWN = 4  # images of each pair in a picture of them
 MADE = "synthetic-"  # before the source of a synthetic image
 
 
@@ -105,6 +107,33 @@ def plan_more(params: Params, size: str) -> tuple[SetPlan | None, dict[str, Any]
     return plan, plan.facts()
 
 
+def sampled(size: str) -> LabelledImages:
+    """The synthetic set of one subset, then what was sampled beside it."""
+    made, more = synthetic(size), more_pairs(size)
+    return made.joined(more) if more else made
+
+
+def of_pair(images: LabelledImages, view: int, source: str) -> npt.NDArray[np.int64]:
+    """Find the synthetic images of one view and source, indices in their order."""
+    return np.flatnonzero((images.labels == view) & (images.sources == MADE + source))
+
+
+def sheet(size: str, names: Sequence[str]) -> Images:
+    """Lay out what the model draws for every pair: a row for each source, in it the first `SHOWN` images of each view,
+    white where there are fewer.
+
+    Returns:
+        (sources * views * SHOWN, S, S), row by row.
+    """
+    made = sampled(size)
+    side = made.images.shape[1]
+    tiles = np.full((len(names), len(VIEWS), SHOWN, side, side), 255, np.uint8)
+    for row, view in np.ndindex(len(names), len(VIEWS)):
+        first = of_pair(made, view, names[row])[:SHOWN]
+        tiles[row, view, : len(first)] = made.images[first]
+    return tiles.reshape(-1, side, side)
+
+
 def take(mixture: Mixture, real: Counts, names: Sequence[str], size: str) -> tuple[LabelledImages, Counts]:
     """Take the synthetic images of one mixture: the first of each pair of the synthetic set and of what was sampled
     beside it, so that mixtures have as many images in common as they can.
@@ -121,13 +150,10 @@ def take(mixture: Mixture, real: Counts, names: Sequence[str], size: str) -> tup
     Raises:
         EchosynthError: there are too few of a pair.
     """
-    made = synthetic(size)
-    wanted, pool = shares(mixture, real, len(made.labels)), made
-    if more := more_pairs(size):
-        pool = made.joined(more)
+    pool, wanted = sampled(size), shares(mixture, real, len(synthetic(size).labels))
     kept = np.zeros(len(pool.labels), bool)
     for view, source in np.ndindex(*wanted.shape):
-        members = np.flatnonzero((pool.labels == view) & (pool.sources == MADE + names[source]))
+        members = of_pair(pool, view, names[source])
         if len(members) < wanted[view, source]:
             raise EchosynthError(
                 f"{wanted[view, source]} synthetic images of {VIEWS[view]} in {names[source]} are asked for, and there "

@@ -10,16 +10,20 @@ import numpy.typing as npt
 from echosynth.common import paths
 from echosynth.common.errors import EchosynthError
 from echosynth.common.files import write_json
+from echosynth.common.views import VIEWS
 from echosynth.config.parameters import Params
 from echosynth.evaluation.comparison import ScoredClassifier, compare
 from echosynth.evaluation.scores import evaluate
 from echosynth.imagesets.dataset import LabelledImages
+from echosynth.imagesets.store import encode
+from echosynth.imagesets.tiles import contact_grid
 from echosynth.thesis.cells import SCORES, Cell, Outcome, read_cells
 from echosynth.thesis.images import shifted, subset, validation
 from echosynth.thesis.material import Material, run_arms, trained
-from echosynth.thesis.pairs import Mixture, by_name, count_pairs, source_names, take, unanswerable
+from echosynth.thesis.pairs import SHOWN, Mixture, by_name, count_pairs, sheet, source_names, take, unanswerable
 
 QUESTION = "sources"
+PICTURE = "pairs.png"  # beside its trainings: what the model draws for every pair
 ARMS = (
     "real",
     "synthetic-as-real",
@@ -36,8 +40,13 @@ def run(params: Params, size: str) -> None:
     run_arms(QUESTION, params, size, ARMS, make, train, [paths.more_pairs(size), *shift])
     real = subset(params.data.train_sources, size)
     names = source_names(real)
-    facts = {"real": by_name(count_pairs(real, names), names), "within": judge(params, size)}
-    write_json(SCORES / QUESTION / size / "metrics.json", facts)
+    counts = count_pairs(real, names)
+    facts = {"real": by_name(counts, names), "within": judge(params, size)}
+    folder = SCORES / QUESTION / size
+    if unanswerable(counts, params.diffusion.source_conditioning) == "":
+        tiles = contact_grid(sheet(size, names), len(VIEWS) * SHOWN)
+        (folder / PICTURE).write_bytes(encode(tiles))
+    write_json(folder / "metrics.json", facts)
 
 
 def train(params: Params, cell: Cell) -> Outcome:

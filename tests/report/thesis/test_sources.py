@@ -1,6 +1,7 @@
 """Sources on the page: numbers of the comparisons, in words that follow from them, whichever way they fall."""
 
 import base64
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from echosynth.report.thesis import sources
 from echosynth.report.thesis.sources import (
     effects,
     effects_figure,
+    pairs_figure,
     pairs_sentence,
     reading,
     sources_table,
@@ -101,17 +103,29 @@ def test_the_table_has_a_row_for_each_arm_and_set_and_says_absent() -> None:
     assert table.rows[9][3:5] == ["+0.100", "+0.050 to +0.150"]
 
 
+def test_pairs_without_a_real_image_are_named_below_their_picture() -> None:
+    assert (
+        "No real training image shows A2C of dynamic, A2C of lvh, A4C of lvh," in pairs_figure(b"", CONFOUNDED).caption
+    )
+    assert "show all of them" in pairs_figure(b"", {"A4C": {"camus": 3, "unity": 2}}).caption
+
+
 @pytest.mark.parametrize("half", [0.05, None])
 def test_the_figure_is_drawn_with_and_without_intervals(half: float | None) -> None:
     figure = page_figure(effects_figure(results(SCORES, half), "100 real images"), "alt", "caption")
     assert base64.b64decode(figure.address.partition(",")[2])[:4] == b"\x89PNG"
 
 
-def test_the_section_holds_every_subset_or_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_section_holds_every_subset_or_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = Path("reports/study/sources/100/pairs.png")
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"a picture")
     monkeypatch.setattr(sources, "read_left_out", lambda *_: {})
     measured = {"real": CONFOUNDED, "within": {"shift": result(SCORES)}}
     thesis = SimpleNamespace(compared=lambda _: {"100": result(SCORES)}, measured=lambda *_: measured)
     [section] = sources.sections(thesis)  # type: ignore[arg-type]
-    assert len(section.figures) == len(section.tables) == 1
+    assert (len(section.figures), len(section.tables)) == (2, 1)
+    assert base64.b64decode(section.figures[1].address.partition(",")[2]) == b"a picture"
     assert "nothing is chosen" in section.verdict[0] and len(section.verdict) == 1 + 1 + 3
     assert not sources.sections(SimpleNamespace(compared=lambda _: {}))  # type: ignore[arg-type]

@@ -6,13 +6,14 @@ from itertools import product
 from matplotlib.figure import Figure
 
 from echosynth.common.views import VIEWS
-from echosynth.report.drawing import PageFigure, Style, page_figure, panel
+from echosynth.report.drawing import PageFigure, Style, embedded, page_figure, panel
 from echosynth.report.formatting import Score, count, decimal, listing, signed, signed_interval
 from echosynth.report.tables import Json, Table
 from echosynth.report.thesis.inputs import Thesis
 from echosynth.report.thesis.section import Section
-from echosynth.thesis.cells import read_left_out
-from echosynth.thesis.sources import ARMS, QUESTION
+from echosynth.thesis.cells import SCORES, read_left_out
+from echosynth.thesis.pairs import SHOWN
+from echosynth.thesis.sources import ARMS, PICTURE, QUESTION
 
 Results = Mapping[str, Json]  # set of images -> result of `echosynth.evaluation.comparison.compare`
 Effect = tuple[float, list[Score]]  # a difference, its interval
@@ -46,6 +47,7 @@ def sections(thesis: Thesis) -> list[Section]:
         said += [f"{number}: {sentence}" for sentence in verdict(results, measured["real"], left_out)]
         if any(arm in _by_arm(result) for arm in EFFECTS):
             figures.append(page_figure(effects_figure(results, number), *_words(result)))
+            figures.append(pairs_figure((SCORES / QUESTION / size / PICTURE).read_bytes(), measured["real"]))
         tables.append(sources_table(results, left_out, number))
     if said:
         said.insert(0, "Exploratory: scored under shift once, and nothing is chosen by it.")
@@ -151,6 +153,20 @@ def effects_figure(results: Results, number: str) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.55 / (0.35 * len(names) + 1)))
     return figure
+
+
+def pairs_figure(picture: bytes, real: Mapping[str, Mapping[str, int]]) -> PageFigure:
+    """Show synthetic images of every view and source, and say which pairs no real image shows.
+
+    Args:
+        picture: a PNG of them, see `echosynth.thesis.pairs.sheet`.
+        real: view -> source -> training images.
+    """
+    unseen = [f"{view} of {name}" for view, row in real.items() for name, number in row.items() if not number]
+    note = f"No real training image shows {listing(unseen)}." if unseen else "Real training images show all of them."
+    names = listing(next(iter(real.values())))
+    caption = f"From left to right {SHOWN} each of {listing(VIEWS)}; from top to bottom in the look of {names}. {note}"
+    return PageFigure(embedded(picture), "Synthetic images by view and source", caption)
 
 
 def _words(result: Json) -> tuple[str, str]:
