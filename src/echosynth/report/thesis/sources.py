@@ -138,7 +138,7 @@ def effects_figure(results: Results, number: str) -> Figure:
     """Draw what other sources do to macro AUPRC, on each set of images."""
     shown = {arm: found for arm in EFFECTS if (found := effects(results, arm))}
     names = [name for name in results if any(name in found for found in shown.values())]
-    figure, axes = panel(f"Sources, {number}", "difference in macro AUPRC", "", height=1.6 + 0.5 * len(names))
+    figure, axes = panel(f"Sources, {number}", "difference in macro AUPRC", "", height=1.9 + 0.45 * len(names))
     axes.axvline(0, color="#57606a", linewidth=0.8)
     for place, (arm, found) in enumerate(shown.items()):
         style = EFFECTS[arm]
@@ -151,7 +151,7 @@ def effects_figure(results: Results, number: str) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.55 / (0.35 * len(names) + 1)))
+    figure.legend(loc="outside lower center")
     return figure
 
 
