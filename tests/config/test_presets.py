@@ -12,10 +12,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from echosynth.common.errors import EchosynthError
+from echosynth.common.views import VIEWS
 from echosynth.common.yaml12 import read_yaml
 from echosynth.config.parameters import Params, load_params
 from echosynth.config.presets import apply_preset, overlay, preset_names, with_preset
 from echosynth.diffusion.network import ViewDenoiser
+from echosynth.phantom.plan import STUDY
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
@@ -115,6 +117,15 @@ def test_the_thesis_preset_holds_the_numbers_of_the_study() -> None:
     assert (training.budget, training.epochs, training.learning_rate, training.batch_size) == ("epochs", 25, 0.001, 32)
     assert training.epochs * training.decay_every == 5
     assert params.explore.curve[-1] == 50000
+
+
+def test_sources_of_shared_views_tell_no_view_by_themselves() -> None:
+    """By the thesis's tables: the training sources show two views or more, those of the shift one each."""
+    data = with_preset("shared-views", PARAMS).data
+    assert all(len(STUDY[source]) > 1 for source in data.train_sources)
+    assert set().union(*(STUDY[source] for source in data.train_sources)) == set(VIEWS)
+    assert [len(STUDY[source]) for source in data.shift_sources] == [1, 1]
+    assert all((ROOT / f"data/review/{source}.yaml").is_file() for source in [*data.train_sources, *data.shift_sources])
 
 
 def test_unknown_presets_and_forbidden_results_leave_the_file_alone(project: Path) -> None:

@@ -59,9 +59,11 @@ def test_the_study_is_counted_once_it_is_asked_for(speeds: None, params_with: Ca
         split={"subsets": [100, "all"]},
         sample={"per_view": 40},
     )
-    first, other = list(jobs(params, {"100": 100, "all": 500}, 1.0))[4:]
-    # 13 ways to rebalance; none, 0.5 and twice the real images on two subsets; three sets of early selection.
-    own, twins = 13 * 2 + 3 * 2 * 2 + 3 * 3, 2 * 2 * 2
+    _, sets, *_, first, other = jobs(params, {"100": 100, "all": 500}, 1.0)
+    assert sets.number == 2 + 1  # one more for other sources
+    # 13 ways to rebalance; 6 arms of other sources; none, 0.5 and twice the real images on two subsets; three sets of
+    # early selection.
+    own, twins = (13 + 6) * 2 + 3 * 2 * 2 + 3 * 3, 2 * 2 * 2
     assert (first.number, other.number) == (own + twins, 3 * 3)
     assert other.steps == 9 * params.classifier.steps and first.disk == 0
     # Real and synthetic images under the other budget: 100 and 500 of the former, 160 of the latter, twice.

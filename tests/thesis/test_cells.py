@@ -30,13 +30,18 @@ def held_out() -> LabelledImages:
     return LabelledImages(np.zeros((12, 8, 8), np.uint8), labels, names, np.full(12, "tmed2"), names)
 
 
+def foreign() -> LabelledImages:
+    return held_out().rows(np.arange(5))
+
+
 def train(params: Params, cell: Cell) -> Outcome:
-    """Right about all views, but for the arm "other", which knows nothing."""
+    """Right about all views, but for the arm "other", which knows nothing; seed 1 is asked about the shift too."""
     DONE.append(cell)
     if cell.seed == 1 and len(DONE) == 2:
         raise EchosynthError("stopped")
     probabilities = np.eye(4)[held_out().labels] * 0.9 + 0.025 if cell.arm != "other" else np.full((12, 4), 0.25)
-    return Outcome(probabilities, 60, 20, 5, 1.5, {"neighbours": 3})
+    shift = 0.9 - probabilities[:5] if cell.seed == 1 else None
+    return Outcome(probabilities, 60, 20, 5, 1.5, {"neighbours": 3}, shift)
 
 
 class Run:
@@ -67,6 +72,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data/split/assignment.csv").write_text("id,split\n")
     for name in ("validation", "subset"):
         monkeypatch.setattr(cells, name, lambda *_: held_out())
+    monkeypatch.setattr(cells, "shifted", lambda *_: foreign())
     monkeypatch.setenv("ECHOSYNTH_PROCESSES", "1")
     return tmp_path
 
@@ -94,9 +100,22 @@ def test_clock_times_are_in_no_output(place: Path, params: Params) -> None:
     DONE.extend(CELLS)
     run_all(params)
     files = [file for file in Path("reports").rglob("*") if file.is_file()]
-    assert {file.name for file in files} == {"metrics.json", "validation.csv", "confusion.png"}
+    assert {file.name for file in files} == {"metrics.json", "validation.csv", "shift.csv", "confusion.png"}
     assert not any(b"1.5" in file.read_bytes() for file in files if file.suffix != ".png")
     assert LOGGED[-1]["train_seconds"] == 1.5 and LOGGED[-1]["validation.macro_f1"] < 0.5
     before = {file: file.read_bytes() for file in files}
     run_all(params)
     assert {file: file.read_bytes() for file in files} == before
+
+
+def test_predictions_of_the_shift_stand_beside_those_of_the_validation_images(place: Path, params: Params) -> None:
+    DONE.extend(CELLS)
+    run_cells("trial", "60", params, CELLS[1:2], train, [])
+    [here], [there] = (read_cells("trial", "60", images, name) for images, name in _both())
+    assert here.scores["macro_auprc"] == 1 and there.scores["accuracy"] == 0
+    assert there.probabilities.shape == (5, 4) and there.facts == here.facts
+    assert {"validation.macro_f1", "shift.accuracy"} <= LOGGED[-1].keys()
+
+
+def _both() -> list[tuple[LabelledImages, str]]:
+    return [(held_out(), "validation"), (foreign(), "shift")]

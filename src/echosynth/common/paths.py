@@ -9,6 +9,7 @@ SHIFT = Path("data/shift")
 SPLIT = Path("data/split")
 ASSIGNMENT = SPLIT / "assignment.csv"
 SYNTHETIC = Path("data/synthetic")
+PAIRS = Path("data/pairs")
 BASELINES = Path("data/baselines")
 DIFFUSION = Path("models/diffusion")
 FEATURE_NETWORK = Path("models/feature-network")
@@ -35,6 +36,11 @@ def subset_file(size: int | str) -> Path:
 def synthetic_set(generator: str, size: int | str) -> Path:
     """Folder of the synthetic set of one generator and training subset."""
     return SYNTHETIC / str(size) if generator == "diffusion" else BASELINES / str(size) / generator
+
+
+def more_pairs(size: int | str) -> Path:
+    """Folder of the images that the study sampled beside the synthetic set of one subset."""
+    return PAIRS / str(size)
 
 
 def synthetic_output(generator: str, size: int | str) -> tuple[str, Path]:

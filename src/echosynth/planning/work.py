@@ -20,6 +20,7 @@ from echosynth.planning import probe
 from echosynth.planning.probe import Speed
 from echosynth.thesis import budgets
 from echosynth.thesis.rebalancing import STRATEGIES
+from echosynth.thesis.sources import ARMS
 
 PNG_SHARE = 0.75  # bytes a pixel of a stored PNG of speckle, where no image set is there to be measured
 
@@ -105,9 +106,12 @@ def _sampling(params: Params, images: dict[str, int], budget: float) -> Job:
     speed = probe.diffusion(params.diffusion, params.ingest.size, _sources(params), budget, sample.batch_size)
     each = sample.per_view * len(VIEWS)
     passes = 2 if sample.guidance != 1 or sample.autoguidance else 1
-    steps = len(images) * -(-each // sample.batch_size) * sample.evaluations * passes
+    number = len(images)
+    if params.study.run and _sources(params) > 1:
+        number += len(params.study.rebalance_subsets)  # other sources: about as many images again
+    steps = number * -(-each // sample.batch_size) * sample.evaluations * passes
     at_once = 1 if torch.cuda.is_available() else joblib.cpu_count()
-    return Job("synthetic sets", len(images), steps, speed, at_once, len(images) * each * _image_bytes(params))
+    return Job("synthetic sets", number, steps, speed, at_once, number * each * _image_bytes(params))
 
 
 def _image_bytes(params: Params) -> int:
@@ -152,6 +156,7 @@ def _study(params: Params, images: dict[str, int], architecture: str, budget: fl
     each, twins = list[int](), list[int]()  # images of trainings as section classifier says, and under the other budget
     if architecture == params.arms.architectures[0]:
         each += [made] * (len(STRATEGIES) * len(study.rebalance_subsets) * len(settings.seeds))  # none is larger
+        each += [made] * (len(ARMS) * len(study.rebalance_subsets) * len(settings.seeds))  # most are as large
         shares = (0.0, *study.fractions, 1.0)  # the last: twice as many real images
         each += [round(real * (1 + share)) for real in images.values() for share in shares] * len(settings.seeds)
         arms = budgets.arms(params)

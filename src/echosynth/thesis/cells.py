@@ -23,7 +23,7 @@ from echosynth.evaluation.plots import confusion_png
 from echosynth.evaluation.predictions import read_probabilities, write_probabilities
 from echosynth.evaluation.scores import evaluate, headline
 from echosynth.imagesets.dataset import LabelledImages
-from echosynth.thesis.images import subset, validation
+from echosynth.thesis.images import shifted, subset, validation
 from echosynth.tracking.origin import data_hash, parent_key
 from echosynth.tracking.runs import child_run
 
@@ -66,6 +66,7 @@ class Outcome:
         steps: of the optimiser.
         seconds: it took; kept out of what DVC compares.
         facts: what else is to be known of it.
+        shift: (M, 4) on the images of the domain shift, where the question is about these too.
     """
 
     probabilities: npt.NDArray[Any]
@@ -74,6 +75,7 @@ class Outcome:
     steps: int
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
+    shift: npt.NDArray[Any] | None = None
 
 
 Train = Callable[[Params, Cell], Outcome]
@@ -110,13 +112,16 @@ def name(question: str, cell: Cell) -> str:
     return f"study {question} {cell.arm} {cell.subset} {cell.architecture} seed {cell.seed}"
 
 
-def read_cells(question: str, instance: str, held_out: LabelledImages) -> list[ScoredClassifier]:
+def read_cells(
+    question: str, instance: str, images: LabelledImages, name: str = "validation"
+) -> list[ScoredClassifier]:
     """The trainings of one question and instance, for `echosynth.evaluation.comparison.compare`.
 
     Args:
         question: name of the stage.
         instance: of the stage.
-        held_out: the validation images.
+        images: what they have predicted.
+        name: of these images, "validation" or "shift".
 
     Raises:
         EchosynthError: a file is missing or damaged, or is about other images.
@@ -124,8 +129,8 @@ def read_cells(question: str, instance: str, held_out: LabelledImages) -> list[S
     found = []
     for file in sorted((SCORES / question / instance).glob("*/*/metrics.json")):
         metrics = read_json(file)
-        probabilities = read_probabilities(file.with_name("validation.csv"), held_out.ids)
-        found.append(ScoredClassifier(metrics["facts"], metrics["validation"], probabilities))
+        probabilities = read_probabilities(file.with_name(f"{name}.csv"), images.ids)
+        found.append(ScoredClassifier(metrics["facts"], metrics[name], probabilities))
     return found
 
 
@@ -165,12 +170,19 @@ def _one(question: str, params: Params, state: ResumeState, train: Train, cell: 
     with state.part(cell.folder) as folder, child_run(name(question, cell), "study", settings, tags) as run:
         run.dataset("validation", paths.ASSIGNMENT, "validation")
         outcome = train(params, cell)
-        scores = evaluate(outcome.probabilities, held_out.labels, held_out.groups, held_out.sources)
         counts = {"images": outcome.images, "synthetic": outcome.synthetic, "steps": outcome.steps}
         facts |= {"real_images": len(subset(params.data.train_sources, cell.subset).labels), **counts, **outcome.facts}
-        write_probabilities(folder / "validation.csv", held_out.ids, np.asarray(outcome.probabilities))
-        write_json(folder / "metrics.json", {"facts": facts, "validation": scores})
-        run.metrics(headline(scores, "validation") | counts, speed={"train_seconds": outcome.seconds})
+        predicted = {"validation": (held_out, outcome.probabilities)}
+        if outcome.shift is not None:
+            predicted["shift"] = shifted(params.data.shift_sources), outcome.shift
+        found, numbers = {}, dict[str, float](counts)
+        for on, (images, probabilities) in predicted.items():
+            write_probabilities(folder / f"{on}.csv", images.ids, np.asarray(probabilities))
+            found[on] = evaluate(probabilities, images.labels, images.groups, images.sources)
+            numbers |= headline(found[on], on)
+        write_json(folder / "metrics.json", {"facts": facts} | found)
+        scores = found["validation"]
+        run.metrics(numbers, speed={"train_seconds": outcome.seconds})
         run.save(folder, "metrics.json", pictures={"confusion.png": confusion_png(scores, name(question, cell))})
     auprc = scores["macro_auprc"]
     print(f"{name(question, cell)}: macro AUPRC {'absent' if auprc is None else f'{auprc:.3f}'}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from echosynth.classifier.network import predict
@@ -13,7 +14,7 @@ from echosynth.common.errors import EchosynthError
 from echosynth.config.parameters import Params
 from echosynth.imagesets.dataset import LabelledImages
 from echosynth.thesis.cells import Cell, Outcome, Train, name, note_left_out, run_cells
-from echosynth.thesis.images import validation
+from echosynth.thesis.images import shifted, validation
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,18 @@ class Material:
 Make = Callable[[Params, Cell], Material]
 
 
-def trained(question: str, params: Params, cell: Cell, material: Material) -> Outcome:
-    """Train a classifier from scratch and predict the validation images."""
+def trained(
+    question: str, params: Params, cell: Cell, material: Material, shift_sources: Sequence[str] = ()
+) -> Outcome:
+    """Train a classifier from scratch and predict the validation images, and with `shift_sources` those of the domain
+    shift."""
     data = material.data
     found = train(
         params.classifier, cell.architecture, cell.seed, data, name=name(question, cell), recipe=material.recipe
     )
     probabilities = predict(found.network, validation(params.data.train_sources).images)
-    return Outcome(probabilities, len(data.labels), data.synthetic, found.steps, found.seconds, material.facts)
+    shift = predict(found.network, shifted(shift_sources).images) if shift_sources else None
+    return Outcome(probabilities, len(data.labels), data.synthetic, found.steps, found.seconds, material.facts, shift)
 
 
 def cells_of(params: Params, size: str, arms: Sequence[str], make: Make) -> tuple[list[Cell], dict[str, str]]:
@@ -70,7 +75,15 @@ def cells_of(params: Params, size: str, arms: Sequence[str], make: Make) -> tupl
     return cells, left_out
 
 
-def run_arms(question: str, params: Params, size: str, arms: Sequence[str], make: Make, train: Train) -> None:
+def run_arms(
+    question: str,
+    params: Params,
+    size: str,
+    arms: Sequence[str],
+    make: Make,
+    train: Train,
+    more: Sequence[Path] = (),
+) -> None:
     """Train the arms of a question on one subset, write reports/study/<question>/<size>; there left_out.json says which
     could not be made, and why.
 
@@ -81,9 +94,10 @@ def run_arms(question: str, params: Params, size: str, arms: Sequence[str], make
         arms: by name.
         make: makes what one is trained on.
         train: trains one, see `echosynth.thesis.cells.run_cells`.
+        more: files and folders that the trainings read beside the subset and its synthetic set.
     """
     cells, left_out = cells_of(params, size, arms, make)
-    inputs = [paths.subset_file(size), paths.synthetic_set("diffusion", size)]
+    inputs = [paths.subset_file(size), paths.synthetic_set("diffusion", size), *more]
     run_cells(question, size, params, cells, train, inputs)
     note_left_out(question, size, left_out)
 

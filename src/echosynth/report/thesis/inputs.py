@@ -14,7 +14,7 @@ from echosynth.report.tables import Json
 from echosynth.thesis.cells import SCORES, read_cells
 from echosynth.thesis.images import validation
 
-QUESTIONS = ("budgets", "fractions", "frozen", "ranking", "rebalance")  # those that train
+QUESTIONS = ("budgets", "fractions", "frozen", "ranking", "rebalance", "sources")  # those that train
 PUBLISHED = Path(__file__).with_name("classifiers.csv")
 
 

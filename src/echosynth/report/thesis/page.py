@@ -17,6 +17,7 @@ from echosynth.report.thesis import (
     ranking,
     rebalancing,
     shift,
+    sources,
 )
 from echosynth.report.thesis.inputs import Thesis
 from echosynth.report.thesis.section import Section
@@ -31,6 +32,7 @@ PARTS: tuple[Callable[[Thesis], list[Section]], ...] = (
     rebalancing.sections,
     final.sections,
     shift.sections,
+    sources.sections,
     ranking.sections,
     power.sections,
 )
