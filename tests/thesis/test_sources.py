@@ -110,13 +110,13 @@ def test_arms_are_judged_where_a_source_tells_nothing_of_the_view(
     judged: dict[str, LabelledImages], params_with: Callable[..., Params]
 ) -> None:
     found = judge(params_with(classifier={"bootstrap": 50}), "100")
-    assert list(found) == ["validation, tmed2", "shift", "shift, camus", "shift, unity"]
+    assert list(found) == ["validation (tmed2)", "shift", "shift (camus)", "shift (unity)"]
     held_out = judged["validation"]
     mine = held_out.sources == NAMES[2]
     guesses = np.random.default_rng(0).random((len(held_out.labels), 4)) + 0.4 * np.eye(4)[held_out.labels]
     guesses /= guesses.sum(1, keepdims=True)
     expected = [average_precision_score(held_out.labels[mine] == view, guesses[mine, view]) for view in range(4)]
-    own = found["validation, tmed2"]
+    own = found["validation (tmed2)"]
     assert own["cells"][0]["macro_auprc"] == pytest.approx(np.mean(expected))
     assert own["images"] == mine.sum() and "best" not in own
     shift = found["shift"]["cells"][1]
@@ -129,7 +129,7 @@ def test_without_a_shift_the_validation_images_are_judged_alone(
     judged: dict[str, LabelledImages], params_with: Callable[..., Params]
 ) -> None:
     alone = params_with(data={"shift_sources": []}, classifier={"bootstrap": 0})
-    assert list(judge(alone, "100")) == ["validation, tmed2"]
+    assert list(judge(alone, "100")) == ["validation (tmed2)"]
 
 
 @pytest.mark.parametrize("told", [True, False])

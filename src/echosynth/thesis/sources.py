@@ -78,8 +78,8 @@ def judge(params: Params, size: str) -> dict[str, Any]:
     """Compare the arms of one subset where a classifier that takes the release for the view would show it.
 
     Returns:
-        "validation, tmed2" and the like for each source of the validation images that shows several views, "shift" for
-        all images of the domain shift, and "shift, camus" and the like -> what
+        "validation (tmed2)" and the like for each source of the validation images that shows several views, "shift" for
+        all images of the domain shift, and "shift (camus)" and the like -> what
         `echosynth.evaluation.comparison.compare` returns, its `best` left out, since nothing is chosen here.
     """
     sets = {"validation": validation(params.data.train_sources)}
@@ -106,7 +106,7 @@ def _parts(name: str, data: LabelledImages) -> Iterator[tuple[str, npt.NDArray[n
     for source in names if len(names) > 1 else ():
         kept = data.sources == source
         if len(np.unique(data.labels[kept])) > 1:
-            yield f"{name}, {source}", kept
+            yield f"{name} ({source})", kept
 
 
 def _on(run: ScoredClassifier, part: LabelledImages, probabilities: npt.NDArray[Any]) -> ScoredClassifier:

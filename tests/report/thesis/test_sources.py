@@ -65,8 +65,8 @@ def test_each_arm_is_compared_with_the_one_that_differs_in_its_sources_alone() -
     [
         ("synthetic-all-pairs", 0.05, "So: higher on shift, open on validation."),
         ("mixed-all-pairs", 0.05, "So: lower on shift, open on validation."),
-        ("synthetic-all-pairs", 0.2, "So: open on validation and shift."),
-        ("synthetic-all-pairs", None, "So: open on validation and shift."),
+        ("synthetic-all-pairs", 0.2, "So: open everywhere."),
+        ("synthetic-all-pairs", None, "So: open everywhere."),
     ],
 )
 def test_words_follow_from_the_intervals(arm: str, half: float | None, said: str) -> None:

@@ -42,7 +42,8 @@ def sections(thesis: Thesis) -> list[Section]:
         measured = thesis.measured(QUESTION, size)
         if measured is None:
             continue
-        results = {"validation": result} | measured["within"]
+        within = sorted(measured["within"].items(), key=lambda item: (item[0].startswith("shift"), item[0]))
+        results = {"validation": result} | dict(within)
         number, left_out = f"{count(result['cells'][0]['real_images'])} real images", read_left_out(QUESTION, size)
         said += [f"{number}: {sentence}" for sentence in verdict(results, measured["real"], left_out)]
         if any(arm in _by_arm(result) for arm in EFFECTS):
@@ -104,6 +105,8 @@ def reading(found: Mapping[str, Effect]) -> str:
     for name, (_, (low, high)) in found.items():
         known = low is not None and high is not None
         kinds["higher" if known and low > 0 else "lower" if known and high < 0 else "open"].append(name)  # type: ignore[operator]
+    if len(kinds["open"]) == len(found):
+        return "So: open everywhere."
     words = [f"{kind} on {listing(names)}" for kind, names in kinds.items() if names]
     return f"So: {', '.join(words)}."
 
@@ -122,7 +125,7 @@ def sources_table(results: Results, left_out: Mapping[str, str], number: str) ->
     missing = "".join(f" {arm} is left out: {why}." for arm, why in left_out.items())
     note = (
         f"All synthetic sets are of one size and balanced over views. Compared with {AS_REAL}, mixed-all-pairs with "
-        "mixed-as-real. After the comma: images of that source alone, of which no view is told by its source. A view "
+        "mixed-as-real. In brackets: images of that source alone, where the source tells nothing of the view. A view "
         f"that the images do not show is {ABSENT}.{missing}"
     )
     return Table(
