@@ -121,7 +121,10 @@ def test_edits_of_pages_and_of_tracking_train_nothing_again() -> None:
     [("real", ["arms.real"]), ("synthetic", ["arms.synthetic", "arms.all_counts_as"]), ("baseline", [])],
 )
 def test_other_arms_in_one_list_train_those_of_no_other_list_again(group: str, lists: list[str]) -> None:
-    assert [key for key in STAGES[f"classify-{group}"]["params"] if key.startswith("arms")] == lists
+    assert [key for key in STAGES[f"classify-{group}"]["params"] if key.startswith("arms")] == [
+        *lists,
+        "arms.keep_weights",
+    ]
 
 
 @pytest.mark.parametrize("name", STAGES)

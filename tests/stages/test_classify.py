@@ -126,7 +126,7 @@ def killed(recorded: Recorded, seed: int) -> None:
 
 
 def test_only_the_best_seed_keeps_its_weights_where_that_is_asked_for(recorded: Recorded) -> None:
-    change(keep_weights="best")
+    change("arms", keep_weights="best")
     classify.main()
     found = {f"seed-{seed}": json.loads((CELL / f"real/seed-{seed}/metrics.json").read_text()) for seed in range(3)}
     best = max(found, key=lambda seed: found[seed]["validation"]["macro_auprc"])

@@ -16,7 +16,7 @@ def classifier_folder(arm: ArmName, size: int | str, architecture: str, seed: in
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a trained classifier kept its weights, see `classifier.keep_weights`."""
+    """Whether a trained classifier kept its weights, see `arms.keep_weights`."""
     return (folder / paths.WEIGHTS).is_file()
 
 

@@ -122,6 +122,7 @@ class ArmsParams(Section):
     synthetic: list[SyntheticArm]
     baseline: list[BaselineArm]
     all_counts_as: int = Field(ge=0)
+    keep_weights: Literal["all", "best"]
     architectures: list[Architecture] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -167,7 +168,6 @@ class ClassifierParams(TrainingParams):
     """How the view classifiers of all arms are trained and scored."""
 
     seeds: list[Seed] = Field(min_length=1)
-    keep_weights: Literal["all", "best"]
     evaluations: Positive
     bootstrap: int = Field(ge=0)
     bootstrap_seed: Seed

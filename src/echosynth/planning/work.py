@@ -139,7 +139,7 @@ def _classifiers(params: Params, images: dict[str, int], architecture: str, budg
     number = len(each) * len(settings.seeds)
     steps = len(settings.seeds) * sum(total_steps(settings, size) for size in each)
     at_once = wanted_processes(joblib.cpu_count())
-    kept = number if settings.keep_weights == "all" else len(each)
+    kept = number if params.arms.keep_weights == "all" else len(each)
     return Job(f"classifiers, {architecture}", number, steps, speed, at_once, kept * speed.weights)
 
 

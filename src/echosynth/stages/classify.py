@@ -124,7 +124,7 @@ def main(params: Params, group: Group, size: str, architecture: str) -> None:
 def with_weights(folder: Path, arm: ArmName, params: Params) -> list[int]:
     """Seeds of an arm whose weights are kept: all, or the one that `compare` would name as the best of them."""
     seeds = params.classifier.seeds
-    if params.classifier.keep_weights == "all":
+    if params.arms.keep_weights == "all":
         return seeds
 
     def auprc(seed: int) -> float:
