@@ -68,7 +68,7 @@ stages:
 	@exec 3>&1 && ninja --quiet -f .resume/stages.ninja -j $(JOBS) $$(dvc stage list --name-only $(PIPELINE)) > /dev/null
 .PHONY: stages
 
-study: $(READY) ## Make every table and figure of the thesis (20 minutes on 2 cores)
+study: $(READY) ## Make every table and figure of the thesis (about 25 minutes on 2 cores)
 	@echosynth preset study
 	@$(MAKE) --no-print-directory stages PIPELINE=study/dvc.yaml
 	@dvc repro study/dvc.yaml
