@@ -18,14 +18,10 @@ from echosynth.common.yaml12 import read_yaml
 ROOT = Path(__file__).parents[2]
 DEMO = read_yaml(ROOT / "params.yaml")
 TINY: dict[str, dict[str, Any]] = {
-    "data": {
-        "max_bad_share": 0.05,  # of a few files, one is a large share
-        "train_sources": ["echonet-lvh", "tmed2"],  # each release has stages of its own; these have cines and stills
-        "shift_sources": ["unity"],
-    },
+    "data": {"max_bad_share": 0.05},  # of a few files, one is a large share
     "phantom": {"one_in": 260.0},
     "ingest": {"workers": 1},  # the start of worker processes takes longer than their work
-    "split": {"subsets": [60], "validation": 0.2, "test": 0.2},
+    "split": {"subsets": [60]},
     "diffusion": {
         "preconditioning": "none",  # to fit the Gaussians takes longer than all else; test_explore.py has them
         "loss": "min-snr",
