@@ -44,7 +44,8 @@ params = load_params()
 connect(), training(params.data.train_sources), [synthetic(size) for size in params.split.subsets]
 """
 Way = Literal["a stage for each subset", "a stage for each cell"]
-SUBSETS, CELLS = WAYS = ("a stage for each subset", "a stage for each cell")
+SUBSETS: Way = "a stage for each subset"
+CELLS: Way = "a stage for each cell"
 Predictions = dict[str, bytes]  # "<subset>/<arm>/<seed>" -> its validation.csv
 
 
@@ -62,7 +63,7 @@ class Sizes:
         validation: images that each network is scored on.
     """
 
-    repeats: int = 2
+    repeats: int = 1
     subsets: tuple[int, ...] = (100, 200, 400, 600, 800, 1000)
     timed: int = 1
     fractions: tuple[float, ...] = (0.5, 1.0)
