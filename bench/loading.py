@@ -22,6 +22,7 @@ from echosynth.common.views import VIEWS
 from echosynth.compute.device import to_tensor
 from echosynth.compute.torchvision_schemas import make_importable
 from echosynth.imagesets.dataset import read_labelled
+from echosynth.imagesets.schema import SYNTHETIC_ID
 from echosynth.imagesets.store import Images, write_image_set
 
 SEED = 0
@@ -48,24 +49,27 @@ def pictures(count: int, side: int) -> Images:
     return np.stack([cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in noise])
 
 
-def write_set(folder: Path, images: Images) -> None:
-    """Write an image set, the views in turn."""
-    count, side = images.shape[:2]
+def write_set(folder: Path, images: Images, source: str = "bench") -> list[str]:
+    """Write an image set, the views in turn, and say its ids, which begin with the source; "synthetic-" is for
+    synthetic ones."""
+    (count, side), synthetic = images.shape[:2], source.startswith(SYNTHETIC_ID)
+    ids = [f"{source}-{index:06d}" for index in range(count)]
     facts = {
-        "id": [f"bench-{index:06d}" for index in range(count)],
-        "source": "bench",
+        "id": ids,
+        "source": source,
         "view": [VIEWS[index % len(VIEWS)] for index in range(count)],
         "group": [f"{index:06d}" for index in range(count)],
-        "group_kind": "file",
+        "group_kind": "none" if synthetic else "file",
         "official_split": "",
         "moment": "",
         "frame": 0,
         "frames": 1,
         "width": side,
         "height": side,
-        "synthetic": False,
+        "synthetic": synthetic,
     }
     write_image_set(folder, images, pd.DataFrame(facts))
+    return ids
 
 
 def write_pngs(folder: Path, images: Images) -> None:

@@ -8,12 +8,9 @@ and wrote, copies in the cache, dvc.lock. DVC and a stage never work at the same
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +21,7 @@ from typing import Any
 import yaml
 
 from bench.results import Duration, Missing, Rate, Result, Share
+from bench.trees import Tree
 from echosynth.common.errors import EchosynthError
 from echosynth.common.yaml12 import read_yaml
 from echosynth.compute.device import Precision
@@ -90,7 +88,7 @@ LARGER: Changes = {
 }
 
 
-class Project:
+class Project(Tree):
     """A copy of the project in a git and DVC repository of its own, with stand-ins for the work of the stages.
 
     Args:
@@ -101,12 +99,9 @@ class Project:
     """
 
     def __init__(self, folder: Path, preset: str, changes: Changes, lock: Path | None) -> None:
-        self.folder = folder
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_"))}
-        self._environment = kept | {"DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site")}
+        super().__init__(folder)
         self._copy(preset, changes)
-        for command in ("git init -q", "dvc init -q", "dvc config core.analytics false"):
-            self.call(*command.split())
+        self.begin()
         self.outputs = self._outputs(_sizes(lock) if lock else {})
         (folder / "outputs.json").write_text(json.dumps(self.outputs))
 
@@ -119,21 +114,6 @@ class Project:
     def size(self) -> int:
         """Bytes of all outputs."""
         return sum(size for parts in self.outputs.values() for _, _, size in parts)
-
-    def call(self, *words: str) -> float:
-        """Seconds of a command in the copy; `dvc` is that of this environment.
-
-        Raises:
-            EchosynthError: it fails.
-        """
-        command = [sys.executable, "-m", "dvc", *words[1:]] if words[0] == "dvc" else words
-        began = time.perf_counter()
-        done = subprocess.run(command, cwd=self.folder, env=self._environment, capture_output=True, text=True)
-        seconds = time.perf_counter() - began
-        if done.returncode:
-            reason = " ".join((done.stderr or done.stdout).split())[-500:]
-            raise EchosynthError(f"`{' '.join(words)}` fails in a copy of the project: {reason}; run `dvc repro` here")
-        return seconds
 
     def first_run(self) -> tuple[float, float]:
         """Run all stages; DVC's own seconds, and those of all stand-ins.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import cines, data, diffusion, frozen, measurements, pipeline, serving, sync, tracking
+from bench import cells, cines, data, diffusion, frozen, measurements, pipeline, serving, sync, tracking
 from bench.machine import facts, file_name
 from bench.results import Result, as_json, table
 from echosynth.common.errors import EchosynthError
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[[Params, bool, Precision], Sequence[Task]]] = {
     "diffusion": diffusion.measurements,
     "tracking": tracking.measurements,
     "pipeline": pipeline.measurements,
+    "cells": cells.measurements,
     "serving": serving.measurements,
     "sync": sync.measurements,
 }

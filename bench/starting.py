@@ -58,15 +58,15 @@ def measure_start(model: Path, repeats: int) -> Comparison | Missing:
 
 def _predicted(source: Path, cine: Path, model: Path) -> tuple[float, list[float]]:
     """Processor time of the command with the package in `source`, in seconds, and the probabilities that it printed."""
-    before = _processor_seconds()
+    before = processor_seconds()
     command = [sys.executable, "-m", "echosynth.cli", "predict", str(cine), "--model", str(model), "--json"]
     environment = os.environ | {"PYTHONPATH": str(source)}
     done = subprocess.run(command, env=environment, cwd=cine.parent, capture_output=True, check=True)
     content: dict[str, Any] = json.loads(done.stdout)
-    return _processor_seconds() - before, list(content["files"][0]["probabilities"].values())
+    return processor_seconds() - before, list(content["files"][0]["probabilities"].values())
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
     """User and system time of all processes that this one has waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
