@@ -63,7 +63,7 @@ class Cell:
 
     @cached_property
     def synthetic(self) -> LabelledImages | None:
-        """All synthetic images of the group: all are trained on, whatever the arm."""
+        """All synthetic images of the group; an arm such as mixed-70 takes a part of them, each other one all."""
         generator = generator_of(self.group)
         return read_labelled([paths.synthetic_set(generator, self.size)]) if generator else None
 
