@@ -125,6 +125,21 @@ def killed(recorded: Recorded, seed: int) -> None:
     assert not CELL.exists()
 
 
+def test_too_small_a_set_for_a_share_is_said_before_anything_is_trained(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"synthetic-{number:06d}" for number in range(8)]
+    facts: dict[str, Any] = {"id": ids, "source": "synthetic", "view": [*VIEWS] * 2, "group": ids}
+    facts |= {"group_kind": "none", "official_split": "", "moment": "", "frame": 0, "frames": 1}
+    table = pd.DataFrame(facts | {"width": 32, "height": 32, "synthetic": True})
+    write_image_set(paths.synthetic_set("diffusion", "60"), np.zeros((8, 32, 32), np.uint8), table)
+    change("arms", synthetic=["synthetic", "mixed-150"])
+    monkeypatch.setattr("sys.argv", ["classify", "synthetic", "60", "resnet18"])
+    with pytest.raises(SystemExit, match="3 synthetic images of A2C are asked for, and there are 2"):
+        classify.main()
+    assert recorded.opened == []
+
+
 def test_only_the_best_seed_keeps_its_weights_where_that_is_asked_for(recorded: Recorded) -> None:
     change("arms", keep_weights="best")
     classify.main()
